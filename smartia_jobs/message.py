@@ -1,0 +1,103 @@
+"""The words that pass between deciding, writing and sending: phone, message, answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from smartia_jobs.errors import ExitStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Phone:
+    """A phone number that can be a phone.
+
+    Attributes:
+        wire: what is sent to WhatsApp: ``+`` and the number as the clinic stored it, in
+            international form.
+        canonical: what is compared (grouping, opt-out, ``ONLY_TO``): the same, with Brazil's
+            ninth digit.
+    """
+
+    wire: str
+    canonical: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unsendable:
+    """Why nothing can be sent to this patient: a reason a receptionist understands."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One template message, ready to be sent, and the text the patient will read.
+
+    Attributes:
+        kind: the message kind, the ``kind`` of the outbox row (``24h``, ``2h``, ``no_show``).
+        template: the template's name at Meta.
+        language: Meta's language code (``pt_BR``).
+        parameters: the body's variables in the order of the body, name to cleaned value.
+        named: whether the template's parameters are named (``NAMED``) or numbered.
+        payloads: button index to quick-reply payload; opaque ids only, never health data.
+        text: body as the patient reads it, without footer and buttons.
+    """
+
+    kind: str
+    template: str
+    language: str
+    parameters: Mapping[str, str]
+    named: bool
+    text: str
+    payloads: Mapping[int, str] = field(default_factory=dict)
+
+
+class Verdict(StrEnum):
+    """What one answer of WhatsApp means for the message that was tried."""
+
+    #: Accepted; the patient will get it.
+    SENT = "sent"
+    #: WhatsApp refused this patient for good; the others go on.
+    GIVE_UP = "give_up"
+    #: Something in this request was wrong; final, and five of the same in a row stop the run.
+    BAD_REQUEST = "bad_request"
+    #: Surely not accepted; the same message may be tried again after a wait.
+    RETRY = "retry"
+    #: Surely not accepted because we are too fast for Meta: everyone slows down.
+    SLOW_DOWN = "slow_down"
+    #: Surely not accepted because this one recipient got too many: only they wait.
+    SLOW_DOWN_RECIPIENT = "slow_down_recipient"
+    #: May have been accepted: no readable answer came after the request was sent.
+    UNKNOWN = "unknown"
+    #: Nothing else can succeed until a person acts; ``Answer.stop`` says with which status.
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back from one attempt to send one message.
+
+    Attributes:
+        verdict: what it means.
+        reason: in plain words, fit for logs: no phone, name, text or token.
+        code: Meta's error code, where there was one.
+        from_graph: whether WhatsApp itself answered (accepted or refused); False for every
+            time-out, cut connection, refused connection or foreign body.
+        message_id: WhatsApp's id of the message (holds the phone number: never log it).
+        wa_id: WhatsApp's own id of the recipient.
+        held: accepted, but Meta holds it for a quality check.
+        stop: for ``STOP``, the exit status of the run.
+        opt_out: the patient asked for no more marketing from this clinic.
+        wait_s: how long Meta asks to wait, where it says so, in seconds.
+    """
+
+    verdict: Verdict
+    reason: str = ""
+    code: int | None = None
+    from_graph: bool = True
+    message_id: str | None = None
+    wa_id: str | None = None
+    held: bool = False
+    stop: ExitStatus | None = None
+    opt_out: bool = False
+    wait_s: float | None = None

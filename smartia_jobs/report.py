@@ -1,0 +1,173 @@
+"""What a job hands back: every appointment it looked at, accounted for, and the exit status."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from smartia_jobs.errors import PRECEDENCE, ExitStatus
+
+
+class Result(StrEnum):
+    """What became of one appointment in this run."""
+
+    #: WhatsApp accepted its message.
+    SENT = "sent"
+    #: WhatsApp refused this patient, or the number cannot be a phone.
+    FAILED = "failed"
+    #: Surely not accepted; the next run tries again.
+    RETRY = "retry"
+    #: May have been accepted; held, never resent by itself.
+    UNKNOWN = "unknown"
+    #: A dry run: this one would be sent.
+    WOULD_SEND = "would_send"
+    #: Released or never reached: the run stopped, or ``--limit`` was used up.
+    LEFT = "left"
+    #: Looked at and rightly not messaged; the reason is counted.
+    SKIPPED = "skipped"
+
+
+class Reason(StrEnum):
+    """Why an appointment was skipped: the keys of ``skipped`` in the report."""
+
+    ALREADY_SENT = "already_sent"
+    BEING_SENT_ELSEWHERE = "being_sent_elsewhere"
+    HELD_UNKNOWN = "held_unknown"
+    ALREADY_FAILED = "already_failed"
+    QUIET_HOURS = "quiet_hours"
+    NO_SEND_DAY = "no_send_day"
+    SHORT_NOTICE = "short_notice"
+    NOT_IN_ONLY_TO = "not_in_only_to"
+    NO_STATUS = "no_status"
+    UNREADABLE_DATE = "unreadable_date"
+    PATIENT_MISSING = "patient_missing"
+    #: Cancelled, completed or deleted between reading and claiming.
+    NO_LONGER_OPEN = "no_longer_open"
+    #: Moved between reading and claiming; the next run reminds it at its new time.
+    MOVED = "moved"
+    #: So little time was left when its turn came that the reminder had lost its use.
+    TOO_LATE = "too_late"
+    #: Re-engagement only.
+    REBOOKED = "rebooked"
+    SEEN_AFTER_ALL = "seen_after_all"
+    OPTED_OUT = "opted_out"
+    SAME_DAY = "same_day"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one appointment, as a value that a report can add up.
+
+    Attributes:
+        appointment_id: whose.
+        result: what became of it.
+        reason: a :class:`Reason` for a skip, else a short sentence or empty.
+        start: the clinic wall time, for a dry run's decisions.
+        phone: masked, for a dry run's decisions.
+        messages: requests accepted with this outcome: 1 for the leader of a group that was
+            sent, 0 for its followers and for everything else.
+    """
+
+    appointment_id: int
+    result: Result
+    reason: str = ""
+    start: datetime | None = None
+    phone: str | None = None
+    messages: int = 0
+
+
+@dataclass(slots=True)
+class Report:
+    """The sum of a run. ``due`` is what the results add up to, by construction."""
+
+    job: str
+    run_id: str
+    now: datetime
+    timezone: str
+    dry_run: bool = False
+    strict: bool = False
+    results: Counter[Result] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+    missed: int = 0
+    messages: int = 0
+    held_unknown: int = 0
+    #: Why the run ended before its work did, in a sentence; None when it did not.
+    stopped: str | None = None
+    duration_s: float = 0.0
+    #: Statuses that the run's end adds to those the counts imply.
+    statuses: set[ExitStatus] = field(default_factory=set)
+    #: A dry run's decisions, in the order of the visits.
+    decisions: list[dict[str, Any]] = field(default_factory=list)
+    #: Figures of one job alone (``marked``, ``left_open``), in the order they are shown.
+    extra: dict[str, int] = field(default_factory=dict)
+    #: Warnings for a person: what to look at, in a sentence each.
+    warnings: list[str] = field(default_factory=list)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one appointment; keep its decision in a dry run."""
+        self.results[outcome.result] += 1
+        self.messages += outcome.messages
+        if outcome.result is Result.SKIPPED:
+            self.skipped[outcome.reason] += 1
+        if self.dry_run:
+            self.decisions.append(
+                {
+                    "appointment_id": outcome.appointment_id,
+                    "start": outcome.start.isoformat() if outcome.start else None,
+                    "decision": str(outcome.result),
+                    "reason": outcome.reason or None,
+                    "phone": outcome.phone,
+                }
+            )
+
+    def stop(self, why: str, status: ExitStatus) -> None:
+        """Note that the run ended early; the first reason stays."""
+        self.statuses.add(status)
+        if self.stopped is None:
+            self.stopped = why
+
+    @property
+    def due(self) -> int:
+        """How many appointments were looked at."""
+        return self.results.total()
+
+    @property
+    def exit_status(self) -> ExitStatus:
+        """The one status that tells the scheduler the truth (design: exit statuses)."""
+        statuses = set(self.statuses)
+        if self.results[Result.RETRY]:
+            statuses.add(ExitStatus.RETRY)
+        unreached = self.results[Result.FAILED] + self.results[Result.UNKNOWN]
+        tried = unreached + self.results[Result.SENT]
+        many = tried >= 5 and unreached * 2 >= tried
+        if many or (self.strict and unreached):
+            statuses.add(ExitStatus.UNREACHED)
+        return next((s for s in PRECEDENCE if s in statuses), ExitStatus.OK)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the stable JSON object of design §9 (documented in the README)."""
+        counts: Mapping[str, int] = {
+            str(result): self.results[result] for result in Result if result is not Result.SKIPPED
+        }
+        body: dict[str, Any] = {
+            "job": self.job,
+            "run_id": self.run_id,
+            "dry_run": self.dry_run,
+            "now": self.now.isoformat(),
+            "timezone": self.timezone,
+            "due": self.due,
+            **counts,
+            "skipped": dict(sorted(self.skipped.items())),
+            "missed": self.missed,
+            "messages": self.messages,
+            "held_unknown": self.held_unknown,
+            **self.extra,
+            "stopped": self.stopped,
+            "duration_s": round(self.duration_s, 3),
+            "exit_code": int(self.exit_status),
+        }
+        if self.dry_run:
+            body["decisions"] = self.decisions
+        return body

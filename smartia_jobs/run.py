@@ -1,0 +1,64 @@
+"""One run of one job: everything a job is given, so that it need not reach for anything."""
+
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from smartia_jobs.clock import Clock
+from smartia_jobs.errors import ExitStatus
+from smartia_jobs.settings import Settings
+
+if TYPE_CHECKING:
+    from smartia_jobs.database import Database
+
+
+class Stop:
+    """The wish to end: set by a signal, seen by everything that waits.
+
+    The signal handler only calls :meth:`request`; nothing is raised inside the sending loop,
+    so no outcome can be lost between an answer and its commit.
+    """
+
+    def __init__(self) -> None:
+        """Begin without a wish to end."""
+        self.event = threading.Event()
+        self.status: ExitStatus | None = None
+
+    def request(self, status: ExitStatus) -> None:
+        """Ask the run to end with this status; the first wish counts."""
+        if self.status is None:
+            self.status = status
+        self.event.set()
+
+    @property
+    def requested(self) -> bool:
+        """Whether the run was asked to end."""
+        return self.event.is_set()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one execution of one job works with.
+
+    Attributes:
+        id: unique per process and attempt; the owner's name on claims.
+        settings: the checked settings.
+        clock: the only clock.
+        database: opened lazily, one connection.
+        now: the instant the run began (aware UTC), or the one ``--now`` asked for.
+        dry_run: decide and show; send and write nothing.
+        limit: at most this many messages; None for no limit.
+        strict: any failed or unknown patient makes the run end with 65.
+        stop: the wish to end.
+    """
+
+    id: str
+    settings: Settings
+    clock: Clock
+    database: "Database"
+    now: datetime
+    dry_run: bool = False
+    limit: int | None = None
+    strict: bool = False
+    stop: Stop = field(default_factory=Stop)
