@@ -1,0 +1,29 @@
+"""The states of an outbox row, and what each one promises."""
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where one message of one appointment stands."""
+
+    #: A worker is sending it now, until its lease ends.
+    CLAIMED = "claimed"
+    #: WhatsApp accepted it (``held`` while Meta checks its quality).
+    SENT = "sent"
+    #: It reached the patient's phone (known once delivery statuses are pulled).
+    DELIVERED = "delivered"
+    #: The patient opened it.
+    READ = "read"
+    #: Final: WhatsApp refused this patient, or the number cannot be a phone; reopens when the
+    #: phone is changed.
+    FAILED = "failed"
+    #: Surely not accepted; may be claimed again while it is still useful.
+    RETRY = "retry"
+    #: It was never sent, and its visit was moved, cancelled, begun, or too near.
+    EXPIRED = "expired"
+    #: It may have been accepted; held until a person or ``ON_UNKNOWN=resend`` decides.
+    UNKNOWN = "unknown"
+
+
+#: The patient has it, as far as WhatsApp tells.
+ACCEPTED = frozenset({State.SENT, State.DELIVERED, State.READ})

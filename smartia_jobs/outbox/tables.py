@@ -1,0 +1,102 @@
+"""Our own tables, beside SmartIA's and without a foreign key into them."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    text,
+)
+
+from smartia_jobs.database import UtcDateTime
+
+metadata = MetaData()
+
+# SQLite numbers rows by itself only for a column that is exactly INTEGER PRIMARY KEY.
+_Id = BigInteger().with_variant(Integer, "sqlite")
+
+outbox = Table(
+    "smartia_outbox",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("appointment_id", BigInteger, nullable=False),
+    #: 24h | 2h | no_show
+    Column("kind", String(20), nullable=False),
+    #: The clinic wall time the patient is told, to the minute: the third part of the key, so
+    #: that correcting a time-zone setting sends nothing again, and moving a visit does.
+    Column("start", DateTime(timezone=False), nullable=False),
+    #: The row that leads this one's message (one message per person and day); NULL: itself.
+    Column("leader_id", BigInteger),
+    Column("patient_id", BigInteger, nullable=False),
+    #: Canonical E.164, or the stored text when it cannot be a phone.
+    Column("phone", String(64)),
+    Column("state", String(12), nullable=False),
+    #: The run that owns the claim, or made the last change.
+    Column("run_id", String(100), nullable=False),
+    #: Requests posted, in all runs.
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    #: How often an unknown message was sent once more.
+    Column("resends", Integer, nullable=False, server_default=text("0")),
+    #: Both on the database's clock.
+    Column("claimed_at", UtcDateTime),
+    Column("lease_until", UtcDateTime),
+    #: No attempt starts at or after this instant.
+    Column("send_before", UtcDateTime),
+    #: SmartIA's status when the message was claimed (metrics compare like with like by it).
+    Column("appointment_status", String(12)),
+    Column("template", String(512)),
+    #: WhatsApp's id of the message; holds the phone number: personal data.
+    Column("message_id", String(255)),
+    Column("wa_id", String(64)),
+    Column("held", Boolean, nullable=False, server_default=text("false")),
+    Column("error_code", Integer),
+    #: Plain words, no personal data.
+    Column("error", String(500)),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("sent_at", UtcDateTime),
+    Column("delivered_at", UtcDateTime),
+    Column("read_at", UtcDateTime),
+    UniqueConstraint("appointment_id", "kind", "start", name="smartia_outbox_once"),
+)
+
+# Only rows that still want something: a handful among millions.
+Index(
+    "smartia_outbox_open",
+    outbox.c.state,
+    outbox.c.kind,
+    sqlite_where=outbox.c.state.in_(["claimed", "retry", "unknown"]),
+    postgresql_where=outbox.c.state.in_(["claimed", "retry", "unknown"]),
+)
+
+marks = Table(
+    "smartia_no_show_marks",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("appointment_id", BigInteger, nullable=False),
+    #: Clinic wall time, as in the outbox: an appointment is marked at most once per start.
+    Column("start", DateTime(timezone=False), nullable=False),
+    Column("status_before", String(12), nullable=False),
+    Column("run_id", String(100), nullable=False),
+    Column("marked_at", UtcDateTime, nullable=False),
+    Column("undone_at", UtcDateTime),
+    UniqueConstraint("appointment_id", "start", name="smartia_no_show_marks_once"),
+)
+
+opt_outs = Table(
+    "smartia_opt_outs",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    #: Canonical E.164.
+    Column("phone", String(20), nullable=False),
+    #: person (typed by the clinic) | whatsapp (answer 131050)
+    Column("source", String(12), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("phone", name="smartia_opt_outs_once"),
+)
