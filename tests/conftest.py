@@ -16,8 +16,8 @@ from uuid import uuid4
 import hypothesis
 import pytest
 
-from smartia_jobs.sandbox.clinic import create_smartia_file
 from tests.support import Clinic, CliResult, RunCli, StartCli
+from tests.support.clinic_data import create_sqlite
 from tests.support.postgres import (
     MissingPostgresError,
     create_database,
@@ -37,7 +37,7 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 def _empty_smartia(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty SmartIA file, made once and copied for each test."""
     path = tmp_path_factory.mktemp("template") / "smartia.db"
-    create_smartia_file(path)
+    create_sqlite(path)
     return path
 
 

@@ -4,6 +4,7 @@ import itertools
 import re
 import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,10 @@ from zoneinfo import ZoneInfo
 import psycopg
 from psycopg.rows import dict_row
 
+import smartia_jobs
+
 SAO_PAULO = ZoneInfo("America/Sao_Paulo")
+SQLITE_SCHEMA = Path(smartia_jobs.__file__).parent / "sandbox" / "smartia_sqlite.sql"
 
 #: Runs one statement with ``:name`` parameters; hands back its rows, or nothing.
 _Run = Callable[[str, Mapping[str, Any]], list[dict[str, Any]]]
@@ -216,6 +220,12 @@ class Clinic:
             for column, at in instants.items()
             if at is not None
         }
+
+
+def create_sqlite(path: Path) -> None:
+    """Create a SmartIA file without a row."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(f"BEGIN; {SQLITE_SCHEMA.read_text()} COMMIT;")
 
 
 def _text(moment: datetime) -> str:

@@ -13,9 +13,8 @@ from pathlib import Path
 import psycopg
 import psycopg.sql
 
-from smartia_jobs.sandbox.clinic import smartia_schema
-
 TEMPLATE = "smartia_template"
+SCHEMA = Path(__file__).with_name("smartia_postgresql.sql")
 
 
 class MissingPostgresError(Exception):
@@ -84,7 +83,7 @@ def private_cluster() -> Iterator[str]:
             url = f"postgresql+psycopg://postgres@/{{database}}?host={folder}"
             create_database(url, TEMPLATE, template="template0")
             with psycopg.connect(native(url, TEMPLATE), autocommit=True) as template:
-                template.execute(smartia_schema("postgresql").encode())
+                template.execute(SCHEMA.read_bytes())
             yield url
         finally:
             run("pg_ctl", "stop", "--wait", "--silent", "--mode=immediate")
