@@ -123,7 +123,7 @@ def test_a_chat_keeps_its_messages(clinic: Clinic) -> None:
 
     (row,) = clinic.rows(
         "SELECT i.*, c.state FROM interactions i JOIN conversations c ON c.id = i.conversation_id"
-        " WHERE message_text LIKE 'Quero%'"
+        " WHERE message_text LIKE 'Quero%14:30%'"
     )
 
     assert (row["patient_id"], row["state"], row["type"]) == (patient, "ASK_DATE", "INCOMING")

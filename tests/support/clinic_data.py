@@ -255,7 +255,7 @@ def _open_postgres(url: str) -> tuple[_Run, Callable[[], None]]:
     )
 
     def run(sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-        native = re.sub(r"(?<!:):(\w+)", r"%(\1)s", sql.replace("%", "%%"))
+        native = re.sub(r"(?<!:):([a-z_]\w*)", r"%(\1)s", sql.replace("%", "%%"))
         with connection.cursor() as cursor:
             cursor.execute(native.encode(), parameters)
             return cursor.fetchall() if cursor.description else []
