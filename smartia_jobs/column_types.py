@@ -1,0 +1,97 @@
+"""What instants, SmartIA's enums and the database's own clock are in SQL, on both engines."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    DateTime,
+    Dialect,
+    String,
+    func,
+    literal,
+    type_coerce,
+)
+from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An instant: aware UTC in and out.
+
+    ``timestamptz`` on PostgreSQL; on SQLite the UTC reading as text with microseconds, which
+    sorts and compares as the instants do.
+    """
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Bring an aware instant to UTC; refuse a naive one, which could mean anything."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("an instant must be aware, this one has no zone")
+        value = value.astimezone(UTC)
+        # SQLite's DateTime writes no offset.
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the instant in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class NativeEnum(TypeDecorator[str]):
+    """One of SmartIA's enum columns: member names as plain text in and out.
+
+    VARCHAR on SQLite, the named native type on PostgreSQL. SQLAlchemy's own String would cast
+    each value to VARCHAR there, which PostgreSQL refuses to compare with an enum.
+    """
+
+    impl = String(20)
+    cache_ok = True
+
+    def __init__(self, name: str) -> None:
+        """Name the type as SmartIA created it."""
+        super().__init__()
+        self.name = name
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return the type that the column has on this engine."""
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(_NamedType(self.name))
+        return dialect.type_descriptor(String(20))
+
+
+class _NamedType(UserDefinedType[str]):
+    """A PostgreSQL type by its name; values go untyped, and the server takes them as that."""
+
+    cache_ok = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def get_col_spec(self, **_options: Any) -> str:
+        return self.name
+
+
+def now_plus(source: Connection | str, seconds: float) -> ColumnElement[datetime]:
+    """Return the SQL expression for the database's clock, ``seconds`` from now.
+
+    Usable wherever a :class:`UtcDateTime` is, and comparable with one. It is the instant at
+    which the statement began, so it is the same for all rows of one statement.
+
+    Args:
+        source: the connection it will run on, or its dialect (``sqlite``, ``postgresql``).
+        seconds: negative for the past; to the millisecond.
+    """
+    dialect = source if isinstance(source, str) else source.dialect.name
+    if dialect == "sqlite":
+        # Milliseconds, filled up to the six digits that UtcDateTime writes.
+        clock = func.strftime("%Y-%m-%d %H:%M:%f", "now", f"{seconds:+.3f} seconds")
+        return type_coerce(clock.concat("000"), UtcDateTime)
+    return type_coerce(
+        func.statement_timestamp() + literal(timedelta(seconds=seconds)), UtcDateTime
+    )

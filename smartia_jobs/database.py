@@ -1,0 +1,205 @@
+"""The one connection to the database: opening it, its short transactions, what its errors mean."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool
+
+from smartia_jobs import database_url
+from smartia_jobs.column_types import NativeEnum, UtcDateTime, now_plus
+from smartia_jobs.database_errors import explain, is_transient
+from smartia_jobs.errors import ConfigurationError
+
+# What the tables and queries need of the database comes from this one module.
+__all__ = ["Database", "NativeEnum", "UtcDateTime", "explain", "is_transient", "now_plus"]
+
+# Every limit is set inside its transaction: behind PgBouncer the next transaction may be
+# another server session. UTC keeps a naive value from meaning the server's zone. A process
+# that is frozen in a transaction loses it, so that its locks stop nobody else.
+_POSTGRESQL_LIMITS = (
+    "SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s'; "
+    "SET LOCAL idle_in_transaction_session_timeout = '60s'; SET LOCAL TimeZone = 'UTC'"
+)
+#: One round trip each. READ COMMITTED is what ``ON CONFLICT DO NOTHING`` claims rely on.
+_BEGIN = {
+    ("sqlite", "read"): "BEGIN",
+    ("sqlite", "write"): "BEGIN IMMEDIATE",
+    ("postgresql", "read"): (
+        f"BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; {_POSTGRESQL_LIMITS}"
+    ),
+    ("postgresql", "write"): f"BEGIN ISOLATION LEVEL READ COMMITTED; {_POSTGRESQL_LIMITS}",
+}
+
+
+class Database:
+    """One database, opened when it is first used, over at most one connection.
+
+    Nothing is created or changed by opening it. Errors are SQLAlchemy's own, without the
+    values of any row; :func:`explain` turns them into advice.
+    """
+
+    def __init__(self, url: str, *, read_only: bool = False, busy_timeout_s: float = 5.0) -> None:
+        """Prepare to open the database at ``url``.
+
+        Args:
+            url: as ``DATABASE_URL``.
+            read_only: the database itself refuses every change.
+            busy_timeout_s: how long one SQLite statement waits while another program writes;
+                short, because a signal is only heard afterwards.
+
+        Raises:
+            ConfigurationError: the URL is not usable, or PostgreSQL's driver is not installed.
+        """
+        try:
+            url = database_url.normalise(url)
+        except ValueError as error:
+            raise ConfigurationError(f"DATABASE_URL {error}.") from error
+        if url.startswith("sqlite"):
+            self.dialect = "sqlite"
+            self._engine = _sqlite_engine(url, read_only, busy_timeout_s)
+        else:
+            self.dialect = "postgresql"
+            self._engine = _postgresql_engine(url)
+        self._read_only = read_only
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """Open one short transaction for reading."""
+        return self._transaction(_BEGIN[self.dialect, "read"])
+
+    def write(self) -> AbstractContextManager[Connection]:
+        """Open one short transaction that commits at its end and rolls back on any error.
+
+        On SQLite it holds the write lock from its beginning, so it never has to be given up
+        half-way because another program wrote in between.
+        """
+        kind = "read" if self._read_only and self.dialect == "postgresql" else "write"
+        return self._transaction(_BEGIN[self.dialect, kind])
+
+    @contextmanager
+    def outside_transaction(self) -> Iterator[Connection]:
+        """Lend the connection for a statement that refuses transactions; each commits itself.
+
+        No time-out is set: ``CREATE INDEX CONCURRENTLY`` takes the time it takes.
+        """
+        with self._engine.connect() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close the connection; a later use opens a new one."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[Connection]:
+        connection = self._begun(begin)
+        try:
+            yield connection
+            connection.commit()
+        finally:
+            connection.close()  # rolls back what was not committed
+
+    def _begun(self, begin: str) -> Connection:
+        connection = self._engine.connect()
+        try:
+            connection.exec_driver_sql(begin)
+        except DBAPIError as error:
+            connection.close()
+            if not error.connection_invalidated:
+                raise
+            # The connection had died since its last use, and nothing is lost: a new one.
+            connection = self._engine.connect()
+            try:
+                connection.exec_driver_sql(begin)
+            except DBAPIError:
+                connection.close()
+                raise
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _sqlite_engine(url: str, read_only: bool, busy_timeout_s: float) -> Engine:
+    path = database_url.sqlite_path(url).absolute()
+    # mode=rw: a mistyped path must not become an empty database that knows of no appointment.
+    uri = f"{path.as_uri()}?mode={'ro' if read_only else 'rw'}"
+
+    def connect() -> sqlite3.Connection:
+        try:
+            # isolation_level None: the driver begins nothing by itself, `_BEGIN` does.
+            return sqlite3.connect(
+                uri, uri=True, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False
+            )
+        except sqlite3.OperationalError as error:
+            error.args = (f"{_why_not_opened(path)}: {path}",)
+            raise
+
+    return _engine("sqlite+pysqlite:///", creator=connect)
+
+
+def _why_not_opened(path: os.PathLike[str]) -> str:
+    """Return why SQLite could not open ``path``, which its own error does not tell."""
+    if os.path.isdir(path):
+        return "this is a directory"
+    if os.path.exists(path):
+        return "this file cannot be opened (is this user allowed to read and write it?)"
+    return "there is no such file"
+
+
+def _postgresql_engine(url: str) -> Engine:
+    # What the URL itself says outranks these.
+    arguments: dict[str, Any] = {
+        "connect_timeout": 10,
+        "application_name": "smartia-jobs",
+        "client_encoding": "utf8",
+        # A network that swallows packets is noticed in half a minute, not in two hours.
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 30_000,
+    }
+    try:
+        target = make_url(url)
+        return _engine(
+            url,
+            connect_args={
+                **{name: value for name, value in arguments.items() if name not in target.query},
+                "autocommit": True,  # `_BEGIN` begins, in the same round trip as the limits
+                "prepare_threshold": None,  # PgBouncer may hand each transaction another server
+            },
+            use_native_hstore=False,
+        )
+    except ImportError as error:
+        raise ConfigurationError(
+            "DATABASE_URL names a PostgreSQL server, but its driver psycopg cannot be loaded "
+            f"({error}). Install it with: pip install 'smartia-jobs[postgres]'"
+        ) from error
+
+
+def _engine(url: str, **options: Any) -> Engine:
+    engine = create_engine(
+        url,
+        poolclass=QueuePool,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=10,
+        hide_parameters=True,
+        **options,
+    )
+    event.listen(engine, "handle_error", _forget_row_values)
+    return engine
+
+
+def _forget_row_values(context: Any) -> None:
+    """Keep only PostgreSQL's first line: its DETAIL quotes the row, with name and phone."""
+    diagnosis = getattr(context.original_exception, "diag", None)
+    if diagnosis is not None and diagnosis.message_primary:
+        primary = diagnosis.message_primary
+        context.original_exception.args = (primary,)
+        if context.sqlalchemy_exception is not None:
+            name = type(context.original_exception).__name__
+            context.sqlalchemy_exception.args = (f"({name}) {primary}",)

@@ -1,0 +1,695 @@
+"""The connection, its transactions, the column types and the advice, on both engines."""
+
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
+
+from smartia_jobs import database_url
+from smartia_jobs.database import (
+    Database,
+    NativeEnum,
+    UtcDateTime,
+    explain,
+    is_transient,
+    now_plus,
+)
+from smartia_jobs.errors import ConfigurationError, SmartiaJobsError, UnavailableError
+
+metadata = MetaData()
+notes = Table(
+    "notes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", UtcDateTime),
+)
+appointments = Table(
+    "appointments",
+    MetaData(),
+    Column("id", Integer, primary_key=True),
+    Column("status", NativeEnum("appointmentstatus")),
+)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> str:
+    """A fresh SmartIA database with the table ``notes``, once on each engine."""
+    if request.param == "sqlite":
+        found = f"sqlite:///{request.getfixturevalue('smartia_sqlite')}"
+    else:
+        found = str(request.getfixturevalue("smartia_postgres"))
+    database = Database(found)
+    with database.write() as connection:
+        metadata.create_all(connection)
+    database.close()
+    return found
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[Database]:
+    """The database, opened; nothing may be left checked out."""
+    opened = Database(url)
+    yield opened
+    assert opened._engine.pool.checkedout() == 0
+    opened.close()
+
+
+def failure(opened: Database, statement: str = "SELECT count(*) FROM patients") -> SQLAlchemyError:
+    """Return the error that using this database raises."""
+    with pytest.raises(SQLAlchemyError) as raised, opened.read() as connection:
+        connection.execute(text(statement))
+    opened.close()
+    return raised.value
+
+
+def count_notes(connection: Connection) -> int:
+    return len(connection.execute(select(notes)).all())
+
+
+def backend(connection: Connection) -> int:
+    return int(connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
+
+
+# Transactions
+
+
+def test_a_write_is_there_for_the_next_transaction(database: Database) -> None:
+    with database.write() as connection:
+        connection.execute(insert(notes).values(id=1))
+
+    with database.read() as connection:
+        assert count_notes(connection) == 1
+
+
+def test_an_error_takes_back_everything_the_transaction_wrote(database: Database) -> None:
+    with pytest.raises(ZeroDivisionError), database.write() as connection:
+        connection.execute(insert(notes).values(id=1))
+        raise ZeroDivisionError
+
+    with database.read() as connection:
+        assert count_notes(connection) == 0
+
+
+def test_the_outer_rollback_takes_a_savepoint_with_it(database: Database) -> None:
+    with pytest.raises(ZeroDivisionError), database.write() as connection:
+        with connection.begin_nested():
+            connection.execute(insert(notes).values(id=1))
+        raise ZeroDivisionError
+
+    with database.read() as connection:
+        assert count_notes(connection) == 0
+
+
+def test_a_savepoint_alone_can_be_taken_back(database: Database) -> None:
+    with database.write() as connection:
+        connection.execute(insert(notes).values(id=1))
+        with pytest.raises(ZeroDivisionError), connection.begin_nested():
+            connection.execute(insert(notes).values(id=2))
+            raise ZeroDivisionError
+
+    with database.read() as connection:
+        assert count_notes(connection) == 1
+
+
+def test_creating_a_table_can_be_taken_back(database: Database) -> None:
+    with pytest.raises(ZeroDivisionError), database.write() as connection:
+        connection.execute(text("CREATE TABLE half (id integer)"))
+        raise ZeroDivisionError
+
+    assert "half" in str(explain(failure(database, "SELECT * FROM half")))
+
+
+def test_read_only_refuses_to_write(url: str) -> None:
+    opened = Database(url, read_only=True)
+
+    with pytest.raises(DBAPIError) as raised, opened.write() as connection:
+        connection.execute(insert(notes).values(id=1))
+
+    opened.close()
+    assert type(explain(raised.value)) is ConfigurationError
+
+
+def test_read_only_reads(url: str) -> None:
+    opened = Database(url, read_only=True)
+
+    with opened.read() as connection:
+        found = count_notes(connection)
+
+    opened.close()
+    assert found == 0
+
+
+def test_a_closed_database_opens_again_when_it_is_used(database: Database) -> None:
+    database.close()
+
+    with database.read() as connection:
+        assert count_notes(connection) == 0
+
+
+def test_a_statement_outside_a_transaction_is_committed_by_itself(database: Database) -> None:
+    with pytest.raises(ZeroDivisionError), database.outside_transaction() as connection:
+        connection.execute(insert(notes).values(id=1))
+        raise ZeroDivisionError
+
+    with database.read() as connection:
+        assert count_notes(connection) == 1
+
+
+def test_another_thread_waits_for_the_one_connection(database: Database) -> None:
+    inside = threading.Event()
+    seen: list[int] = []
+
+    def count() -> None:
+        inside.set()
+        with database.read() as connection:
+            seen.append(count_notes(connection))
+
+    other = threading.Thread(target=count)
+    with database.write() as connection:
+        other.start()
+        inside.wait(10)
+        connection.execute(insert(notes).values(id=1))
+    other.join(10)
+
+    assert seen == [1]
+
+
+def test_values_of_a_row_stay_out_of_errors(database: Database) -> None:
+    row = {"phone": "5511987654321", "name": "Maria"}
+    statement = text("INSERT INTO patients (phone_number, name) VALUES (:phone, :name)")
+    with database.write() as connection:
+        connection.execute(statement, row)
+
+    with pytest.raises(DBAPIError) as raised, database.write() as connection:
+        connection.execute(statement, row)
+
+    said = f"{raised.value} {raised.value.orig} {explain(raised.value)}"
+    assert "5511987654321" not in said
+    assert "Maria" not in said
+    assert type(explain(raised.value)) is SmartiaJobsError
+
+
+# SQLite
+
+
+@pytest.fixture
+def busy_file(smartia_sqlite: Path) -> Iterator[Path]:
+    """A SmartIA file that another connection is writing to."""
+    with closing(sqlite3.connect(smartia_sqlite, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield smartia_sqlite
+
+
+def test_a_file_that_stays_busy_is_unavailable(busy_file: Path) -> None:
+    opened = Database(f"sqlite:///{busy_file}", busy_timeout_s=0.01)
+
+    with pytest.raises(DBAPIError) as raised, opened.write():
+        pass
+
+    opened.close()
+    assert type(explain(raised.value)) is UnavailableError
+    assert is_transient(raised.value)
+
+
+def test_a_busy_file_can_be_read(busy_file: Path) -> None:
+    opened = Database(f"sqlite:///{busy_file}", busy_timeout_s=0.01)
+
+    with opened.read() as connection:
+        found = connection.execute(text("SELECT count(*) FROM patients")).scalar_one()
+
+    opened.close()
+    assert found == 0
+
+
+def test_a_busy_file_is_waited_for(smartia_sqlite: Path) -> None:
+    opened = Database(f"sqlite:///{smartia_sqlite}")
+    other = sqlite3.connect(smartia_sqlite, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.2, other.execute, ["COMMIT"])
+    release.start()
+
+    with opened.write() as connection:
+        connection.execute(text("INSERT INTO patients (phone_number) VALUES ('1')"))
+
+    release.join()
+    other.close()
+    opened.close()
+
+
+def test_a_write_holds_the_lock_from_its_beginning(smartia_sqlite: Path) -> None:
+    opened = Database(f"sqlite:///{smartia_sqlite}")
+
+    with (
+        opened.write(),
+        closing(sqlite3.connect(smartia_sqlite, timeout=0)) as other,
+        pytest.raises(sqlite3.OperationalError, match="locked"),
+    ):
+        other.execute("INSERT INTO patients (phone_number) VALUES ('1')")
+
+    opened.close()
+
+
+def test_the_journal_mode_stays_as_smartia_left_it(smartia_sqlite: Path) -> None:
+    with closing(sqlite3.connect(smartia_sqlite)) as other:
+        other.execute("PRAGMA journal_mode = wal")
+    opened = Database(f"sqlite:///{smartia_sqlite}")
+
+    with opened.write() as connection:
+        mode = connection.execute(text("PRAGMA journal_mode")).scalar_one()
+
+    opened.close()
+    assert mode == "wal"
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_missing_file_is_not_created(tmp_path: Path, read_only: bool) -> None:
+    path = tmp_path / "smartia.db"
+
+    error = explain(failure(Database(f"sqlite:///{path}", read_only=read_only)))
+
+    assert type(error) is ConfigurationError
+    assert f"no such file: {path}" in str(error)
+    assert not path.exists()
+
+
+def test_a_missing_folder_is_a_missing_file(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere" / "smartia.db"
+
+    error = explain(failure(Database(f"sqlite:///{path}")))
+
+    assert type(error) is ConfigurationError
+    assert f"no such file: {path}" in str(error)
+
+
+def test_a_directory_is_not_a_database(tmp_path: Path) -> None:
+    error = explain(failure(Database(f"sqlite:///{tmp_path}")))
+
+    assert type(error) is ConfigurationError
+    assert "directory" in str(error)
+
+
+def test_a_text_file_is_not_a_database(tmp_path: Path) -> None:
+    path = tmp_path / "smartia.db"
+    path.write_text("Olá, isto não é um banco de dados. " * 50, encoding="utf-8")
+
+    error = explain(failure(Database(f"sqlite:///{path}")))
+
+    assert type(error) is ConfigurationError
+    assert "not an SQLite database" in str(error)
+
+
+def test_an_empty_file_is_not_a_smartia_database(tmp_path: Path) -> None:
+    path = tmp_path / "smartia.db"
+    path.touch()
+
+    error = explain(failure(Database(f"sqlite:///{path}")))
+
+    assert type(error) is ConfigurationError
+    assert "no such table: patients" in str(error)
+
+
+def test_a_missing_column_is_named(smartia_sqlite: Path) -> None:
+    error = explain(failure(Database(f"sqlite:///{smartia_sqlite}"), "SELECT shoe FROM patients"))
+
+    assert type(error) is ConfigurationError
+    assert "no such column: shoe" in str(error)
+
+
+def test_a_damaged_file_needs_a_person(smartia_sqlite: Path) -> None:
+    content = bytearray(smartia_sqlite.read_bytes())
+    content[100:] = b"\xff" * (len(content) - 100)
+    smartia_sqlite.write_bytes(content)
+
+    error = explain(failure(Database(f"sqlite:///{smartia_sqlite}")))
+
+    assert type(error) is ConfigurationError
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["com espaço.db", "50%.db", "100%25.db", "a#b.db", "clínica-ção.db", "x.db?y.db", "a&b=c.db"],
+)
+@pytest.mark.parametrize("relative", [True, False])
+def test_a_file_of_any_name_opens(
+    smartia_sqlite: Path, monkeypatch: pytest.MonkeyPatch, name: str, relative: bool
+) -> None:
+    path = smartia_sqlite.rename(smartia_sqlite.parent / name.replace("%25", "%"))
+    monkeypatch.chdir(path.parent)
+    opened = Database(f"sqlite:///{'.' if relative else path.parent}/{name}")
+
+    with opened.write() as connection:
+        found = connection.execute(text("SELECT count(*) FROM patients")).scalar_one()
+
+    opened.close()
+    assert found == 0
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_arguments_for_another_driver_are_passed_over(smartia_sqlite: Path) -> None:
+    opened = Database(f"sqlite:///{smartia_sqlite}?check_same_thread=False&timeout=30")
+
+    with opened.read() as connection:
+        found = connection.execute(text("SELECT count(*) FROM patients")).scalar_one()
+
+    opened.close()
+    assert found == 0
+
+
+# URLs
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("sqlite://", "memory"),
+        ("sqlite:///", "memory"),
+        ("sqlite:///:memory:", "memory"),
+        ("sqlite:///file:x.db?uri=true", "plain path"),
+        ("", "must begin"),
+        ("smartia.db", "must begin"),
+        ("mysql://u:geheim@h/d", "mysql"),
+        ("postgresql+asyncpg://u:geheim@h/d", "own driver"),
+        ("postgresql://u:ge@heim@h/d", "%40"),
+        ("postgresql://u:geheim@h:54x/d", "5432"),
+        ("postgresql://u:geheim@h", "name a database"),
+    ],
+)
+def test_a_url_that_cannot_work_is_refused_with_the_reason(url: str, expected: str) -> None:
+    with pytest.raises(ConfigurationError, match=expected) as raised:
+        Database(url)
+
+    assert "DATABASE_URL" in str(raised.value)
+    assert "heim" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgres://u:p@h/d", "postgresql+psycopg://u:p@h/d"),
+        ("postgresql://h/d?sslmode=require", "postgresql+psycopg://h/d?sslmode=require"),
+        ("postgresql+psycopg://u:a#b/c@[::1]:5/d", "postgresql+psycopg://u:a#b/c@[::1]:5/d"),
+        (
+            "postgresql://u:p@/d?host=/cloudsql/p:r:i",
+            "postgresql+psycopg://u:p@/d?host=/cloudsql/p:r:i",
+        ),
+        ("sqlite+pysqlite:///a.db", "sqlite:///a.db"),
+    ],
+)
+def test_a_usable_url_gets_the_driver_of_this_program(url: str, expected: str) -> None:
+    assert database_url.normalise(url) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://u:geheim@h:5/d", "postgresql://u:***@h:5/d"),
+        ("postgresql://u:geh/ei#m@h/d?sslmode=a", "postgresql://u:***@h/d?sslmode=a"),
+        ("postgresql://h/d?user=u&password=geheim&x=y", "postgresql://h/d?user=u&password=***&x=y"),
+        ("postgresql://u@h/d", "postgresql://u@h/d"),
+        ("sqlite:///a@b:c.db", "sqlite:///a@b:c.db"),
+        ("geheim", "…"),
+    ],
+)
+def test_a_password_is_masked(url: str, expected: str) -> None:
+    assert database_url.masked(url) == expected
+
+
+# PostgreSQL
+
+
+def test_a_dropped_connection_is_replaced_before_the_next_transaction(
+    smartia_postgres: str,
+) -> None:
+    opened, killer = Database(smartia_postgres), Database(smartia_postgres)
+    with opened.read() as connection:
+        before = backend(connection)
+    with killer.read() as connection:
+        connection.execute(text(f"SELECT pg_terminate_backend({before}, 5000)"))
+
+    with opened.write() as connection:
+        after = backend(connection)
+
+    opened.close()
+    killer.close()
+    assert after != before
+
+
+def test_a_connection_lost_in_a_transaction_is_transient_and_the_next_one_works(
+    smartia_postgres: str,
+) -> None:
+    opened, killer = Database(smartia_postgres), Database(smartia_postgres)
+
+    with pytest.raises(DBAPIError) as raised, opened.write() as connection:
+        pid = backend(connection)
+        with killer.read() as other:
+            other.execute(text(f"SELECT pg_terminate_backend({pid}, 5000)"))
+        connection.execute(text("SELECT 1"))
+
+    with opened.write() as connection:
+        again = backend(connection)
+    opened.close()
+    killer.close()
+    assert raised.value.connection_invalidated
+    assert is_transient(raised.value)
+    assert again != pid
+
+
+def test_limits_live_in_the_transaction_and_nowhere_else(smartia_postgres: str) -> None:
+    settings = ("lock_timeout", "statement_timeout", "TimeZone", "transaction_read_only")
+    query = text("SELECT " + ", ".join(f"current_setting('{name}')" for name in settings))
+    opened = Database(smartia_postgres)
+
+    with opened.read() as connection:
+        reading = tuple(connection.execute(query).one())
+    with opened.write() as connection:
+        writing = tuple(connection.execute(query).one())
+    with opened.outside_transaction() as connection:
+        outside = tuple(connection.execute(query).one())
+
+    opened.close()
+    assert reading == ("5s", "30s", "UTC", "on")
+    assert writing == ("5s", "30s", "UTC", "off")
+    assert outside == ("0", "0", "America/Sao_Paulo", "off")
+
+
+def test_a_lock_held_elsewhere_is_transient(smartia_postgres: str) -> None:
+    holder, opened = Database(smartia_postgres), Database(smartia_postgres)
+
+    with holder.write() as connection:
+        connection.execute(text("LOCK TABLE patients"))
+        with pytest.raises(DBAPIError) as raised, opened.write() as other:
+            other.execute(text("SET LOCAL lock_timeout = '10ms'; SELECT count(*) FROM patients"))
+
+    holder.close()
+    opened.close()
+    assert is_transient(raised.value)
+
+
+def test_an_index_can_be_built_concurrently(smartia_postgres: str) -> None:
+    opened = Database(smartia_postgres)
+
+    with opened.outside_transaction() as connection:
+        connection.execute(text("CREATE INDEX CONCURRENTLY some_index ON patients (name)"))
+
+    opened.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind"),
+    [
+        ("SELECT * FROM nothing", ConfigurationError),
+        ("SELECT shoe FROM patients", ConfigurationError),
+        ("SELECT 'x'::nothing", ConfigurationError),
+        ("SELECT 1 / 0", SmartiaJobsError),
+        ("SELECT pg_sleep(10)", UnavailableError),
+        ("DELETE FROM patients", ConfigurationError),
+    ],
+)
+def test_a_refused_statement_is_explained(
+    smartia_postgres: str, statement: str, kind: type[SmartiaJobsError]
+) -> None:
+    opened = Database(smartia_postgres)
+
+    error = failure(opened, f"SET LOCAL statement_timeout = '50ms'; {statement}")
+
+    assert type(explain(error)) is kind
+
+
+def test_a_missing_right_is_explained(smartia_postgres: str) -> None:
+    opened = Database(smartia_postgres)
+
+    error = failure(opened, "SET LOCAL ROLE pg_monitor; SELECT * FROM patients")
+
+    assert type(explain(error)) is ConfigurationError
+    assert "patients" in str(explain(error))
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        (("postgres@", "nobody:geheim@"), ConfigurationError),
+        (("/smartia_", "/nothing_"), ConfigurationError),
+        (("host=/", "host=/nowhere/"), UnavailableError),
+        (("host=/", "sslmode=nonsense&host=/"), ConfigurationError),
+    ],
+)
+def test_a_refused_connection_is_explained_without_the_password(
+    smartia_postgres: str, change: tuple[str, str], kind: type[SmartiaJobsError]
+) -> None:
+    wrong = smartia_postgres.replace(*change, 1)
+    assert wrong != smartia_postgres
+
+    error = explain(failure(Database(wrong)))
+
+    assert type(error) is kind
+    assert "DATABASE_URL" in str(error)
+    assert "geheim" not in str(error)
+
+
+def test_an_address_where_nobody_listens_is_unavailable() -> None:
+    pytest.importorskip("psycopg")
+
+    error = explain(failure(Database("postgresql://u:geheim@127.0.0.1:1/d")))
+
+    assert type(error) is UnavailableError
+    assert "geheim" not in str(error)
+
+
+def test_a_missing_driver_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+
+    with pytest.raises(ConfigurationError, match=r"smartia-jobs\[postgres\]"):
+        Database("postgresql://u@h/d")
+
+
+# Column types
+
+
+def test_an_instant_comes_back_in_utc(database: Database) -> None:
+    lisbon = timezone(timedelta(hours=1))
+    at = datetime(2026, 7, 1, 15, 30, 1, 123456, tzinfo=lisbon)
+    with database.write() as connection:
+        connection.execute(insert(notes), [{"id": 1, "at": at}, {"id": 2, "at": None}])
+
+    with database.read() as connection:
+        found = connection.execute(select(notes.c.at).order_by(notes.c.id)).scalars().all()
+
+    assert found == [at, None]
+    assert found[0] is not None
+    assert found[0].tzinfo is UTC
+
+
+def test_instants_compare_as_instants(database: Database) -> None:
+    at = datetime(2026, 7, 1, 12, tzinfo=UTC)
+    with database.write() as connection:
+        connection.execute(insert(notes).values(id=1, at=at + timedelta(microseconds=1)))
+
+    with database.read() as connection:
+        later = connection.execute(select(notes.c.id).where(notes.c.at > at)).all()
+        earlier = connection.execute(select(notes.c.id).where(notes.c.at <= at)).all()
+
+    assert len(later) == 1
+    assert earlier == []
+
+
+def test_a_naive_value_is_no_instant(database: Database) -> None:
+    naive = datetime(2026, 7, 1, 12)  # noqa: DTZ001 - the point of the test
+
+    with pytest.raises(StatementError, match="aware"), database.write() as connection:
+        connection.execute(insert(notes).values(id=1, at=naive))
+
+
+def test_the_database_clock_is_this_machine_clock(database: Database) -> None:
+    before = datetime.now(UTC) - timedelta(milliseconds=1)
+    with database.write() as connection:
+        connection.execute(insert(notes).values(id=1, at=now_plus(connection, 0)))
+        connection.execute(insert(notes).values(id=2, at=now_plus(database.dialect, -90.5)))
+        connection.execute(insert(notes).values(id=3))
+        connection.execute(
+            update(notes).where(notes.c.id == 3).values(at=now_plus(connection, 3600))
+        )
+    after = datetime.now(UTC)
+
+    with database.read() as connection:
+        now, past, future = connection.execute(select(notes.c.at).order_by(notes.c.id)).scalars()
+
+    assert before <= now <= after
+    assert before <= past + timedelta(seconds=90.5) <= after
+    assert before <= future - timedelta(hours=1) <= after
+
+
+def test_the_database_clock_compares_with_instants(database: Database) -> None:
+    with database.write() as connection:
+        connection.execute(insert(notes).values(id=1, at=datetime.now(UTC)))
+
+    with database.read() as connection:
+        query = select(notes.c.id).where(
+            notes.c.at > now_plus(connection, -60), notes.c.at < now_plus(connection, 60)
+        )
+        found = connection.execute(query).scalars().all()
+        returned = connection.execute(select(now_plus(connection, 0))).scalar_one()
+
+    assert found == [1]
+    assert returned.tzinfo is UTC
+
+
+def test_enum_columns_take_and_give_plain_names(database: Database) -> None:
+    with database.write() as connection:
+        connection.execute(text("INSERT INTO patients (id, phone_number) VALUES (1, '1')"))
+        for status in ("SCHEDULED", "CONFIRMED", "CANCELLED"):
+            connection.execute(
+                text(
+                    "INSERT INTO appointments (patient_id, title, appointment_date, status)"
+                    f" VALUES (1, 't', '2026-11-23 14:30:00.000000', '{status}')"
+                )
+            )
+
+    column = appointments.c.status
+    with database.write() as connection:
+        connection.execute(
+            update(appointments).where(column == "SCHEDULED").values(status="NO_SHOW")
+        )
+        found = connection.execute(
+            select(column).where(column.in_(["NO_SHOW", "CONFIRMED"])).order_by(appointments.c.id)
+        )
+
+    assert found.scalars().all() == ["NO_SHOW", "CONFIRMED"]
+
+
+def test_enum_columns_are_written_in_bulk(smartia_postgres: str) -> None:
+    conversations = Table(
+        "conversations",
+        MetaData(),
+        Column("id", Integer, primary_key=True),
+        Column("patient_id", Integer),
+        Column("state", NativeEnum("conversationstate")),
+    )
+    opened = Database(smartia_postgres)
+
+    with opened.write() as connection:
+        connection.execute(text("INSERT INTO patients (id, phone_number) VALUES (1, '1')"))
+        rows = [{"patient_id": 1, "state": "DONE"}, {"patient_id": 1, "state": "ASK_DATE"}]
+        statement = postgresql_insert(conversations).returning(
+            conversations.c.state, sort_by_parameter_order=True
+        )
+        found = connection.execute(statement, rows).scalars().all()
+
+    opened.close()
+    assert found == ["DONE", "ASK_DATE"]
+
+
+def test_importing_it_brings_neither_the_orm_nor_a_driver() -> None:
+    program = "import sys, smartia_jobs.database; print(*sys.modules)"
+
+    found = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+    assert {b"sqlalchemy.orm", b"psycopg"}.isdisjoint(found.stdout.split())
