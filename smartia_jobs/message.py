@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from smartia_jobs.errors import ExitStatus
@@ -50,6 +51,25 @@ class Message:
     named: bool
     text: str
     payloads: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SentMessage:
+    """A message that WhatsApp accepted, as SmartIA's ``interactions`` remembers it.
+
+    Attributes:
+        patient_id: who was written to.
+        conversation_id: where it belongs; None when the patient had no conversation yet.
+        text: as the patient reads it.
+        message_id: WhatsApp's id of the message.
+        sent_at: when it was accepted, aware UTC.
+    """
+
+    patient_id: int
+    conversation_id: int | None
+    text: str
+    message_id: str | None
+    sent_at: datetime
 
 
 class Verdict(StrEnum):

@@ -24,6 +24,8 @@ class Stop:
         """Begin without a wish to end."""
         self.event = threading.Event()
         self.status: ExitStatus | None = None
+        #: Whether somebody looks at the event by itself; a signal raises until then.
+        self.heeded = False
 
     def request(self, status: ExitStatus) -> None:
         """Ask the run to end with this status; the first wish counts."""

@@ -1,0 +1,200 @@
+"""From options to an exit status: build the run, call the job, print, translate errors."""
+
+import json
+import logging
+import os
+import secrets
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import typer
+
+from smartia_jobs.clock import Clock, SystemClock
+from smartia_jobs.environment import load_settings, require_sending
+from smartia_jobs.errors import ExitStatus, InterruptedRunError, SmartiaJobsError
+from smartia_jobs.logs import configure_logs
+from smartia_jobs.report import Report
+from smartia_jobs.run import Run, Stop
+from smartia_jobs.settings import Settings
+
+if TYPE_CHECKING:
+    from smartia_jobs.database import Database
+
+logger = logging.getLogger("smartia_jobs")
+
+
+@dataclass(frozen=True, slots=True)
+class JobOptions:
+    """What the command line of a sending job said."""
+
+    env_file: Path | None = None
+    dry_run: bool = False
+    now: str | None = None
+    limit: int | None = None
+    json: bool = False
+    strict: bool = False
+
+
+def run_job(command: str, job: Callable[[Run], Report], options: JobOptions) -> NoReturn:
+    """Run a sending job as one process: its report on standard output, its status at the end."""
+    if options.now is not None and not options.dry_run:
+        raise typer.BadParameter("works only together with --dry-run", param_hint="--now")
+    with errors_as_status(command, as_json=options.json):
+        settings = read_settings(options.env_file)
+        report = perform(command, job, options, settings=settings, clock=SystemClock())
+        finish(report, as_json=options.json)
+
+
+def perform(
+    command: str,
+    job: Callable[[Run], Report],
+    options: JobOptions,
+    *,
+    settings: Settings,
+    clock: Clock,
+) -> Report:
+    """Call a job with everything it needs, and log the closing line of its run."""
+    from smartia_jobs.database import Database
+
+    now = _moment(options.now, settings) or clock.now()
+    run_id = _run_id(settings, clock.now())
+    start_logs(settings, command, run_id)
+    if not options.dry_run:
+        require_sending(settings)
+    database = Database(settings.database_url, read_only=options.dry_run)
+    stop = Stop()
+    listen_to_signals(stop)
+    began_s = clock.monotonic()
+    try:
+        report = job(
+            Run(
+                id=run_id,
+                settings=settings,
+                clock=clock,
+                database=database,
+                now=now,
+                dry_run=options.dry_run,
+                limit=options.limit,
+                strict=options.strict,
+                stop=stop,
+            )
+        )
+    finally:
+        database.close()
+    report.duration_s = clock.monotonic() - began_s
+    log_end(report)
+    return report
+
+
+def read_settings(env_file: Path | None) -> Settings:
+    """Return the settings of this process's environment and working directory."""
+    return load_settings(os.environ, env_file=env_file, directory=Path.cwd())
+
+
+def start_logs(settings: Settings, command: str, run_id: str) -> None:
+    """Send log lines to standard error in the form the settings ask for."""
+    labels = {
+        "job": command,
+        "run_id": run_id,
+        "task": str(settings.task_index),
+        "attempt": str(settings.task_attempt),
+    }
+    configure_logs(
+        settings.log_format,
+        settings.log_level,
+        terminal=sys.stderr.isatty(),
+        labels=labels,
+    )
+
+
+def listen_to_signals(stop: Stop) -> None:
+    """Let SIGTERM and Ctrl-C end the run in order."""
+    from smartia_jobs.cli.signals import listen
+
+    listen(stop)
+
+
+def log_end(report: Report) -> None:
+    """Log the one closing line of a run, with all its counts and its exit status."""
+    body = report.as_json()
+    body.pop("decisions", None)
+    status = report.exit_status
+    level = logging.INFO if status is ExitStatus.OK else logging.WARNING
+    logger.log(level, "run finished", extra={"ctx": {"event": "run_finished", **body}})
+
+
+def finish(report: Report, *, as_json: bool) -> NoReturn:
+    """Print a report on standard output and exit with its status."""
+    if as_json:
+        print_json(report.as_json())
+    else:
+        from smartia_jobs.cli.report_table import print_report
+
+        print_report(report)
+    raise typer.Exit(int(report.exit_status))
+
+
+def print_json(body: dict[str, Any]) -> None:
+    """Print exactly one JSON object."""
+    sys.stdout.write(json.dumps(body, ensure_ascii=False, indent=2) + "\n")
+
+
+@contextmanager
+def errors_as_status(command: str, *, as_json: bool = False) -> Iterator[None]:
+    """Turn the end of a command by an error into advice and an exit status.
+
+    Advice goes to standard error; with ``as_json`` standard output gets one JSON object.
+    """
+    try:
+        yield
+    except (typer.Exit, typer.Abort, typer.BadParameter):
+        raise
+    except SmartiaJobsError as error:
+        _fail(command, error, as_json=as_json)
+    except KeyboardInterrupt:
+        _fail(command, InterruptedRunError(ExitStatus.INTERRUPTED), as_json=as_json)
+    except Exception as error:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        if isinstance(error, SQLAlchemyError):
+            from smartia_jobs.database import explain
+
+            _fail(command, explain(error), as_json=as_json)
+        logger.exception("this is a bug in smartia-jobs; please report it with these lines")
+        bug = SmartiaJobsError(f"a bug in smartia-jobs ({type(error).__name__}); see the log")
+        _fail(command, bug, as_json=as_json)
+
+
+def _fail(command: str, error: SmartiaJobsError, *, as_json: bool) -> NoReturn:
+    status = int(error.exit_status)
+    if as_json:
+        print_json({"job": command, "exit_code": status, "error": str(error)})
+    logger.error("run failed", extra={"ctx": {"event": "run_failed", "exit_code": status}})
+    for line in str(error).splitlines():
+        typer.echo(f"smartia-jobs {command}: {line}", err=True)
+    raise typer.Exit(status)
+
+
+def _moment(text: str | None, settings: Settings) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is no ISO time such as 2026-11-23T09:00", param_hint="--now"
+        ) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=settings.clinic_timezone)
+    return moment.astimezone(UTC)
+
+
+def _run_id(settings: Settings, now: datetime) -> str:
+    if settings.cloud_run_execution:
+        return f"{settings.cloud_run_execution}/{settings.task_index}/{settings.task_attempt}"
+    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"

@@ -1,0 +1,126 @@
+"""A job's report for a person: a table on a terminal, plain lines in a pipe."""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from smartia_jobs.report import Reason, Report, Result
+
+#: What each skip means, in words for the clinic.
+REASONS = {
+    Reason.ALREADY_SENT: "already sent",
+    Reason.BEING_SENT_ELSEWHERE: "being sent by another run",
+    Reason.HELD_UNKNOWN: "unknown from an earlier run, held",
+    Reason.ALREADY_FAILED: "failed before, phone unchanged",
+    Reason.QUIET_HOURS: "quiet hours",
+    Reason.NO_SEND_DAY: "no messages on this day",
+    Reason.SHORT_NOTICE: "booked at short notice",
+    Reason.NOT_IN_ONLY_TO: "not in ONLY_TO",
+    Reason.NO_STATUS: "no readable status",
+    Reason.UNREADABLE_DATE: "date cannot be read",
+    Reason.PATIENT_MISSING: "patient row is gone",
+    Reason.NO_LONGER_OPEN: "no longer open",
+    Reason.MOVED: "moved just now",
+    Reason.TOO_LATE: "too late to be useful",
+    Reason.REBOOKED: "already booked again",
+    Reason.SEEN_AFTER_ALL: "seen that day after all",
+    Reason.OPTED_OUT: "asked for no more messages",
+    Reason.SAME_DAY: "second missed visit that day",
+}
+
+_HINTS = {
+    Result.SENT: "WhatsApp accepted them",
+    Result.FAILED: "WhatsApp refused them, or no usable phone",
+    Result.RETRY: "not accepted; the next run tries again",
+    Result.UNKNOWN: "may have arrived; held: smartia-jobs outbox",
+    Result.WOULD_SEND: "a real run would send these",
+    Result.LEFT: "not reached in this run",
+}
+
+_ALWAYS = (Result.SENT, Result.FAILED)
+
+
+def print_report(report: Report) -> None:
+    """Print a report on standard output."""
+    if sys.stdout.isatty():
+        _print_table(report)
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in _plain(report))
+
+
+def _title(report: Report) -> str:
+    dry = " (dry run)" if report.dry_run else ""
+    return f"{report.job}{dry} · {report.now:%a %d %b %Y, %H:%M} · {report.timezone}"
+
+
+def _rows(report: Report) -> Iterator[tuple[str, int, str]]:
+    yield "due", report.due, "appointments looked at"
+    for result, hint in _HINTS.items():
+        count = report.results[result]
+        if count or (result in _ALWAYS and not report.dry_run):
+            if result is Result.SENT and report.messages != count:
+                hint = f"in {report.messages} messages (one per person and day)"
+            yield str(result).replace("_", " "), count, hint
+    for name, count in report.extra.items():
+        yield name.replace("_", " "), count, ""
+    for reason, count in sorted(report.skipped.items()):
+        yield "skipped", count, REASONS.get(Reason(reason), reason)
+    if report.missed:
+        yield "missed", report.missed, "too late to remind; no earlier run reached them"
+    if report.held_unknown:
+        yield "held", report.held_unknown, "unknown from earlier runs: smartia-jobs outbox"
+
+
+def _notes(report: Report) -> Iterator[str]:
+    if report.stopped is not None:
+        yield f"Stopped: {report.stopped}."
+    yield from report.warnings
+    yield f"Exit {int(report.exit_status)} after {report.duration_s:.1f} s, run {report.run_id}."
+
+
+def _plain(report: Report) -> Iterator[str]:
+    yield _title(report)
+    for decision in report.decisions:
+        yield "  ".join(str(cell) for cell in _decision(decision))
+    for name, count, hint in _rows(report):
+        yield f"{name:<11} {count:>6}  {hint}".rstrip()
+    yield from _notes(report)
+
+
+def _decision(decision: dict[str, Any]) -> tuple[str, str, str, str]:
+    reason = decision["reason"] or ""
+    words = REASONS.get(Reason(reason), reason) if reason in set(Reason) else reason
+    what = str(decision["decision"]).replace("_", " ")
+    return (
+        (decision["start"] or "?")[:16].replace("T", " "),
+        f"#{decision['appointment_id']}",
+        decision["phone"] or "-",
+        f"{what}: {words}" if words else what,
+    )
+
+
+_COLOURS = {"sent": "green", "would send": "green", "failed": "red", "unknown": "yellow"}
+
+
+def _print_table(report: Report) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    if report.decisions:
+        decisions = Table(title=_title(report), box=box.ROUNDED, title_justify="left")
+        for heading in ("visit", "id", "phone", "decision"):
+            decisions.add_column(heading, overflow="fold", no_wrap=heading != "decision")
+        for decision in report.decisions:
+            decisions.add_row(*_decision(decision))
+        console.print(decisions)
+    table = Table(title=_title(report), box=box.ROUNDED, title_justify="left", show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(style="dim")
+    for name, count, hint in _rows(report):
+        table.add_row(name, str(count), hint, style=_COLOURS.get(name) if count else None)
+    console.print(table)
+    for note in _notes(report):
+        console.print(note, markup=False)

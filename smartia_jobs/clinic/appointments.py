@@ -1,0 +1,217 @@
+"""Reading appointments in keyset pages and again by id: plain values, no cursor left open."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, literal, or_, select, tuple_
+
+from smartia_jobs.appointment import DEFAULT_DURATION, Appointment, AppointmentStatus
+from smartia_jobs.clinic.tables import appointments, patients
+from smartia_jobs.clinic.times import StoredTimes, read_booked_at, to_wall
+
+#: Rows read at once; each page is its own short transaction.
+PAGE_SIZE = 500
+
+#: Every status that is not one of these is looked at, so that an unset or unknown one is
+#: reported and not lost.
+CLOSED = (
+    AppointmentStatus.COMPLETED,
+    AppointmentStatus.CANCELLED,
+    AppointmentStatus.NO_SHOW,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A span of instants, both edges included."""
+
+    from_at: datetime
+    until_at: datetime
+
+    def __contains__(self, instant: datetime) -> bool:
+        """Whether ``instant`` lies in the span."""
+        return self.from_at <= instant <= self.until_at
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where the last page ended: the stored date as it is, and the id."""
+
+    stored_date: Any
+    appointment_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Up to ``PAGE_SIZE`` appointments, nearest first, and where the next page begins."""
+
+    appointments: tuple[Appointment, ...]
+    #: None after the last page.
+    next: Cursor | None
+
+
+class Appointments:
+    """The questions asked of ``appointments``; values out, never a live row."""
+
+    def __init__(self, times: StoredTimes) -> None:
+        """Read dates as ``times`` says they are stored."""
+        self.times = times
+
+    def page(
+        self,
+        connection: Connection,
+        window: Window,
+        *,
+        after: Cursor | None = None,
+        statuses: Collection[AppointmentStatus] | None = None,
+        size: int = PAGE_SIZE,
+    ) -> Page:
+        """Return the next appointments of ``window``, nearest first.
+
+        Args:
+            connection: inside a short transaction.
+            window: exact edges; a row whose date cannot be read is returned when its stored
+                text falls between them.
+            after: where the last page ended; None for the first.
+            statuses: only these; None for every status that is not closed (open, unset and
+                unknown ones).
+            size: rows compared in SQL; fewer may be left after the exact filter.
+        """
+        query = (
+            _select()
+            .where(
+                appointments.c.appointment_date >= self.times.lower_bound(window.from_at),
+                appointments.c.appointment_date <= self.times.upper_bound(window.until_at),
+                _has(statuses),
+            )
+            .order_by(appointments.c.appointment_date, appointments.c.id)
+            .limit(size)
+        )
+        if after is not None:
+            query = query.where(
+                tuple_(appointments.c.appointment_date, appointments.c.id)
+                > tuple_(
+                    literal(after.stored_date, appointments.c.appointment_date.type),
+                    literal(after.appointment_id),
+                )
+            )
+        rows = connection.execute(query).all()
+        read = (self._appointment(row) for row in rows)
+        return Page(
+            appointments=tuple(a for a in read if a.start_at is None or a.start_at in window),
+            next=Cursor(rows[-1].appointment_date, rows[-1].id) if len(rows) == size else None,
+        )
+
+    def pages(
+        self,
+        connection: Connection,
+        window: Window,
+        *,
+        statuses: Collection[AppointmentStatus] | None = None,
+    ) -> Iterator[Sequence[Appointment]]:
+        """Yield all pages of ``window`` within the caller's one transaction."""
+        after: Cursor | None = None
+        while True:
+            page = self.page(connection, window, after=after, statuses=statuses)
+            yield page.appointments
+            if page.next is None:
+                return
+            after = page.next
+
+    def by_id(self, connection: Connection, ids: Collection[int]) -> dict[int, Appointment]:
+        """Return the appointments as they are now, by id; one that is gone is not among them."""
+        found: dict[int, Appointment] = {}
+        wanted = sorted(ids)
+        for first in range(0, len(wanted), PAGE_SIZE):
+            some = wanted[first : first + PAGE_SIZE]
+            for row in connection.execute(_select().where(appointments.c.id.in_(some))):
+                found[row.id] = self._appointment(row)
+        return found
+
+    def companions(self, connection: Connection, window: Window) -> dict[int, tuple[int, ...]]:
+        """Return, for each open visit whose phone ends like another's, all ids that share it.
+
+        A superset of the visits that one person has on one day, found in one pass so that
+        nobody's second visit is overlooked because it lies in a later page. It holds nothing
+        for the many who have one visit.
+        """
+        tail = _phone_tail()
+        in_window = (
+            select(appointments.c.id, tail.label("tail"))
+            .join(patients, patients.c.id == appointments.c.patient_id)
+            .where(
+                appointments.c.appointment_date >= self.times.lower_bound(window.from_at),
+                appointments.c.appointment_date <= self.times.upper_bound(window.until_at),
+                _has(None),
+            )
+            .subquery()
+        )
+        counted = select(
+            in_window.c.id,
+            in_window.c.tail,
+            func.count().over(partition_by=in_window.c.tail).label("visits"),
+        ).subquery()
+        query = (
+            select(counted.c.tail, counted.c.id)
+            .where(counted.c.visits > 1)
+            .order_by(counted.c.tail)
+        )
+        by_tail: dict[str, list[int]] = {}
+        for row in connection.execute(query):
+            by_tail.setdefault(row.tail, []).append(row.id)
+        shared = (tuple(ids) for ids in by_tail.values())
+        return {one: ids for ids in shared for one in ids}
+
+    def _appointment(self, row: Row[Any]) -> Appointment:
+        start_at = self.times.read(row.appointment_date)
+        start = to_wall(start_at, self.times.zone) if start_at else None
+        minutes = row.duration_minutes
+        return Appointment(
+            id=row.id,
+            patient_id=row.patient_id,
+            status=_status(row.status),
+            start_at=start_at,
+            start=start.replace(second=0, microsecond=0) if start else None,
+            duration=timedelta(minutes=minutes) if minutes and minutes > 0 else DEFAULT_DURATION,
+            booked_at=read_booked_at(row.created_at),
+            patient_exists=row.found_patient_id is not None,
+            patient_name=row.name,
+            phone=row.phone_number,
+        )
+
+
+def _select() -> Select[Any]:
+    return select(
+        appointments.c.id,
+        appointments.c.patient_id,
+        appointments.c.status,
+        appointments.c.appointment_date,
+        appointments.c.duration_minutes,
+        appointments.c.created_at,
+        patients.c.id.label("found_patient_id"),
+        patients.c.name,
+        patients.c.phone_number,
+    ).join_from(appointments, patients, patients.c.id == appointments.c.patient_id, isouter=True)
+
+
+def _has(statuses: Collection[AppointmentStatus] | None) -> Any:
+    if statuses is None:
+        return or_(appointments.c.status.is_(None), appointments.c.status.not_in(CLOSED))
+    return appointments.c.status.in_(sorted(statuses))
+
+
+def _phone_tail() -> Any:
+    """Return the last eight digits of a phone, near enough to find candidates for grouping."""
+    digits: Any = patients.c.phone_number
+    for character in (" ", "-", "(", ")", "."):
+        digits = func.replace(digits, character, "")
+    return func.substr(digits, func.length(digits) - 7)
+
+
+def _status(stored: Any) -> AppointmentStatus | None:
+    try:
+        return AppointmentStatus(stored)
+    except ValueError:
+        return None

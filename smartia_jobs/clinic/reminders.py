@@ -1,0 +1,77 @@
+"""The due rule of reminders, pure: which visits a run at a given moment is nearest to."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from smartia_jobs.appointment import Appointment
+from smartia_jobs.clinic.appointments import Window
+from smartia_jobs.clinic.hours import SendingHours
+from smartia_jobs.report import Reason
+from smartia_jobs.settings import ReminderTimes
+
+
+@dataclass(frozen=True, slots=True)
+class ReminderRule:
+    """When one kind of reminder is due, and until when it may leave.
+
+    Attributes:
+        times: lead, cadence and latest moment of this kind.
+        hours: when the clinic may write at all.
+        min_notice: visits booked less than this before they start get no reminder.
+        bridges_days: whether days without sending push the window's upper edge (24h only).
+    """
+
+    times: ReminderTimes
+    hours: SendingHours
+    min_notice: timedelta = timedelta(0)
+    bridges_days: bool = False
+
+    def window(self, now: datetime) -> Window:
+        """Return the visits that a run at ``now`` reminds: ``latest`` to ``lead + cadence/2``.
+
+        So each visit belongs to the run nearest to its lead, and a run that was skipped is
+        caught up by the next while the reminder is still useful.
+        """
+        bridge = timedelta(days=self.hours.closed_days_after(now) if self.bridges_days else 0)
+        return Window(
+            from_at=now + self.times.latest,
+            until_at=now + self.times.lead + self.times.cadence / 2 + bridge,
+        )
+
+    def missed_window(self, now: datetime) -> Window:
+        """Return the visits still ahead for which a reminder at ``now`` comes too late."""
+        return Window(from_at=now, until_at=now + self.times.latest - timedelta(microseconds=1))
+
+    def could_have_been_reminded(self, appointment: Appointment) -> bool:
+        """Whether the visit was booked early enough for a reminder at its lead."""
+        if appointment.start_at is None or not appointment.is_open:
+            return False
+        lead_at = appointment.start_at - max(self.times.lead, self.min_notice)
+        return appointment.booked_at is None or appointment.booked_at < lead_at
+
+    def refusal(self, appointment: Appointment, now: datetime) -> Reason | None:
+        """Return why this visit gets no reminder at ``now``; None when it is due."""
+        if appointment.start_at is None:
+            return Reason.UNREADABLE_DATE
+        if appointment.status is None:
+            return Reason.NO_STATUS
+        if not appointment.is_open:
+            return Reason.NO_LONGER_OPEN
+        if not appointment.patient_exists:
+            return Reason.PATIENT_MISSING
+        if appointment.start_at < now + self.times.latest:
+            return Reason.TOO_LATE
+        if (
+            appointment.booked_at is not None
+            and appointment.start_at - appointment.booked_at < self.min_notice
+        ):
+            return Reason.SHORT_NOTICE
+        return self.hours.closed(now)
+
+    def send_before(self, appointment: Appointment, now: datetime) -> datetime:
+        """Return the instant from which this reminder must not be tried any more."""
+        if appointment.start_at is None:
+            return now
+        useful_until = appointment.start_at - self.times.latest
+        closing = self.hours.next_closing(now)
+        return useful_until if closing is None else min(useful_until, closing)

@@ -1,0 +1,1 @@
+"""The product: one module for each thing the clinic asks for."""

@@ -1,0 +1,110 @@
+"""The sending side of an errand: phones, the catalogue's words, and WhatsApp."""
+
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+from math import ceil
+
+from smartia_jobs.appointment import Appointment
+from smartia_jobs.clock import Clock
+from smartia_jobs.errors import ConfigurationError
+from smartia_jobs.message import Answer, Message, Phone, Unsendable
+from smartia_jobs.messages.catalogue import MessageTemplate
+from smartia_jobs.report import Reason
+from smartia_jobs.settings import Settings
+from smartia_jobs.whatsapp.pacing import Pacer
+from smartia_jobs.whatsapp.phones import mask_phone, parse_phone
+
+#: More threads than this were slower, not faster, at Meta's highest rate.
+_MOST_WORKERS = 256
+#: A request's usual time and half as much again, in seconds: what is in flight at the rate.
+_REQUEST_S = 0.75
+
+
+class WhatsAppCourier:
+    """Fulfils :class:`smartia_jobs.outbox.errand.Courier`.
+
+    The HTTP client is made with the first message: a run with nothing due never loads it.
+    """
+
+    def __init__(self, settings: Settings, template: MessageTemplate, clock: Clock) -> None:
+        """Prepare to send one template by these settings."""
+        self._settings = settings
+        self._template = template
+        self.pace = Pacer(settings.send_rate, clock)
+        self.workers = settings.send_workers or workers_for(settings.send_rate)
+        self._connect = threading.Lock()
+        self._client: object | None = None
+
+    def address(self, appointment: Appointment) -> Phone | Unsendable:
+        """Return where to send, or why nobody can be reached there."""
+        return parse_phone(appointment.phone, self._settings.clinic_country)
+
+    def write(self, visits: Sequence[Appointment]) -> Message | Unsendable:
+        """Write the one message that tells of these visits, earliest first."""
+        from smartia_jobs.messages.render import write_message
+
+        return write_message(
+            self._template,
+            visits,
+            clinic_name=self._settings.clinic_name,
+            clinic_phone=self._settings.clinic_phone,
+        )
+
+    def send(self, phone: Phone, message: Message, *, callback_data: str) -> Answer:
+        """Post it once. Called from worker threads."""
+        from smartia_jobs.whatsapp.client import Client
+
+        with self._connect:
+            client = self._client
+            if not isinstance(client, Client):
+                client = self._client = Client(self._settings, workers=self.workers)
+        return client.send(phone, message, callback_data=callback_data)
+
+    def retry_wait_s(self, answer: Answer, attempt: int) -> float | None:
+        """Return how long this message waits before it is tried again; None: not in this run."""
+        from smartia_jobs.whatsapp.waiting import retry_wait_s
+
+        return retry_wait_s(answer, attempt)
+
+    def mask(self, phone: str | None) -> str:
+        """Return a phone as a screen may show it."""
+        return mask_phone(phone)
+
+
+def workers_for(rate: float) -> int:
+    """Return how many threads keep up ``rate`` messages a second."""
+    return min(_MOST_WORKERS, max(1, ceil(rate * _REQUEST_S)))
+
+
+class OnlyTo:
+    """``ONLY_TO``: for a first live run, everybody else is skipped."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Read the phones once.
+
+        Raises:
+            ConfigurationError: one of them cannot be a phone.
+        """
+        self._country = settings.clinic_country
+        parsed = [parse_phone(raw, self._country) for raw in sorted(settings.only_to)]
+        if any(isinstance(phone, Unsendable) for phone in parsed):
+            raise ConfigurationError(
+                "ONLY_TO holds something that cannot be a phone; write each number with its"
+                " country and area code, such as +5511987654321, separated by commas."
+            )
+        self._phones = frozenset(p.canonical for p in parsed if isinstance(p, Phone))
+
+    def refusal(self, appointment: Appointment, _: datetime) -> Reason | None:
+        """Return NOT_IN_ONLY_TO for everybody else; None when the setting is unset."""
+        if not self._phones:
+            return None
+        phone = parse_phone(appointment.phone, self._country)
+        known = isinstance(phone, Phone) and phone.canonical in self._phones
+        return None if known else Reason.NOT_IN_ONLY_TO
+
+
+def person(appointment: Appointment, country: str) -> str:
+    """Return what tells one person from another: the canonical phone, else the patient row."""
+    phone = parse_phone(appointment.phone, country)
+    return phone.canonical if isinstance(phone, Phone) else f"patient {appointment.patient_id}"

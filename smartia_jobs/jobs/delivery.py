@@ -1,0 +1,49 @@
+"""Carrying out an errand and adding up what became of everybody it was about."""
+
+from smartia_jobs.clinic.times import to_wall
+from smartia_jobs.outbox.dispatch import Dispatch
+from smartia_jobs.outbox.errand import Errand
+from smartia_jobs.outbox.preview import preview
+from smartia_jobs.outbox.recovery import held_unknown, recover
+from smartia_jobs.outbox.schema import tables_exist
+from smartia_jobs.report import Report
+from smartia_jobs.run import Run
+
+
+def new_report(run: Run, job: str) -> Report:
+    """Return the empty report of a run."""
+    return Report(
+        job=job,
+        run_id=run.id,
+        now=run.now.astimezone(run.settings.clinic_timezone),
+        timezone=run.settings.clinic_timezone.key,
+        dry_run=run.dry_run,
+        strict=run.strict,
+    )
+
+
+def deliver(run: Run, errand: Errand, report: Report) -> None:
+    """Send what is due, or decide it in a dry run, and add up the outcomes."""
+    if run.dry_run:
+        report.held_unknown = _held(run, errand)
+        for outcome in preview(run, errand):
+            report.add(outcome)
+        return
+    recovery = recover(run, errand)
+    report.missed += recovery.missed
+    report.held_unknown = _held(run, errand)
+    dispatch = Dispatch(run, errand)
+    for outcome in dispatch.outcomes():
+        report.add(outcome)
+    if dispatch.end is not None:
+        report.stop(dispatch.end.why, dispatch.end.status)
+    if run.stop.status is not None:
+        report.stop("interrupted; what was in flight is recorded", run.stop.status)
+
+
+def _held(run: Run, errand: Errand) -> int:
+    with run.database.read() as connection:
+        if run.dry_run and not tables_exist(connection):
+            return 0
+        wall_now = to_wall(run.now, run.settings.clinic_timezone)
+        return held_unknown(connection, errand.kind, wall_now=wall_now)

@@ -1,0 +1,122 @@
+"""The reminder jobs: tell every patient about the visit this run is nearest to, once."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from smartia_jobs.clinic.appointments import Appointments
+from smartia_jobs.clinic.hours import SendingHours
+from smartia_jobs.clinic.reminders import ReminderRule
+from smartia_jobs.clinic.visit_days import VisitDays
+from smartia_jobs.jobs.clinic_calendar import ClinicCalendar
+from smartia_jobs.jobs.courier import OnlyTo, WhatsAppCourier, person
+from smartia_jobs.jobs.delivery import deliver, new_report
+from smartia_jobs.jobs.opening import open_clinic
+from smartia_jobs.messages.catalogue import MessageTemplate, load_catalogue
+from smartia_jobs.outbox.errand import Errand
+from smartia_jobs.outbox.rows import rows_of
+from smartia_jobs.outbox.schema import tables_exist
+from smartia_jobs.report import Report
+from smartia_jobs.run import Run
+from smartia_jobs.settings import ReminderTimes, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ReminderKind:
+    """One kind of reminder.
+
+    Attributes:
+        command: what the scheduler calls, and the kind in the outbox.
+        bridges_days: whether days without sending push the window's upper edge.
+    """
+
+    command: str
+    bridges_days: bool
+
+    def times(self, settings: Settings) -> ReminderTimes:
+        """Return lead, cadence and latest moment as the clinic set them."""
+        return settings.reminder_24h if self is DAY_AHEAD else settings.reminder_2h
+
+
+DAY_AHEAD = ReminderKind("24h", bridges_days=True)
+HOURS_AHEAD = ReminderKind("2h", bridges_days=False)
+
+
+def send_reminders(run: Run, kind: ReminderKind) -> Report:
+    """Remind every patient whose visit this run is nearest to, once.
+
+    Raises:
+        ConfigurationError: a setting, the catalogue or the schema is wrong; nothing was sent.
+        sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
+    """
+    report = new_report(run, kind.command)
+    template = load_catalogue(run.settings.messages_file)[kind.command]
+    appointments = open_clinic(run)
+    rule = _rule(run.settings, kind)
+    only_to = OnlyTo(run.settings)
+    errand = _errand(run, kind, template, appointments, rule=rule, only_to=only_to)
+    report.missed = _missed(run, errand, appointments, rule=rule, only_to=only_to)
+    deliver(run, errand, report)
+    return report
+
+
+def _rule(settings: Settings, kind: ReminderKind) -> ReminderRule:
+    return ReminderRule(
+        times=kind.times(settings),
+        hours=SendingHours.of(settings),
+        min_notice=settings.min_notice,
+        bridges_days=kind.bridges_days,
+    )
+
+
+def _errand(
+    run: Run,
+    kind: ReminderKind,
+    template: MessageTemplate,
+    appointments: Appointments,
+    *,
+    rule: ReminderRule,
+    only_to: OnlyTo,
+) -> Errand:
+    courier = WhatsAppCourier(run.settings, template, run.clock)
+    identify = partial(person, country=run.settings.clinic_country)
+    days = VisitDays(appointments, rule.window(run.now), identify)
+    calendar = ClinicCalendar(
+        appointments=appointments,
+        pages=days.next_page,
+        refusals=(only_to.refusal, rule.refusal),
+        until=rule.send_before,
+    )
+    return Errand(
+        kind=kind.command,
+        template=template.name,
+        workers=courier.workers,
+        calendar=calendar,
+        courier=courier,
+        resend_unknown=run.settings.on_unknown == "resend",
+    )
+
+
+def _missed(
+    run: Run,
+    errand: Errand,
+    appointments: Appointments,
+    *,
+    rule: ReminderRule,
+    only_to: OnlyTo,
+) -> int:
+    """Count visits still ahead that were bookable in time, and for which it is now too late."""
+    missed = 0
+    window = rule.missed_window(run.now)
+    with run.database.read() as connection:
+        known = tables_exist(connection)
+        for page in appointments.pages(connection, window):
+            visits = [
+                visit
+                for visit in page
+                if rule.could_have_been_reminded(visit)
+                and only_to.refusal(visit, run.now) is None
+            ]
+            ids = {visit.id for visit in visits}
+            rows = rows_of(connection, errand.kind, ids) if known and ids else {}
+            missed += sum((visit.id, visit.start) not in rows for visit in visits)
+    return missed

@@ -1,0 +1,343 @@
+"""Delivering: many messages at once, paced, stoppable, each outcome committed as it comes.
+
+One turn of the loop is one short transaction: it records what has finished and claims for
+the workers that are idle. The transaction is never open while the network is used.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from heapq import heappop, heappush
+from itertools import count
+
+from sqlalchemy.exc import DBAPIError
+
+from smartia_jobs.database import is_transient
+from smartia_jobs.errors import ExitStatus
+from smartia_jobs.message import Verdict
+from smartia_jobs.outbox.brakes import LONGEST_WAIT_S, Brakes, End
+from smartia_jobs.outbox.claims import Claim, Claimant, Claimed, Pending, claim
+from smartia_jobs.outbox.errand import Errand
+from smartia_jobs.outbox.feed import Feed
+from smartia_jobs.outbox.ledger import Ledger
+from smartia_jobs.outbox.records import Finished, record
+from smartia_jobs.outbox.states import State
+from smartia_jobs.outbox.workers import Gate, Workers
+from smartia_jobs.report import Outcome, Result
+from smartia_jobs.run import Run
+
+logger = logging.getLogger(__name__)
+
+#: Claims are made for the starts of the next half second, no further ahead.
+HORIZON_S = 0.5
+#: How long a turn waits for something to happen before it looks around again.
+LOOK_AROUND_S = 0.5
+#: How long a database that failed is left alone before the next try.
+DATABASE_REST_S = 0.5
+#: How long requests in flight may still answer after the run was asked to end.
+LAST_ANSWERS_S = 8.0
+#: So many equal request errors in a row are our mistake, not the patients'.
+EQUAL_ERRORS = 5
+
+
+class Dispatch:
+    """One run's delivery of one errand; iterate over :meth:`outcomes` once.
+
+    Attributes:
+        end: why it ended before its work did; None when it did not.
+    """
+
+    def __init__(self, run: Run, errand: Errand) -> None:
+        """Prepare; nothing is read, claimed or sent yet."""
+        self._run = run
+        self._errand = errand
+        self._clock = run.clock
+        self._brakes = Brakes()
+        gate = Gate()
+        self._ledger = Ledger(run, errand, gate)
+        self._workers = Workers(errand.workers, errand.courier, run.clock, stop=run.stop, gate=gate)
+        self._feed = Feed(run, errand)
+        self._waiting: list[tuple[float, int, Pending]] = []
+        self._order = count()
+        #: Request errors whose fault is not yet clear: the patients' or the request's.
+        self._suspects: list[Finished] = []
+        self._accepted = 0
+        self._outcomes: deque[Outcome] = deque()
+
+    @property
+    def end(self) -> End | None:
+        """Why the run ended before its work did."""
+        return self._brakes.end
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Send what is due and yield what became of each appointment, once each.
+
+        An outcome is yielded only after it was committed. From here on a signal is a wish,
+        not an exception.
+        """
+        self._run.stop.heeded = True
+        while not self._done():
+            self._hear(self._workers.collect(self._patience()))
+            self._turn()
+            yield from self._drain()
+        self._workers.dismiss()
+        self._end_flights()
+        self._resolve_suspects(guilty=False)
+        self._write_last()
+        yield from self._drain()
+        yield from self._leave_the_rest()
+
+    # -- one turn ---------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        """Record what has finished and claim for who is idle, in one transaction."""
+        if self._ledger.hopeless:
+            self._brakes.stop("the database cannot be reached", ExitStatus.UNAVAILABLE)
+            return
+        batch: list[Pending] = []
+        try:
+            if self._ledger.doubtful:
+                self._settle(self._ledger.write_one_by_one())
+                self._ledger.written()
+            batch = self._next_batch()
+            if not batch and not self._ledger.waiting:
+                return
+            claimed = self._commit(batch)
+        except DBAPIError as error:
+            self._take_back(batch)
+            if not is_transient(error) and not self._ledger.waiting:
+                raise
+            self._ledger.failed()
+            logger.warning("the database did not take a turn; trying again")
+            self._clock.wait(self._run.stop.event, DATABASE_REST_S)
+            return
+        self._settle(self._ledger.written())
+        self._outcomes.extend(claimed.outcomes)
+        if claimed.claims:
+            self._brakes.claimed()
+            self._workers.give(claimed.claims)
+
+    def _commit(self, batch: Sequence[Pending]) -> Claimed:
+        claimant = Claimant.of(self._run)
+        with self._run.database.write() as connection:
+            record(connection, self._errand, self._ledger.waiting, run_id=self._run.id)
+            return claim(connection, self._errand, batch, claimant) if batch else Claimed()
+
+    def _next_batch(self) -> list[Pending]:
+        wanted = self._wanted()
+        batch: list[Pending] = []
+        while len(batch) < wanted and (waiting := self._next_waiting()) is not None:
+            batch.append(waiting)
+        while len(batch) < wanted and (due := self._feed.next()) is not None:
+            batch.append(due)
+        self._outcomes.extend(self._feed.settled())
+        return batch
+
+    def _wanted(self) -> int:
+        """Return for how many messages there is a worker, a slot, and leave to send them."""
+        if self._run.stop.requested:
+            return 0
+        wanted = min(self._workers.idle, self._errand.courier.pace.room(HORIZON_S))
+        allowed = self._brakes.allowance(self._clock.monotonic(), self._workers.in_flight)
+        if allowed is not None:
+            wanted = min(wanted, allowed)
+        if self._run.limit is not None:
+            wanted = min(wanted, self._run.limit - self._accepted - self._workers.in_flight)
+        return max(wanted, 0)
+
+    def _next_waiting(self) -> Pending | None:
+        if self._waiting and self._waiting[0][0] <= self._clock.monotonic():
+            return heappop(self._waiting)[2]
+        return None
+
+    def _take_back(self, batch: Sequence[Pending]) -> None:
+        for pending in batch:
+            self._wait(pending, 0.0)
+
+    def _wait(self, pending: Pending, seconds: float) -> None:
+        wake_s = self._clock.monotonic() + seconds
+        heappush(self._waiting, (wake_s, next(self._order), pending))
+
+    # -- what answers mean --------------------------------------------------------------------
+
+    def _hear(self, finished: Sequence[Finished]) -> None:
+        """Learn from what came back, and hand it to the ledger."""
+        for one in finished:
+            if one.answer is not None:
+                self._learn(one)
+        self._ledger.take(finished)
+        self._ledger.close_gate_if_late()
+
+    def _learn(self, one: Finished) -> None:
+        answer, pace = one.answer, self._errand.courier.pace
+        if answer is None or one.started_s is None:
+            return
+        self._brakes.heard(answer, self._clock.monotonic())
+        match answer.verdict:
+            case Verdict.SENT:
+                pace.success()
+                self._accepted += 1
+                self._resolve_suspects(guilty=False)
+            case Verdict.GIVE_UP:
+                self._resolve_suspects(guilty=False)
+            case Verdict.UNKNOWN:
+                self._accepted += 1
+            case Verdict.BAD_REQUEST:
+                self._suspect(one)
+            case Verdict.SLOW_DOWN:
+                if answer.wait_s is not None and answer.wait_s > LONGEST_WAIT_S:
+                    self._brakes.stop("WhatsApp asks to wait for long", ExitStatus.RETRY)
+                self._brakes.waited(pace.slow_down(one.started_s, answer.wait_s))
+        if self._brakes.busy:
+            self._brakes.waited(pace.slow_down(self._clock.monotonic()))
+
+    def _suspect(self, one: Finished) -> None:
+        """Hold a request error until its fellows show whether the request is at fault."""
+        answer = one.answer
+        if answer is None:
+            return
+        known = self._suspects[0].answer if self._suspects else None
+        if known is not None and known.code != answer.code:
+            self._resolve_suspects(guilty=False)
+        self._suspects.append(one)
+        if len(self._suspects) == EQUAL_ERRORS:
+            self._brakes.stop(answer.reason, ExitStatus.CONFIGURATION)
+            self._resolve_suspects(guilty=True)
+
+    def _resolve_suspects(self, *, guilty: bool) -> None:
+        """Close the held request errors: a guilty request leaves its patients to the next run."""
+        suspects, self._suspects = self._suspects, []
+        for one in suspects:
+            if guilty:
+                self._outcomes.extend(_outcomes(one.claim, Result.RETRY, one))
+            else:
+                self._ledger.take([replace(one, state=State.FAILED, started_s=None)])
+
+    def _settle(self, written: Sequence[Finished]) -> None:
+        """Report what was committed, or let it wait for its next try."""
+        for one in written:
+            self._log(one)
+            result = _RESULTS.get(one.state)
+            if result is not None:
+                self._outcomes.extend(_outcomes(one.claim, result, one))
+                continue
+            if one.answer is None:
+                self._wait(Pending(one.claim.visits, one.claim.attempts), 0.0)
+                continue
+            verdict, attempts = one.answer.verdict, one.claim.attempts + 1
+            if verdict is Verdict.BAD_REQUEST:
+                continue  # a suspect: reported when its fellows have spoken
+            wait_s = (
+                0.0
+                if verdict is Verdict.SLOW_DOWN
+                else self._errand.courier.retry_wait_s(one.answer, attempts)
+            )
+            if verdict is Verdict.STOP or wait_s is None or wait_s > LONGEST_WAIT_S:
+                self._outcomes.extend(_outcomes(one.claim, Result.RETRY, one))
+            else:
+                self._wait(Pending(one.claim.visits, attempts), wait_s)
+
+    def _log(self, one: Finished) -> None:
+        duration_s = one.finished_s - one.started_s if one.started_s is not None else 0.0
+        logger.info(
+            "message",
+            extra={
+                "ctx": {
+                    "action": "message",
+                    "outbox_id": one.claim.outbox_ids[0],
+                    "kind": self._errand.kind,
+                    "status": str(one.state),
+                    "code": one.answer.code if one.answer else None,
+                    "attempts": one.claim.attempts + int(one.started_s is not None),
+                    "duration_ms": round(duration_s * 1000),
+                }
+            },
+        )
+
+    def _drain(self) -> Iterator[Outcome]:
+        while self._outcomes:
+            yield self._outcomes.popleft()
+
+    # -- the end --------------------------------------------------------------------------
+
+    def _done(self) -> bool:
+        if self._run.stop.requested:
+            return True
+        if self._workers.in_flight or self._ledger.waiting:
+            return self._ledger.hopeless
+        if self._brakes.end is not None:
+            return True
+        limited = self._run.limit is not None and self._accepted >= self._run.limit
+        return limited or (not self._waiting and self._feed.exhausted)
+
+    def _patience(self) -> float:
+        """Return how long the next turn may wait for something to happen, in seconds."""
+        if self._ledger.waiting:
+            return 0.0
+        if not self._workers.in_flight and not self._stalled_s():
+            if not self._feed.exhausted:
+                return 0.0
+            return max(0.0, min(LOOK_AROUND_S, self._until_next_waiting_s()))
+        waits = [LOOK_AROUND_S, self._until_next_waiting_s()]
+        if self._workers.idle and not self._feed.exhausted:
+            waits.append(HORIZON_S / 2)
+        return max(0.0, min(waits))
+
+    def _stalled_s(self) -> float:
+        now_s = self._clock.monotonic()
+        return max(self._brakes.resumes_in_s(now_s), self._errand.courier.pace.pause_left())
+
+    def _until_next_waiting_s(self) -> float:
+        if not self._waiting:
+            return LOOK_AROUND_S
+        return max(0.0, self._waiting[0][0] - self._clock.monotonic())
+
+    def _end_flights(self) -> None:
+        """Give requests in flight a last chance to answer; what does not is unknown."""
+        deadline_s = self._clock.monotonic() + LAST_ANSWERS_S
+        while self._workers.in_flight and self._clock.monotonic() < deadline_s:
+            self._hear(self._workers.collect(LOOK_AROUND_S))
+            self._try_to_write()
+        self._ledger.take(self._workers.abandon())
+
+    def _write_last(self) -> None:
+        self._try_to_write()
+        if self._ledger.waiting or self._ledger.refused:
+            self._brakes.stop("some outcomes could not be recorded", ExitStatus.UNAVAILABLE)
+            self._ledger.log_unrecorded()
+            for one in (*self._ledger.waiting, *self._ledger.refused):
+                self._outcomes.extend(_outcomes(one.claim, Result.UNKNOWN, one))
+
+    def _try_to_write(self) -> None:
+        """Commit what waits, if the database lets us; it keeps waiting otherwise."""
+        try:
+            if self._ledger.doubtful:
+                self._settle(self._ledger.write_one_by_one())
+            elif self._ledger.waiting:
+                self._commit([])
+                self._settle(self._ledger.written())
+        except DBAPIError:
+            self._ledger.failed()
+
+    def _leave_the_rest(self) -> Iterator[Outcome]:
+        """Account for what was never reached: left, or rightly skipped."""
+        while self._waiting:
+            pending = heappop(self._waiting)[2]
+            result = Result.RETRY if pending.attempts else Result.LEFT
+            yield from (Outcome(visit.id, result) for visit in pending.visits)
+        if self._brakes.end is not None and self._brakes.end.status is ExitStatus.UNAVAILABLE:
+            quick = self._ledger.hopeless
+        else:
+            quick = self._run.stop.requested
+        yield from self._feed.rest(quick=quick)
+
+
+_RESULTS = {State.SENT: Result.SENT, State.FAILED: Result.FAILED, State.UNKNOWN: Result.UNKNOWN}
+
+
+def _outcomes(claim: Claim, result: Result, one: Finished) -> Iterator[Outcome]:
+    reason = one.answer.reason if one.answer and result is not Result.SENT else ""
+    for place, visit in enumerate(claim.visits):
+        messages = int(result is Result.SENT and place == 0)
+        yield Outcome(visit.id, result, reason, messages=messages)

@@ -1,0 +1,50 @@
+"""A dry run: the decision for each appointment, with its reason; nothing is sent or written."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from smartia_jobs.appointment import Appointment
+from smartia_jobs.message import Unsendable
+from smartia_jobs.outbox.claims import Claimant, objection
+from smartia_jobs.outbox.errand import Errand
+from smartia_jobs.outbox.rows import rows_of
+from smartia_jobs.outbox.schema import tables_exist
+from smartia_jobs.report import Outcome, Reason, Result
+from smartia_jobs.run import Run
+
+
+def preview(run: Run, errand: Errand) -> Iterator[Outcome]:
+    """Yield what a run at this moment would do with each appointment, in the order of visits.
+
+    Our tables are not made: where they are missing, nothing was sent yet.
+    """
+    claimant = replace(Claimant.of(run), now=run.now)
+    messages = 0
+    with run.database.read() as connection:
+        known = tables_exist(connection)
+        while (page := errand.calendar.next_page(connection)) is not None:
+            visits = [visit for day in page for visit in day]
+            ids = {visit.id for visit in visits}
+            rows = rows_of(connection, errand.kind, ids) if known else {}
+            vetoes = errand.calendar.vetoes(connection, visits)
+            reasons = {v.id: objection(errand, v, v, rows, vetoes, claimant) for v in visits}
+            for day in page:
+                full = run.limit is not None and messages >= run.limit
+                outcomes = [_decision(errand, visit, reasons, full=full) for visit in day]
+                messages += any(one.result is Result.WOULD_SEND for one in outcomes)
+                yield from outcomes
+
+
+def _decision(
+    errand: Errand, visit: Appointment, reasons: Mapping[int, Reason | None], *, full: bool
+) -> Outcome:
+    outcome = Outcome(
+        visit.id, Result.WOULD_SEND, start=visit.start, phone=errand.courier.mask(visit.phone)
+    )
+    reason = reasons[visit.id]
+    if reason is not None:
+        return replace(outcome, result=Result.SKIPPED, reason=reason)
+    for obstacle in (errand.courier.address(visit), errand.courier.write([visit])):
+        if isinstance(obstacle, Unsendable):
+            return replace(outcome, result=Result.FAILED, reason=obstacle.reason)
+    return replace(outcome, result=Result.LEFT) if full else outcome

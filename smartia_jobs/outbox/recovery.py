@@ -1,0 +1,116 @@
+"""What a run mends before it claims: claims whose owner died, retries that lost their use."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select, update
+
+from smartia_jobs.appointment import Appointment
+from smartia_jobs.database import now_plus
+from smartia_jobs.outbox.errand import Errand
+from smartia_jobs.outbox.states import State
+from smartia_jobs.outbox.tables import outbox
+from smartia_jobs.report import Reason
+from smartia_jobs.run import Run
+
+#: Rows looked at in one transaction.
+_CHUNK = 500
+
+#: Reasons that pass by themselves: the message may still be useful afterwards.
+_PASSING = frozenset({Reason.QUIET_HOURS, Reason.NO_SEND_DAY})
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What was found: for the report and the log."""
+
+    #: Claims of dead owners, now unknown.
+    lost: int
+    #: Retries closed because the visit was moved, cancelled or begun.
+    expired: int
+    #: Those among them that were still wanted and simply ran out of time.
+    missed: int
+
+
+def recover(run: Run, errand: Errand) -> Recovery:
+    """Mend what earlier runs left, before anything is claimed.
+
+    A claim whose lease has ended was in a POST when its process died: it may have reached
+    the patient, so it becomes ``unknown``. The lease is measured on the database's clock.
+    """
+    with run.database.write() as connection:
+        lost = connection.execute(
+            update(outbox)
+            .where(
+                outbox.c.state == str(State.CLAIMED), outbox.c.lease_until < now_plus(connection, 0)
+            )
+            .values(
+                state=str(State.UNKNOWN),
+                attempts=outbox.c.attempts + 1,
+                error="the process that was sending it died",
+                updated_at=run.now,
+            )
+        ).rowcount
+    expired = missed = 0
+    after = 0
+    while True:
+        with run.database.write() as connection:
+            closed, late, after = _close_retries(connection, run, errand, after)
+        expired += closed
+        missed += late
+        if not after:
+            return Recovery(lost, expired, missed)
+
+
+def held_unknown(connection: Connection, kind: str, *, wall_now: datetime) -> int:
+    """Return how many messages of earlier runs are unknown while their visit is still ahead.
+
+    Args:
+        connection: inside a short transaction.
+        kind: the message kind.
+        wall_now: the clinic's wall time, naive, as outbox rows keep it.
+    """
+    query = select(func.count()).where(
+        outbox.c.state == str(State.UNKNOWN), outbox.c.kind == kind, outbox.c.start > wall_now
+    )
+    return connection.execute(query).scalar_one()
+
+
+def _close_retries(
+    connection: Connection, run: Run, errand: Errand, after: int
+) -> tuple[int, int, int]:
+    query = (
+        select(outbox.c.id, outbox.c.appointment_id, outbox.c.start)
+        .where(
+            outbox.c.state == str(State.RETRY), outbox.c.kind == errand.kind, outbox.c.id > after
+        )
+        .order_by(outbox.c.id)
+        .limit(_CHUNK)
+    )
+    rows = connection.execute(query).all()
+    visits = errand.calendar.reread(connection, {row.appointment_id for row in rows})
+    over: list[int] = []
+    missed = 0
+    for row in rows:
+        reason = _overtaken(errand, visits.get(row.appointment_id), row.start, run.now)
+        if reason is not None:
+            over.append(row.id)
+            missed += reason is Reason.TOO_LATE
+    if over:
+        connection.execute(
+            update(outbox)
+            .where(outbox.c.id.in_(over), outbox.c.state == str(State.RETRY))
+            .values(state=str(State.EXPIRED), run_id=run.id, updated_at=run.now)
+        )
+    return len(over), missed, rows[-1].id if len(rows) == _CHUNK else 0
+
+
+def _overtaken(
+    errand: Errand, visit: Appointment | None, start: datetime, now: datetime
+) -> Reason | None:
+    if visit is None:
+        return Reason.NO_LONGER_OPEN
+    if visit.start != start:
+        return Reason.MOVED
+    reason = errand.calendar.refusal(visit, now)
+    return None if reason in _PASSING else reason

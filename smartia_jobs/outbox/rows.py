@@ -1,0 +1,73 @@
+"""Reading outbox rows, and the pure decision what an existing row allows."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from smartia_jobs.outbox.states import ACCEPTED, State
+from smartia_jobs.outbox.tables import outbox
+from smartia_jobs.report import Reason
+
+#: Ids in one IN list.
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One outbox row, as far as deciding needs it."""
+
+    id: int
+    state: State
+    run_id: str
+    phone: str | None
+    resends: int
+
+
+#: (appointment id, wall-clock start)
+Key = tuple[int, datetime]
+
+
+def rows_of(connection: Connection, kind: str, ids: Collection[int]) -> dict[Key, Row]:
+    """Return the rows of one kind for these appointments, at whichever start."""
+    found: dict[Key, Row] = {}
+    wanted = sorted(ids)
+    for first in range(0, len(wanted), _CHUNK):
+        query = select(
+            outbox.c.id,
+            outbox.c.appointment_id,
+            outbox.c.start,
+            outbox.c.state,
+            outbox.c.run_id,
+            outbox.c.phone,
+            outbox.c.resends,
+        ).where(outbox.c.appointment_id.in_(wanted[first : first + _CHUNK]), outbox.c.kind == kind)
+        for row in connection.execute(query):
+            found[row.appointment_id, row.start] = Row(
+                row.id, State(row.state), row.run_id, row.phone, row.resends
+            )
+    return found
+
+
+def obstacle(row: Row, *, run_id: str, phone: str | None, resend_unknown: bool) -> Reason | None:
+    """Return why this row forbids a message; None when it may be claimed anew.
+
+    Args:
+        row: what the outbox remembers of (appointment, kind, start).
+        run_id: this run.
+        phone: the patient's canonical phone now, to tell whether a failed number was mended.
+        resend_unknown: whether the clinic chose ``ON_UNKNOWN=resend``.
+    """
+    if row.state in ACCEPTED:
+        return Reason.ALREADY_SENT
+    if row.state is State.CLAIMED:
+        # A claim of our own that reaches this point was committed although the database's
+        # answer got lost: nobody is sending it.
+        return None if row.run_id == run_id else Reason.BEING_SENT_ELSEWHERE
+    if row.state is State.UNKNOWN:
+        once_more = resend_unknown and row.resends == 0 and row.run_id != run_id
+        return None if once_more else Reason.HELD_UNKNOWN
+    if row.state is State.FAILED:
+        return Reason.ALREADY_FAILED if row.phone == phone else None
+    return None  # RETRY and EXPIRED were never accepted

@@ -1,0 +1,141 @@
+"""The threads that post: each takes a claim, waits for its slot, checks once more, sends."""
+
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from smartia_jobs.clock import Clock
+from smartia_jobs.message import Answer, Verdict
+from smartia_jobs.outbox.claims import Claim
+from smartia_jobs.outbox.errand import Courier
+from smartia_jobs.outbox.records import STATE_AFTER, Finished
+from smartia_jobs.outbox.states import State
+from smartia_jobs.run import Stop
+
+logger = logging.getLogger(__name__)
+
+#: No POST starts on a claim older than this: with the connect (5 s) and read (30 s) time-outs
+#: it ends before the lease (120 s) does.
+OLDEST_CLAIM_S = 60.0
+
+
+@dataclass(slots=True)
+class Gate:
+    """Closed while an outcome waits too long for the database: what cannot be written down
+    must not be made more of."""
+
+    closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    claim: Claim
+    slot_s: float
+    epoch: int
+
+
+class Workers:
+    """A fixed number of threads with claims going in and finished ones coming out.
+
+    The threads are daemons and are never joined: a process that must leave does so although
+    one of them still reads an answer.
+    """
+
+    def __init__(
+        self, count: int, courier: Courier, clock: Clock, *, stop: Stop, gate: Gate
+    ) -> None:
+        """Prepare; a thread is started when there is a claim for it."""
+        self.count = count
+        self._courier = courier
+        self._clock = clock
+        self._stop = stop
+        self._gate = gate
+        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._finished: deque[Finished] = deque()
+        self._something = threading.Event()
+        self._threads = 0
+        self._in_flight: dict[int, Claim] = {}
+
+    @property
+    def in_flight(self) -> int:
+        """How many claims are out and not yet collected."""
+        return len(self._in_flight)
+
+    @property
+    def idle(self) -> int:
+        """How many workers could take a claim now."""
+        return self.count - len(self._in_flight)
+
+    def give(self, claims: Sequence[Claim]) -> None:
+        """Hand claims to the workers; each gets the next slot of the pace."""
+        epoch = self._courier.pace.epoch
+        for claim in claims:
+            self._in_flight[claim.outbox_ids[0]] = claim
+            if self._threads < min(self.count, len(self._in_flight)):
+                self._threads += 1
+                threading.Thread(target=self._work, name="post", daemon=True).start()
+            self._tasks.put(_Task(claim, self._courier.pace.slot(), epoch))
+
+    def collect(self, timeout_s: float) -> list[Finished]:
+        """Return what has finished, waiting up to ``timeout_s`` for the first."""
+        if not self._finished:
+            self._clock.wait(self._something, timeout_s)
+        self._something.clear()
+        finished: list[Finished] = []
+        while self._finished:
+            one = self._finished.popleft()
+            if self._in_flight.pop(one.claim.outbox_ids[0], None) is not None:
+                finished.append(one)
+        return finished
+
+    def abandon(self) -> list[Finished]:
+        """Give up waiting: what is still in flight may have reached WhatsApp."""
+        lost = Answer(Verdict.UNKNOWN, "the run ended before the answer came", from_graph=False)
+        now, now_s = self._clock.now(), self._clock.monotonic()
+        finished = [
+            Finished(claim, lost, State.UNKNOWN, now, now_s, started_s=now_s)
+            for claim in self._in_flight.values()
+        ]
+        self._in_flight.clear()
+        return finished
+
+    def dismiss(self) -> None:
+        """Let the idle threads end."""
+        for _ in range(self._threads):
+            self._tasks.put(None)
+
+    def _work(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            self._finished.append(self._deliver(task))
+            self._something.set()
+
+    def _deliver(self, task: _Task) -> Finished:
+        claim, clock = task.claim, self._clock
+        clock.wait(self._stop.event, task.slot_s - clock.monotonic())
+        if self._must_return(task):
+            return Finished(claim, None, State.RETRY, clock.now(), clock.monotonic())
+        started_s = clock.monotonic()
+        try:
+            answer = self._courier.send(
+                claim.phone, claim.message, callback_data=str(claim.outbox_ids[0])
+            )
+        except Exception:  # noqa: BLE001 - a bug in here must not lose the claim: nobody knows what was sent
+            logger.exception("sending failed unexpectedly")
+            answer = Answer(Verdict.UNKNOWN, "an error in this program", from_graph=False)
+        return Finished(
+            claim, answer, STATE_AFTER[answer.verdict], clock.now(), clock.monotonic(), started_s
+        )
+
+    def _must_return(self, task: _Task) -> bool:
+        """Whether the claim must be given back: checked last, right before the request."""
+        clock = self._clock
+        return (
+            self._stop.requested
+            or self._gate.closed
+            or self._courier.pace.epoch != task.epoch
+            or clock.monotonic() - task.claim.claimed_s > OLDEST_CLAIM_S
+            or clock.now() >= task.claim.send_before
+        )
