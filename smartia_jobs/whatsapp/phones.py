@@ -1,0 +1,168 @@
+"""Phone numbers: from what the clinic stored to what WhatsApp is given, or why not."""
+
+import re
+import unicodedata
+from typing import TYPE_CHECKING
+
+from smartia_jobs.message import Phone, Unsendable
+
+if TYPE_CHECKING:
+    from phonenumbers import PhoneNumber
+
+#: Typed around the digits of one number. A slash or a comma is not here: it parts two numbers.
+_PUNCTUATION = frozenset(".()")
+
+#: No country's WhatsApp ids are shorter than this; a number without its area code is.
+_SHORTEST_ID = 10
+
+_MISSING = Unsendable("No phone number is recorded.")
+_NOT_ONE_NUMBER = Unsendable("The phone field must hold one phone number and nothing else.")
+_NO_AREA_CODE = Unsendable("The number is incomplete: write it with its area code.")
+_NO_NINTH_DIGIT = Unsendable("The mobile number lacks the ninth digit after its area code.")
+_NO_SUCH_NUMBER = Unsendable("No such number exists: check country code, area code and digits.")
+_NOT_OF_THIS_COUNTRY = Unsendable(
+    "No such number exists in the clinic's country;"
+    " a number from abroad needs + and its country code in front."
+)
+
+
+def parse_phone(raw: str | None, country: str) -> Phone | Unsendable:
+    """Read a stored phone number as the one person it must mean, or say why nobody is sure.
+
+    With ``+`` or ``00`` in front a number is international. Otherwise it is first read as a
+    number of the clinic's country, with or without country code, and that reading wins: the
+    stored numbers of that country are many, those of foreigners few, and WhatsApp's ids of
+    the country's own people carry its code. Only what cannot be such a number is read as a
+    foreign WhatsApp id, and only when it looks like one: bare digits, ten or more, a mobile,
+    and no mobile of this country that merely lost a digit. Somebody who types a foreign
+    number must write the ``+``.
+
+    A number must be valid, not just possible. Brazil's ids from before the ninth digit
+    (12 digits, 55, subscriber 6-9) count as valid when the ninth digit makes them so.
+
+    Args:
+        raw: as stored: a WhatsApp id (``5511987654321``) or what somebody typed.
+        country: the clinic's country, ISO 3166 letters in upper case (``BR``).
+
+    Returns:
+        The number as WhatsApp is given it and as it is compared, or a reason that holds no
+        digit of it.
+
+    Source: Meta, "Business phone numbers" (2026-09): the ninth digit in WhatsApp's ids.
+    """
+    text = _visible(raw)
+    compact = _compact(text)
+    if not text:
+        return _MISSING
+    if compact is None:
+        return _NOT_ONE_NUMBER
+    if compact.startswith(("+", "00")):
+        # phonenumbers would take the 55 of 0055 for a Brazilian carrier code.
+        return _international(compact.removeprefix("+").removeprefix("00")) or _NO_SUCH_NUMBER
+    return _of_this_country(compact, country) or _id_from_abroad(
+        compact, country, is_bare=text == compact
+    )
+
+
+def mask_phone(raw: str | None) -> str:
+    """Return what a screen may show of a stored number: ``+55 11 9****-4321``.
+
+    At most the last four digits are shown, with country and area code where they are sure;
+    of anything that does not look like a phone, nothing.
+    """
+    text = _visible(raw)
+    digits = (_compact(text) or "").removeprefix("+")
+    if not text:
+        return "(none)"
+    if not 8 <= len(digits) <= 15:
+        return "****"
+    hidden = f"****-{digits[-4:]}"
+    if digits.startswith("55") and len(digits) in (12, 13):
+        return f"+55 {digits[2:4]} {digits[4:-8]}{hidden}"
+    return hidden
+
+
+def _visible(raw: str | None) -> str:
+    """Drop what copying from a phone's contact list adds: marks that cannot be seen."""
+    return "".join(c for c in raw or "" if unicodedata.category(c) != "Cf").strip()
+
+
+def _compact(text: str) -> str | None:
+    """Return ASCII digits with at most a leading plus; None for anything but one number."""
+    compact = "".join(
+        c for c in text if not (c.isspace() or c in _PUNCTUATION or unicodedata.category(c) == "Pd")
+    )
+    return compact if re.fullmatch(r"\+?[0-9]+", compact) else None
+
+
+def _of_this_country(digits: str, country: str) -> Phone | None:
+    import phonenumbers
+
+    number = _parse(digits, country)
+    if number is None or number.country_code != phonenumbers.country_code_for_region(country):
+        return None
+    if phonenumbers.is_valid_number(number):
+        return _phone(number)
+    # Without its country code, a Brazilian number without ninth digit is an error in typing.
+    return _phone(number) if f"+{digits}" == _e164(number) else None
+
+
+def _id_from_abroad(digits: str, country: str, *, is_bare: bool) -> Phone | Unsendable:
+    import phonenumbers
+
+    if len(digits) < _SHORTEST_ID:
+        return _NO_AREA_CODE
+    home = _parse(digits, country)
+    if home is not None and _with_ninth_digit(_e164(home)):
+        return _NO_NINTH_DIGIT
+    phone = _international(digits) if is_bare else None
+    mobile = (
+        phonenumbers.PhoneNumberType.MOBILE,
+        phonenumbers.PhoneNumberType.FIXED_LINE_OR_MOBILE,
+    )
+    number = _parse(phone.canonical) if phone else None
+    if phone and number and phonenumbers.number_type(number) in mobile:
+        return phone
+    return _NOT_OF_THIS_COUNTRY
+
+
+def _international(digits: str) -> Phone | None:
+    number = _parse(f"+{digits}")
+    return _phone(number) if number else None
+
+
+def _phone(number: "PhoneNumber") -> Phone | None:
+    """Return the number if it is valid, or becomes so with Brazil's ninth digit."""
+    import phonenumbers
+
+    wire = _e164(number)
+    canonical = _with_ninth_digit(wire)
+    if canonical:
+        return Phone(wire, canonical)
+    return Phone(wire, wire) if phonenumbers.is_valid_number(number) else None
+
+
+def _with_ninth_digit(e164: str) -> str | None:
+    """Return a Brazilian mobile of the old form in its new form; None for all others."""
+    import phonenumbers
+
+    if not re.fullmatch(r"\+55[0-9]{2}[6-9][0-9]{7}", e164):
+        return None
+    longer = f"{e164[:5]}9{e164[5:]}"
+    number = _parse(longer)
+    return longer if number and phonenumbers.is_valid_number(number) else None
+
+
+def _parse(text: str, country: str | None = None) -> "PhoneNumber | None":
+    import phonenumbers
+
+    try:
+        return phonenumbers.parse(text, country)
+    except phonenumbers.NumberParseException:
+        return None
+
+
+def _e164(number: "PhoneNumber") -> str:
+    import phonenumbers
+
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
