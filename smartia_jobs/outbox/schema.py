@@ -1,0 +1,137 @@
+"""The version of our own tables: looking at it, and bringing it up to what this program needs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import ProgrammingError
+
+from smartia_jobs.database import Database
+from smartia_jobs.errors import ConfigurationError
+
+#: The last migration. Versions are four digits, so that they compare as text.
+HEAD = "0001"
+
+#: Beside SmartIA's own ``alembic_version``, should it have one.
+VERSION_TABLE = "smartia_jobs_version"
+
+#: Any number that no other program would think of; an advisory lock has nothing but a number.
+_MIGRATION_LOCK = 7_302_118_540_116_935_681
+
+#: Several processes may take their turns on a slow disk; nobody waits so long for one alone.
+_SQLITE_PATIENCE_MS = 30_000
+
+_EXISTS = {
+    "sqlite": f"SELECT name FROM pragma_table_info('{VERSION_TABLE}')",  # noqa: S608 - a constant
+    "postgresql": f"SELECT to_regclass('{VERSION_TABLE}')",
+}
+
+_INSUFFICIENT_PRIVILEGE = "42501"
+
+
+def current_version(connection: Connection) -> str | None:
+    """Return the version of our tables; None when this database does not have them."""
+    # Asked first, because a failed query would break the caller's transaction on PostgreSQL.
+    if connection.exec_driver_sql(_EXISTS[connection.dialect.name]).scalar() is None:
+        return None
+    version: str | None = connection.exec_driver_sql(
+        f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608 - a constant
+    ).scalar()
+    return version
+
+
+def tables_exist(connection: Connection) -> bool:
+    """Return whether our tables can be read; without them, nothing was ever sent or marked.
+
+    For the commands that never migrate: dry runs, ``metrics``, ``check``.
+
+    Raises:
+        ConfigurationError: the tables are older than this program, which cannot read them.
+    """
+    version = current_version(connection)
+    if version is not None and version < HEAD:
+        raise _too_old(version)
+    return version is not None
+
+
+def ensure(database: Database, *, auto_migrate: bool) -> None:
+    """Make our tables what this program needs; two small queries when they already are.
+
+    A database that a newer version of this program has upgraded is accepted: migrations only
+    ever add, so that during a roll-out the older program goes on sending.
+
+    Args:
+        database: open for writing.
+        auto_migrate: create or upgrade the tables when they are missing or too old.
+
+    Raises:
+        ConfigurationError: they are missing or too old, and ``auto_migrate`` is off or the
+            database role may not create them.
+    """
+    with database.read() as connection:
+        version = current_version(connection)
+    if version is not None and version >= HEAD:
+        return
+    if not auto_migrate:
+        raise _too_old(version)
+    upgrade(database)
+
+
+def upgrade(database: Database) -> None:
+    """Create our tables or bring them up to date, all in one transaction.
+
+    Of several processes one does the work while the others wait. The lock is part of the
+    transaction, so it ends with its holder, also when that is killed, and it works behind
+    PgBouncer in transaction mode.
+
+    Raises:
+        ConfigurationError: the database role may not create tables.
+    """
+    # Half a second of imports, paid before the lock is held.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "smartia_jobs.outbox:migrations")
+    try:
+        with _patience(database), database.write() as connection:
+            if database.dialect == "postgresql":
+                # The statement's own time-out still bounds the wait.
+                connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+            if (current_version(connection) or "") >= HEAD:
+                return
+            config.attributes.update(connection=connection, version_table=VERSION_TABLE)
+            command.upgrade(config, "head")
+    except ProgrammingError as error:
+        if getattr(error.orig, "sqlstate", None) != _INSUFFICIENT_PRIVILEGE:
+            raise
+        raise ConfigurationError(
+            "The database role may not create smartia-jobs' own tables. Run "
+            "'smartia-jobs db upgrade' once with a role that may, then grant this one what "
+            "docs/postgresql.md lists."
+        ) from error
+
+
+@contextmanager
+def _patience(database: Database) -> Iterator[None]:
+    """Let SQLite wait longer than usual; PostgreSQL's limits are set within a transaction."""
+    if database.dialect != "sqlite":
+        yield
+        return
+    with database.outside_transaction() as connection:
+        usual_ms = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {_SQLITE_PATIENCE_MS}")
+    try:
+        yield
+    finally:
+        with database.outside_transaction() as connection:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {usual_ms}")
+
+
+def _too_old(version: str | None) -> ConfigurationError:
+    found = "are missing from this database" if version is None else f"have version {version}"
+    return ConfigurationError(
+        f"smartia-jobs' own tables {found}, and this program needs version {HEAD}. "
+        "Run: smartia-jobs db upgrade"
+    )
