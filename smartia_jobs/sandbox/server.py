@@ -1,0 +1,117 @@
+"""The sandbox: a WhatsApp Cloud API that runs in a thread until it is closed."""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from email.utils import formatdate
+from typing import Self
+
+from smartia_jobs.sandbox.account import PHONE_NUMBER_ID, WABA_ID, Account
+from smartia_jobs.sandbox.api import Api
+from smartia_jobs.sandbox.exchange import Reply, Request
+from smartia_jobs.sandbox.listener import Listener
+from smartia_jobs.sandbox.received import Received, ReceivedMessages
+from smartia_jobs.sandbox.scripts import Scripted, Scripts
+from smartia_jobs.sandbox.templates import Templates
+
+
+class Sandbox:
+    """A WhatsApp Cloud API that runs from here until it is closed.
+
+    It reaches no phone. Every attribute may be changed while it runs.
+
+    Args:
+        port: on 127.0.0.1; 0 takes a free one.
+        templates: definitions as POSTed to ``message_templates``; they are approved.
+        phone_number_id: the sender's Graph id.
+        waba_id: the account's Graph id.
+        auto_approve: approve at once what is created over HTTP; otherwise it stays pending.
+        keep: how many received requests are kept.
+
+    Attributes:
+        url: where it listens, ``http://127.0.0.1:PORT``.
+        account: the phone number's, the account's and the token's state.
+        templates: what is registered; ``templates.change(name, language, status=…)``.
+        scripts: the scripted answers.
+        latency_s: seconds before each answer, besides what a script says.
+        clock_offset: how much its ``Date`` header is ahead of this machine.
+
+    Raises:
+        OSError: the port is taken.
+        GraphError: Meta would refuse one of ``templates``.
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        templates: Iterable[Mapping[str, object]] = (),
+        phone_number_id: str = PHONE_NUMBER_ID,
+        waba_id: str = WABA_ID,
+        auto_approve: bool = False,
+        keep: int = 100_000,
+    ) -> None:
+        """Listen and answer."""
+        self.account = Account.healthy(phone_number_id=phone_number_id, waba_id=waba_id)
+        self.templates = Templates(auto_approve=auto_approve)
+        for definition in templates:
+            self.templates.create(definition, status="APPROVED")
+        self.scripts = Scripts()
+        self.latency_s = 0.0
+        self.clock_offset = timedelta(0)
+        self._received = ReceivedMessages(keep=keep)
+        self._api = Api(
+            account=self.account,
+            templates=self.templates,
+            scripts=self.scripts,
+            received=self._received,
+        )
+        self._listener = Listener(port, self._answer)
+        self.url = f"http://127.0.0.1:{self._listener.server_address[1]}"
+        self._listener.start()
+
+    @property
+    def received(self) -> list[Received]:
+        """Copies of every request to send so far, accepted or refused, oldest first."""
+        return self._received.snapshot()
+
+    def script(self, target: str, *answers: Scripted, repeat_last: bool = False) -> None:
+        """Say what to answer instead, replacing what was scripted for ``target``.
+
+        Args:
+            target: a recipient's phone, ``*`` for every recipient, or the end of a path
+                (``/messages``, ``GET /message_templates``).
+            answers: in order; afterwards answers are ordinary again.
+            repeat_last: give the last one for ever.
+
+        Raises:
+            ValueError: ``target`` is none of these.
+        """
+        self.scripts.put(target, answers, repeat_last=repeat_last)
+
+    def wait(self) -> None:
+        """Block until somebody closes the sandbox."""
+        self._listener.closing.wait()
+
+    def close(self) -> None:
+        """Stop at once, cutting every connection; no thread and no socket is left."""
+        self._listener.close()
+
+    def __enter__(self) -> Self:
+        """Return the running sandbox."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def _answer(self, request: Request) -> Reply | None:
+        reply = self._api.answer(request)
+        delay_s = reply.delay_s + self.latency_s
+        if delay_s > 0 and self._listener.closing.wait(delay_s):
+            return None
+        if reply.cut:
+            return None
+        date = formatdate(time.time() + self.clock_offset.total_seconds(), usegmt=True)
+        return replace(reply, headers={"Date": date, **reply.headers})

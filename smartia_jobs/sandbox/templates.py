@@ -1,0 +1,151 @@
+"""The templates registered with the sandbox, and the listing that Graph gives of them."""
+
+import base64
+import itertools
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from smartia_jobs.sandbox.exchange import GraphError, Request, mapping, select
+from smartia_jobs.sandbox.template_rules import Shape, shape_of
+
+_LANGUAGE_EXISTS = 2388024
+_TOO_MANY_TEMPLATES = 2388019
+_MAX_TEMPLATES = 250
+_DEFAULT_LIMIT = 25
+_MAX_LIMIT = 1000
+_DEFAULT_FIELDS = ("name", "parameter_format", "components", "language", "status", "category")
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """One template in one language.
+
+    Attributes:
+        node: its Graph fields; None for those without a value.
+        shape: what a message must fill in.
+    """
+
+    node: Mapping[str, object]
+    shape: Shape
+
+    @property
+    def status(self) -> object:
+        """``APPROVED`` and its kin; only that one can be sent."""
+        return self.node["status"]
+
+
+class Templates:
+    """Every template, by name and language.
+
+    Args:
+        auto_approve: approve at once what is created; otherwise it stays ``PENDING``.
+    """
+
+    def __init__(self, *, auto_approve: bool = False) -> None:
+        """Start with none."""
+        self.auto_approve = auto_approve
+        self._templates: dict[tuple[str, str], Template] = {}
+        self._ids = itertools.count(300_000_000_000_001)
+        self._lock = threading.Lock()
+
+    def create(self, definition: object, *, status: str | None = None) -> Template:
+        """Register a definition as POSTed to ``message_templates``.
+
+        Raises:
+            GraphError: 100, as Meta would refuse it.
+        """
+        fields = mapping(definition)
+        shape = shape_of(fields)
+        key = (str(fields["name"]), str(fields["language"]))
+        status = status or ("APPROVED" if self.auto_approve else "PENDING")
+        node = {
+            "id": str(next(self._ids)),
+            "name": fields["name"],
+            "language": fields["language"],
+            "status": status,
+            "category": fields["category"],
+            "components": fields["components"],
+            "parameter_format": "NAMED" if shape.named else "POSITIONAL",
+            "quality_score": {"score": "UNKNOWN"},
+            "rejected_reason": "NONE",
+            "correct_category": None,
+            "previous_category": None,
+            "message_send_ttl_seconds": fields.get("message_send_ttl_seconds"),
+        }
+        with self._lock:
+            if key in self._templates:
+                message = "Content in this language already exists"
+                raise GraphError(100, details=message, subcode=_LANGUAGE_EXISTS)
+            if len(self._templates) >= _MAX_TEMPLATES:
+                raise GraphError(100, details="Template limit", subcode=_TOO_MANY_TEMPLATES)
+            self._templates[key] = template = Template(node, shape)
+        return template
+
+    def change(self, name: str, language: str, **fields: object) -> None:
+        """Set Graph fields of one template, as Meta does without asking.
+
+        Args:
+            name: of a registered template.
+            language: its language code.
+            fields: ``status``, ``category``, ``rejected_reason``, ``quality_score`` …; new
+                ``components`` change what a message must fill in.
+        """
+        with self._lock:
+            node = {**self._templates[name, language].node, **fields}
+            self._templates[name, language] = Template(node, shape_of(node))
+
+    def find(self, name: str, language: str) -> Template:
+        """Return the template that a message names, if it may be sent.
+
+        Raises:
+            GraphError: 132015 paused, 132016 disabled, 132001 missing or not approved.
+        """
+        template = self._templates.get((name, language))
+        if template is not None and template.status == "APPROVED":
+            return template
+        if template is not None and template.status == "PAUSED":
+            raise GraphError(132015)
+        if template is not None and template.status == "DISABLED":
+            raise GraphError(132016)
+        raise GraphError(132001, details=f"template name ({name}) does not exist in {language}")
+
+    def page(self, request: Request) -> dict[str, object]:
+        """Return one page of the listing, by ``fields``, ``limit``, ``after`` and ``name``.
+
+        Raises:
+            GraphError: 100 unknown field or bad limit; 131059 a cursor that is not ours.
+        """
+        limit = request.query.get("limit", str(_DEFAULT_LIMIT))
+        if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= _MAX_LIMIT):
+            raise GraphError(100, details="limit")
+        wanted = request.query.get("name", "")
+        nodes = [t.node for t in list(self._templates.values()) if wanted in str(t.node["name"])]
+        start = _position(nodes, request.query.get("after"))
+        shown = nodes[start : start + int(limit)]
+        fields = request.query.get("fields")
+        page: dict[str, object] = {
+            "data": [select(node, fields, default=_DEFAULT_FIELDS) for node in shown]
+        }
+        if shown:
+            cursors = {"before": _cursor(shown[0]), "after": _cursor(shown[-1])}
+            page["paging"] = paging = {"cursors": cursors}
+            if start + len(shown) < len(nodes):
+                # As at Meta: whoever follows this address puts the token into a URL.
+                token = (request.authorization or "").rpartition(" ")[2]
+                address = f"http://{request.host}{request.path}?access_token={token}"
+                page["paging"] = {**paging, "next": f"{address}&after={cursors['after']}"}
+        return page
+
+
+def _cursor(node: Mapping[str, object]) -> str:
+    return base64.urlsafe_b64encode(str(node["id"]).encode()).decode()
+
+
+def _position(nodes: list[Mapping[str, object]], after: str | None) -> int:
+    if after is None:
+        return 0
+    for position, node in enumerate(nodes, start=1):
+        if _cursor(node) == after:
+            return position
+    raise GraphError(131059)
