@@ -1,0 +1,1 @@
+"""What patients are told: the catalogue of templates and the writing of each message; pure."""

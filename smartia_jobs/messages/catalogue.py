@@ -1,0 +1,207 @@
+"""The catalogue: for each kind of message, the template that WhatsApp sends in its name."""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from smartia_jobs.errors import ConfigurationError
+from smartia_jobs.messages import rules
+
+#: The kinds of message, by the name their outbox rows carry.
+KINDS = ("24h", "2h", "no_show")
+
+_SHIPPED = "default.pt_BR.toml"
+
+_TEXT = "a text in quotes"
+_KEYS: Mapping[str, tuple[type, str]] = {
+    "name": (str, _TEXT),
+    "language": (str, _TEXT),
+    "category": (str, _TEXT),
+    "body": (str, _TEXT),
+    "parameter_format": (str, _TEXT),
+    "variables": (list, 'a list of names, like ["paciente", "data"]'),
+    "without_name": (str, _TEXT),
+    "footer": (str, _TEXT),
+    "call_button": (str, _TEXT),
+    "buttons": (list, "sections, each begun by [[kind.buttons]]"),
+    "time_to_live_seconds": (int, "a whole number of seconds"),
+}
+_REQUIRED = ("name", "language", "category", "body")
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """A button below a message.
+
+    Attributes:
+        type: ``quick_reply`` or ``url``.
+        text: its label.
+        url: where a url button leads.
+        payload: what a quick reply tells the clinic's own bot; ``{{id}}`` stands for the
+            appointment's id. None: WhatsApp tells the label.
+    """
+
+    type: str
+    text: str
+    url: str | None = None
+    payload: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageTemplate:
+    """What is sent for one kind of message; whatever :mod:`rules` demands holds.
+
+    Attributes:
+        kind: one of :data:`KINDS`.
+        name: the template's name at Meta.
+        language: Meta's language code, also that of dates and lists.
+        category: ``UTILITY`` or ``MARKETING``.
+        body: the text with its placeholders, as Meta approves it.
+        parameters: what each placeholder of the body stands for, in the order it is sent;
+            the placeholders of a positional template are ``"1"``, ``"2"`` …
+        named: whether Meta knows the parameters by name.
+        without_name: what stands for a patient without a usable name.
+        footer: a small line below the body.
+        buttons: in order; the call button is not among them.
+        call_button: the label of the button that calls the clinic; None for no such button.
+        time_to_live: how long Meta tries to deliver; None for its default of 30 days.
+    """
+
+    kind: str
+    name: str
+    language: str
+    category: str
+    body: str
+    parameters: Mapping[str, str]
+    named: bool = True
+    without_name: str = ""
+    footer: str | None = None
+    buttons: tuple[Button, ...] = ()
+    call_button: str | None = None
+    time_to_live: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The template of every kind, in the order of :data:`KINDS`."""
+
+    templates: Mapping[str, MessageTemplate]
+
+    def __getitem__(self, kind: str) -> MessageTemplate:
+        """Return the template of a kind."""
+        return self.templates[kind]
+
+
+def load_catalogue(path: Path | None) -> Catalogue:
+    """Read the clinic's catalogue; kinds it leaves out are taken from the shipped one.
+
+    Args:
+        path: the clinic's TOML file; None for the shipped catalogue alone.
+
+    Raises:
+        ConfigurationError: with everything that is wrong, each problem naming file and kind.
+    """
+    custom = {} if path is None else _read(path.name, _file(path))
+    shipped = {} if custom.keys() >= set(KINDS) else _read(_SHIPPED, _shipped())
+    templates = {kind: custom.get(kind) or shipped[kind] for kind in KINDS}
+    if clashes := list(_clashes(templates)):
+        raise ConfigurationError([f"{path.name if path else _SHIPPED}: {c}" for c in clashes])
+    return Catalogue(templates)
+
+
+def _file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"MESSAGES_FILE: {path} cannot be read ({error.strerror}); correct the path, or "
+            "unset MESSAGES_FILE to use the shipped messages"
+        ) from error
+
+
+def _shipped() -> bytes:
+    from importlib import resources
+
+    return resources.files("smartia_jobs.messages").joinpath(_SHIPPED).read_bytes()
+
+
+def _read(file: str, content: bytes) -> dict[str, MessageTemplate]:
+    """Read every kind of a file, or raise with all that is wrong in it."""
+    try:
+        # Windows editors put a byte order mark before UTF-8, which TOML does not allow.
+        tables = tomllib.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{file}: is not UTF-8 text; save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{file}: is not TOML: {error}") from error
+    problems = [
+        f"{file} [{kind}]: {problem}"
+        for kind, table in tables.items()
+        for problem in _problems(kind, table)
+    ]
+    if problems:
+        raise ConfigurationError(problems)
+    return {kind: _template(kind, table) for kind, table in tables.items()}
+
+
+def _problems(kind: str, table: object) -> Iterator[str]:
+    if kind not in KINDS:
+        yield f"is no kind of message; there are {', '.join(KINDS)}"
+        return
+    if not isinstance(table, dict):
+        yield f"must be a section, begun by [{kind}]"
+        return
+    fit: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in _KEYS:
+            near = get_close_matches(key, _KEYS, n=1)
+            yield f"{key}: is unknown" + (f"; did you mean {near[0]}?" if near else "")
+        elif not _fits(key, value):
+            yield f"{key}: must be {_KEYS[key][1]}"
+        else:
+            fit[key] = value
+    for key in _REQUIRED:
+        if key not in table:
+            yield f"{key}: is missing"
+    yield from rules.problems(fit)
+
+
+def _fits(key: str, value: object) -> bool:
+    if not isinstance(value, _KEYS[key][0]) or isinstance(value, bool):
+        return False
+    item = {"variables": str, "buttons": dict}.get(key)
+    return item is None or (isinstance(value, list) and all(isinstance(i, item) for i in value))
+
+
+def _template(kind: str, table: Mapping[str, Any]) -> MessageTemplate:
+    seconds = table.get("time_to_live_seconds", rules.THIRTY_DAYS)
+    return MessageTemplate(
+        kind=kind,
+        name=table["name"],
+        language=table["language"],
+        category=table["category"],
+        body=table["body"].strip(),
+        parameters=rules.parameters(table),
+        named=table.get("parameter_format", "named") == "named",
+        without_name=table.get("without_name", ""),
+        footer=table.get("footer"),
+        buttons=tuple(Button(**button) for button in table.get("buttons", ())),
+        call_button=table.get("call_button"),
+        time_to_live=None if seconds == rules.THIRTY_DAYS else timedelta(seconds=seconds),
+    )
+
+
+def _clashes(templates: Mapping[str, MessageTemplate]) -> Iterator[str]:
+    """Yield the names that two kinds use for different templates: Meta has one text a name."""
+    seen: dict[tuple[str, str], MessageTemplate] = {}
+    for template in templates.values():
+        first = seen.setdefault((template.name, template.language), template)
+        if (first.body, first.category) != (template.body, template.category):
+            yield (
+                f"[{first.kind}] and [{template.kind}] have the same name {template.name} for "
+                "different texts or categories; give each text a name of its own"
+            )

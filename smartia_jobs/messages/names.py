@@ -1,0 +1,107 @@
+"""Text from the clinic's database made fit for a message: cleaned, shortened, first name only."""
+
+import unicodedata
+
+from smartia_jobs.messages.variables import length
+
+#: Control, format (zero-width and bidirectional marks), surrogate, private, unassigned.
+_UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+
+#: Letters and symbols by category that nevertheless show nothing (fillers, blank braille).
+_UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+
+#: In UTF-16 units. A longer word in a name column is no first name.
+_LONGEST_NAME = 40
+
+_BRACES = str.maketrans("{}", "()")
+
+_TITLES = frozenset(
+    {"d", "dr", "dra", "sr", "sra", "srta", "prof", "profa", "dona", "mr", "mrs", "ms"}
+)
+
+#: What stands in a name column when nobody knew the name.
+_NO_NAMES = frozenset(
+    {
+        "none", "null", "nan", "nil", "undefined", "unknown",
+        "sem", "nao", "não", "desconhecido", "desconhecida", "paciente", "cliente",
+    }
+)  # fmt: skip
+
+
+def clean(text: str) -> str:
+    """Return the text as Meta takes it for a parameter: one line, nothing unseen, no braces.
+
+    Every run of white space (no-break spaces and line separators too) becomes one space;
+    curly braces become round ones, so that a value never looks like a variable.
+
+    Returns:
+        The cleaned text; empty when nothing of it can be seen.
+    """
+    seen = "".join(
+        character
+        for character in text
+        if character.isspace()
+        or not (character in _UNSEEN or unicodedata.category(character) in _UNSEEN_CATEGORIES)
+    )
+    return " ".join(seen.split()).translate(_BRACES)
+
+
+def shorten(text: str, longest: int) -> str:
+    """Return the text, cut at a space where possible and ended by "…" if it is too long.
+
+    Args:
+        text: cleaned.
+        longest: in UTF-16 units.
+    """
+    if length(text) <= longest:
+        return text
+    kept = text
+    while length(kept) >= longest:
+        kept = kept[:-1]
+    at_space = kept.rpartition(" ")[0] if text[len(kept)] != " " else kept
+    return (at_space or kept).rstrip(" ,") + "…"
+
+
+def first_name(stored: str | None) -> str | None:
+    """Return the first name to greet a patient by, or None rather than something doubtful.
+
+    Titles are skipped ("Dr. João"); a name written all in capitals or all in small letters
+    is given its capital ("MARIA DA SILVA" → "Maria"). What is no name (numbers, addresses,
+    initials, "None", "Silva, Maria", a word that would not fit) gives None: a greeting
+    without a name is kinder than a wrong one.
+    """
+    words = clean(unicodedata.normalize("NFKC", stored or "")).split()
+    while words and words[0].rstrip(".").casefold() in _TITLES:
+        del words[0]
+    if not words or not _is_name(words[0]):
+        return None
+    name = words[0]
+    if name == name.upper() or name == name.lower():
+        return _capitalised(name)
+    return name
+
+
+def _is_name(word: str) -> bool:
+    letters = sum(character.isalpha() for character in word)
+    written = all(
+        character.isalpha() or character in "'’-" or unicodedata.category(character) in {"Mn", "Mc"}
+        for character in word
+    )
+    # One letter is an initial, except in scripts without capitals, where it can be a name.
+    long_enough = letters > 1 or (letters == 1 and word.upper() == word.lower())
+    return (
+        written
+        and long_enough
+        and word[0].isalpha()
+        and word.casefold() not in _NO_NAMES
+        and length(word) <= _LONGEST_NAME
+    )
+
+
+def _capitalised(name: str) -> str:
+    starts = True
+    written = []
+    for character in name:
+        written.append(character.title() if starts else character.lower())
+        starts = character in "'’-"
+    return "".join(written)

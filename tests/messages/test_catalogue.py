@@ -1,0 +1,423 @@
+"""Reading the catalogue: what ships, what a clinic writes, and everything that is refused."""
+
+import subprocess
+import sys
+import tomllib
+import zipfile
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+import smartia_jobs
+from smartia_jobs.errors import ConfigurationError, ExitStatus
+from smartia_jobs.messages.catalogue import KINDS, Button, load_catalogue
+
+PACKAGE = Path(smartia_jobs.__file__).parent
+
+GOOD = {
+    "name": '"lembrete_v1"',
+    "language": '"pt_BR"',
+    "category": '"UTILITY"',
+    "body": '"Olá, {{paciente}}! Lembramos do seu horário marcado: {{data}}, até breve!"',
+    "without_name": '"boas-vindas"',
+}
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "mensagens.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def section(head: str = "24h", **changes: str | None) -> str:
+    """Return a good section of TOML with some of its lines changed or left out (None)."""
+    lines = {key: value for key, value in {**GOOD, **changes}.items() if value is not None}
+    return "\n".join([f"[{head}]", *(f"{key} = {value}" for key, value in lines.items())]) + "\n"
+
+
+def refused(path: Path) -> tuple[str, ...]:
+    with pytest.raises(ConfigurationError) as caught:
+        load_catalogue(path)
+    assert caught.value.exit_status is ExitStatus.CONFIGURATION
+    return caught.value.problems
+
+
+def test_the_shipped_catalogue_has_every_kind() -> None:
+    templates = load_catalogue(None).templates
+
+    assert tuple(templates) == KINDS
+    assert {t.language for t in templates.values()} == {"pt_BR"}
+    assert all(t.named and not t.buttons and t.call_button for t in templates.values())
+    assert [t.category for t in templates.values()] == ["UTILITY", "UTILITY", "MARKETING"]
+
+
+def test_no_shipped_reminder_outlives_its_use() -> None:
+    catalogue = load_catalogue(None)
+
+    assert catalogue["24h"].time_to_live == timedelta(hours=6)
+    assert catalogue["2h"].time_to_live == timedelta(minutes=45)
+    assert catalogue["no_show"].time_to_live is None
+
+
+def test_shipped_texts_name_no_day_or_distance_that_can_be_wrong() -> None:
+    for template in load_catalogue(None).templates.values():
+        words = template.body.casefold()
+
+        assert not any(wrong in words for wrong in ("amanhã", "hoje", "2 horas", "faltou", "médic"))
+
+
+def test_kinds_that_a_clinic_leaves_out_are_the_shipped_ones(tmp_path: Path) -> None:
+    catalogue = load_catalogue(written(tmp_path, section("2h")))
+
+    assert catalogue["2h"].name == "lembrete_v1"
+    assert catalogue["2h"].call_button is None
+    assert catalogue["24h"] == load_catalogue(None)["24h"]
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_no_mistake(tmp_path: Path) -> None:
+    path = tmp_path / "mensagens.toml"
+    path.write_bytes(("\ufeff" + section()).replace("\n", "\r\n").encode())
+
+    assert load_catalogue(path)["24h"].name == "lembrete_v1"
+
+
+def test_everything_a_clinic_can_set_is_read(tmp_path: Path) -> None:
+    text = section(footer='"Clínica Aurora"', call_button='"Ligar"', time_to_live_seconds="3600")
+    buttons = """
+        [[24h.buttons]]
+        type = "quick_reply"
+        text = "Confirmar"
+        payload = "confirmar:{{id}}"
+        [[24h.buttons]]
+        type = "url"
+        text = "Como chegar"
+        url = "https://clinica.example/mapa"
+    """
+
+    template = load_catalogue(written(tmp_path, text + buttons))["24h"]
+
+    assert template.footer == "Clínica Aurora"
+    assert template.call_button == "Ligar"
+    assert template.time_to_live == timedelta(hours=1)
+    assert template.parameters == {"paciente": "paciente", "data": "data"}
+    assert template.buttons == (
+        Button("quick_reply", "Confirmar", payload="confirmar:{{id}}"),
+        Button("url", "Como chegar", url="https://clinica.example/mapa"),
+    )
+
+
+def test_minus_one_is_metas_word_for_its_default_of_thirty_days(tmp_path: Path) -> None:
+    path = written(tmp_path, section(time_to_live_seconds="-1"))
+
+    assert load_catalogue(path)["24h"].time_to_live is None
+
+
+def test_a_positional_template_says_what_its_numbers_stand_for(tmp_path: Path) -> None:
+    body = '"Olá, {{1}}! Lembramos do seu horário marcado às {{3}} de {{2}}, até breve e obrigado!"'
+    text = section(
+        parameter_format='"positional"', variables='["paciente", "data", "hora"]', body=body
+    )
+
+    template = load_catalogue(written(tmp_path, text))["24h"]
+
+    assert not template.named
+    assert template.parameters == {"1": "paciente", "2": "data", "3": "hora"}
+
+
+def test_one_template_may_serve_two_kinds(tmp_path: Path) -> None:
+    catalogue = load_catalogue(written(tmp_path, section("24h") + section("2h")))
+
+    assert catalogue["24h"].body == catalogue["2h"].body
+
+
+LONG_WORDS = "palavra " * 120
+REFUSED: dict[str, tuple[dict[str, str | None], str]] = {
+    "a name with capitals": ({"name": '"Lembrete V1"'}, "name: 'Lembrete V1' may only have a-z"),
+    "an empty name": ({"name": '""'}, "name: '' may only have"),
+    "a name too long": ({"name": f'"{"a" * 513}"'}, "at most 512"),
+    "a name that is no text": ({"name": "24"}, "name: must be a text in quotes"),
+    "no name": ({"name": None}, "name: is missing"),
+    "a hyphen in the language": ({"language": '"pt-BR"'}, "write it like pt_BR"),
+    "a language in words": ({"language": '"portugues"'}, "language: 'portugues' is no code"),
+    "a language nobody speaks": ({"language": '"xx_YY"'}, "dates cannot be written in 'xx_YY'"),
+    "no language": ({"language": None}, "language: is missing"),
+    "an old category": ({"category": '"TRANSACTIONAL"'}, "is none of UTILITY, MARKETING"),
+    "no category": ({"category": None}, "category: is missing"),
+    "no body": ({"body": None}, "body: is missing"),
+    "a blank body": ({"body": '"   "'}, "body: is empty"),
+    "a body too long": ({"body": f'"{"a " * 600}fim"'}, "body: has 1203 characters"),
+    "a body too long when filled in": (
+        {"body": f'"Olá, {{{{paciente}}}}, {LONG_WORDS} até breve"'},
+        "can reach 1037 characters when long names are filled in; Meta takes 1024: shorten it by",
+    ),
+    "a variable first": (
+        {"body": '"{{paciente}}, lembramos do seu horário marcado"'},
+        "begins or ends with a variable",
+    ),
+    "a variable last": (
+        {"body": '"Lembramos do seu horário marcado: {{data}}\\n"'},
+        "begins or ends with a variable",
+    ),
+    "two variables side by side": (
+        {"body": '"Lembramos do seu horário marcado: {{data}} {{hora}}, até breve!"'},
+        "two variables with nothing between",
+    ),
+    "too few words": (
+        {"body": '"Olá, {{paciente}}! Dia {{data}}, obrigado."'},
+        "has 3 words of its own for 2 variables",
+    ),
+    "five spaces in a row": (
+        {"body": '"Olá, {{paciente}}!     Até breve, com carinho"'},
+        "more than 4 spaces",
+    ),
+    "a variable of Python's": (
+        {"body": '"Olá, {paciente}, lembramos do seu horário"'},
+        "has a single brace",
+    ),
+    "an unknown variable": (
+        {"body": '"Olá, {{nome}}, lembramos do seu horário"'},
+        "unknown variable {{nome}}; there are paciente, clinica, data",
+    ),
+    "a variable with spaces inside": (
+        {"body": '"Olá, {{ paciente }}, lembramos do seu horário"'},
+        "unknown variable {{ paciente }}",
+    ),
+    "a number in a named template": (
+        {"body": '"Olá, {{1}}, lembramos do seu horário"'},
+        'numbers need parameter_format = "positional"',
+    ),
+    "a parameter format that is none": (
+        {"parameter_format": '"numbered"'},
+        "is none of named, positional",
+    ),
+    "variables in a named template": (
+        {"variables": '["paciente"]'},
+        'variables: is only for parameter_format = "positional"',
+    ),
+    "numbers with a gap": (
+        {
+            "parameter_format": '"positional"',
+            "variables": '["paciente", "data"]',
+            "body": '"Olá, {{1}}, lembramos do seu horário de {{3}}, até breve!"',
+        },
+        "without a gap",
+    ),
+    "numbers without variables": (
+        {
+            "parameter_format": '"positional"',
+            "body": '"Olá, {{1}}, lembramos do seu horário"',
+        },
+        "the body has 1, variables has 0",
+    ),
+    "an unknown positional variable": (
+        {
+            "parameter_format": '"positional"',
+            "variables": '["telefone"]',
+            "body": '"Olá, {{1}}, lembramos do seu horário"',
+        },
+        "unknown variable {{telefone}}",
+    ),
+    "variables that are no texts": ({"variables": "[1, 2]"}, "variables: must be a list of names"),
+    "nothing in place of a name": ({"without_name": None}, "without_name: is missing"),
+    "a blank in place of a name": ({"without_name": '"\\u200b "'}, "without_name: is empty"),
+    "a long stand-in": ({"without_name": f'"{"a" * 61}"'}, "without_name: has 61 characters"),
+    "a long footer": ({"footer": f'"{"a" * 61}"'}, "footer: has 61 characters; at most 60"),
+    "a footer with a variable": ({"footer": '"de {{clinica}}"'}, "footer: must be one line"),
+    "a footer of two lines": ({"footer": '"uma\\nduas"'}, "footer: must be one line"),
+    "an empty footer": ({"footer": '""'}, "footer: is empty; leave it out"),
+    "a long call button": ({"call_button": f'"{"a" * 26}"'}, "call_button: has 26 characters"),
+    "a reminder that lives too long": (
+        {"time_to_live_seconds": "43201"},
+        "43201 is not possible for UTILITY; 30 to 43200",
+    ),
+    "a reminder that lives too short": ({"time_to_live_seconds": "29"}, "29 is not possible"),
+    "an invitation that lives too short": (
+        {"time_to_live_seconds": "43199", "category": '"MARKETING"'},
+        "43199 is not possible for MARKETING; 43200 to 2592000, or leave it out",
+    ),
+    "thirty days in Meta's word for an invitation": (
+        {"time_to_live_seconds": "-1", "category": '"MARKETING"'},
+        "-1 is not possible for MARKETING",
+    ),
+    "a time that is no whole number": (
+        {"time_to_live_seconds": "3600.0"},
+        "must be a whole number",
+    ),
+    "a time that is true": ({"time_to_live_seconds": "true"}, "must be a whole number"),
+    "a misspelt key": ({"foter": '"x"'}, "foter: is unknown; did you mean footer?"),
+    "a key from elsewhere": ({"xyz": '"x"'}, "xyz: is unknown"),
+    "buttons that are no sections": ({"buttons": '["Confirmar"]'}, "buttons: must be sections"),
+    "a button without a type": ({"buttons": '[{text = "Sim"}]'}, "button 1: type: must be one of"),
+    "a button of a strange type": (
+        {"buttons": '[{type = ["url"], text = "Sim"}]'},
+        "button 1: type: must be one of quick_reply, url",
+    ),
+    "a button without a label": (
+        {"buttons": '[{type = "quick_reply"}]'},
+        "button 1: text: is missing",
+    ),
+    "a long label": (
+        {"buttons": f'[{{type = "quick_reply", text = "{"a" * 26}"}}]'},
+        "button 1: text: has 26 characters; at most 25",
+    ),
+    "a label that is no text": (
+        {"buttons": '[{type = "quick_reply", text = 1}]'},
+        "button 1: text: must be a text in quotes",
+    ),
+    "a url in a quick reply": (
+        {"buttons": '[{type = "quick_reply", text = "Sim", url = "https://x.example"}]'},
+        "button 1: url: is unknown; a quick_reply button has payload, text",
+    ),
+    "a url with a variable": (
+        {"buttons": '[{type = "url", text = "Ver", url = "https://x.example/{{1}}"}]'},
+        "button 1: url: must be a fixed http(s) address",
+    ),
+    "a long payload": (
+        {"buttons": f'[{{type = "quick_reply", text = "Sim", payload = "{"a" * 120}{{{{id}}}}"}}]'},
+        "button 1: payload: has 140 characters; at most 128",
+    ),
+    "quick replies apart": (
+        {
+            "buttons": '[{type = "quick_reply", text = "Sim"}, {type = "url", text = "Ver",'
+            ' url = "https://x.example"}, {type = "quick_reply", text = "Não"}]'
+        },
+        "quick replies must stand together",
+    ),
+    "quick replies between a link and the call button": (
+        {
+            "call_button": '"Ligar"',
+            "buttons": '[{type = "url", text = "Ver", url = "https://x.example"},'
+            ' {type = "quick_reply", text = "Sim"}]',
+        },
+        "quick replies must stand together",
+    ),
+    "three links": (
+        {
+            "buttons": "["
+            + ", ".join(
+                f'{{type = "url", text = "{n}", url = "https://x.example"}}' for n in range(3)
+            )
+            + "]"
+        },
+        "Meta takes two url buttons",
+    ),
+    "eleven buttons with the call button": (
+        {
+            "call_button": '"Ligar"',
+            "buttons": "["
+            + ", ".join(f'{{type = "quick_reply", text = "{n}"}}' for n in range(10))
+            + "]",
+        },
+        "there are 11 with the call button; Meta takes 10",
+    ),
+    "one label twice": (
+        {"call_button": '"Sim"', "buttons": '[{type = "quick_reply", text = "Sim"}]'},
+        "two have the same label",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "problem"), REFUSED.values(), ids=REFUSED.keys())
+def test_a_section_is_refused_by_file_and_kind_and_reason_alone(
+    tmp_path: Path, changes: dict[str, str | None], problem: str
+) -> None:
+    found = refused(written(tmp_path, section("24h", **changes)))
+
+    assert any(problem in each for each in found)
+    assert all(each.startswith("mensagens.toml [24h]: ") for each in found)
+
+
+def test_all_problems_of_all_kinds_are_told_at_once(tmp_path: Path) -> None:
+    text = section("24h", name='"X"', footer='""', foo="1") + section("2h", language=None)
+
+    found = refused(written(tmp_path, text + "[36h]\nname = 'y'\n"))
+
+    assert len(found) == 5
+    assert [each.split(":")[0] for each in found] == [
+        "mensagens.toml [24h]",
+        "mensagens.toml [24h]",
+        "mensagens.toml [24h]",
+        "mensagens.toml [2h]",
+        "mensagens.toml [36h]",
+    ]
+    assert "there are 24h, 2h, no_show" in found[-1]
+
+
+def test_a_kind_must_be_a_section(tmp_path: Path) -> None:
+    assert refused(written(tmp_path, '24h = "Olá"')) == (
+        "mensagens.toml [24h]: must be a section, begun by [24h]",
+    )
+
+
+def test_two_texts_cannot_have_one_name(tmp_path: Path) -> None:
+    name = f'"{load_catalogue(None)["2h"].name}"'
+
+    (problem,) = refused(written(tmp_path, section("24h", name=name)))
+
+    assert "[24h] and [2h] have the same name smartia_lembrete_2h_v1" in problem
+
+
+def test_what_is_not_toml_is_refused_with_its_place(tmp_path: Path) -> None:
+    (problem,) = refused(written(tmp_path, "[24h\n"))
+
+    assert problem.startswith("mensagens.toml: is not TOML: ")
+    assert "line 1" in problem
+
+
+def test_another_encoding_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "mensagens.toml"
+    path.write_bytes(section().encode("latin-1"))
+
+    assert refused(path) == ("mensagens.toml: is not UTF-8 text; save it as UTF-8",)
+
+
+@pytest.mark.parametrize("name", ["nada.toml", "."])
+def test_a_file_that_cannot_be_read_is_refused_with_its_path(tmp_path: Path, name: str) -> None:
+    (problem,) = refused(tmp_path / name)
+
+    assert problem.startswith(f"MESSAGES_FILE: {tmp_path / name} cannot be read (")
+
+
+def test_the_shipped_catalogue_is_part_of_the_package() -> None:
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    globs = project["tool"]["setuptools"]["package-data"]["smartia_jobs"]
+
+    packaged = {path for glob in globs for path in PACKAGE.glob(glob)}
+
+    assert PACKAGE / "messages" / "default.pt_BR.toml" in packaged
+
+
+def test_the_shipped_catalogue_is_found_where_the_package_is_no_folder(tmp_path: Path) -> None:
+    archive = tmp_path / "package.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for path in [*PACKAGE.glob("*.py"), *(PACKAGE / "messages").iterdir()]:
+            if path.is_file():
+                packed.write(path, path.relative_to(PACKAGE.parent))
+    program = (
+        f"import sys; sys.path.insert(0, {str(archive)!r})\n"
+        "from smartia_jobs.messages import catalogue\n"
+        f"assert catalogue.__file__.startswith({str(archive)!r})\n"
+        "print(*catalogue.load_catalogue(None).templates)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+
+    assert done.stdout.split() == list(KINDS)
+
+
+def test_the_shipped_catalogue_is_read_without_babel() -> None:
+    program = (
+        "import sys\n"
+        "from smartia_jobs.messages import render, catalogue, definition\n"
+        "catalogue.load_catalogue(None)\n"
+        "print('babel' in sys.modules)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() == "False"
