@@ -40,16 +40,11 @@ class WhatsAppCourier:
         """Return where to send, or why nobody can be reached there."""
         return parse_phone(appointment.phone, self._settings.clinic_country)
 
-    def write(self, visits: Sequence[Appointment]) -> Message | Unsendable:
+    def write(self, visits: Sequence[Appointment]) -> Message:
         """Write the one message that tells of these visits, earliest first."""
         from smartia_jobs.messages.render import write_message
 
-        return write_message(
-            self._template,
-            visits,
-            clinic_name=self._settings.clinic_name,
-            clinic_phone=self._settings.clinic_phone,
-        )
+        return write_message(self._template, visits, clinic_name=self._settings.clinic_name)
 
     def send(self, phone: Phone, message: Message, *, callback_data: str) -> Answer:
         """Post it once. Called from worker threads."""

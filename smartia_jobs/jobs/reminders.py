@@ -113,8 +113,7 @@ def _missed(
             visits = [
                 visit
                 for visit in page
-                if rule.could_have_been_reminded(visit)
-                and only_to.refusal(visit, run.now) is None
+                if rule.could_have_been_reminded(visit) and only_to.refusal(visit, run.now) is None
             ]
             ids = {visit.id for visit in visits}
             rows = rows_of(connection, errand.kind, ids) if known and ids else {}

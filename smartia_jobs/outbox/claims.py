@@ -273,15 +273,11 @@ def _finish(
     )
     if not ours:
         return
-    outbox_ids = tuple(ids[visit.id] for visit in ours)
-    written = (
-        parcel.address if isinstance(parcel.address, Unsendable) else errand.courier.write(ours)
-    )
-    if isinstance(written, Unsendable) or isinstance(parcel.address, Unsendable):
-        reason = written.reason if isinstance(written, Unsendable) else ""
-        _fail(connection, outbox_ids, reason)
+    if isinstance(parcel.address, Unsendable):
+        reason = parcel.address.reason
         claimed.outcomes.extend(Outcome(visit.id, Result.FAILED, reason) for visit in ours)
         return
+    outbox_ids = tuple(ids[visit.id] for visit in ours)
     if len(outbox_ids) > 1:
         connection.execute(
             update(outbox).where(outbox.c.id.in_(outbox_ids[1:])).values(leader_id=outbox_ids[0])
@@ -291,19 +287,11 @@ def _finish(
             outbox_ids=outbox_ids,
             visits=tuple(ours),
             phone=parcel.address,
-            message=written,
+            message=errand.courier.write(ours),
             send_before=min(errand.calendar.send_before(visit, claimant.now) for visit in ours),
             claimed_s=claimant.now_s,
             attempts=parcel.pending.attempts,
         )
-    )
-
-
-def _fail(connection: Connection, ids: Sequence[int], reason: str) -> None:
-    connection.execute(
-        update(outbox)
-        .where(outbox.c.id.in_(ids))
-        .values(state=str(State.FAILED), error=reason[:500], lease_until=None)
     )
 
 

@@ -77,14 +77,18 @@ class Dispatch:
         not an exception.
         """
         self._run.stop.heeded = True
-        while not self._done():
-            self._hear(self._workers.collect(self._patience()))
-            self._turn()
-            yield from self._drain()
-        self._workers.dismiss()
-        self._end_flights()
-        self._resolve_suspects(guilty=False)
-        self._write_last()
+        try:
+            while not self._done():
+                self._hear(self._workers.collect(self._patience()))
+                self._turn()
+                yield from self._drain()
+            self._workers.dismiss()
+            self._end_flights()
+            self._resolve_suspects(guilty=False)
+            self._write_last()
+        except BaseException:
+            self._ledger.log_unrecorded()  # a bug: say at least what it leaves behind
+            raise
         yield from self._drain()
         yield from self._leave_the_rest()
 

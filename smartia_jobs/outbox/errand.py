@@ -89,7 +89,7 @@ class Courier(Protocol):
         """Return where to send, or why nobody can be reached there."""
         ...
 
-    def write(self, visits: Sequence[Appointment]) -> Message | Unsendable:
+    def write(self, visits: Sequence[Appointment]) -> Message:
         """Write the one message that tells of these visits, earliest first."""
         ...
 

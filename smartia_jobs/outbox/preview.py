@@ -44,7 +44,7 @@ def _decision(
     reason = reasons[visit.id]
     if reason is not None:
         return replace(outcome, result=Result.SKIPPED, reason=reason)
-    for obstacle in (errand.courier.address(visit), errand.courier.write([visit])):
-        if isinstance(obstacle, Unsendable):
-            return replace(outcome, result=Result.FAILED, reason=obstacle.reason)
+    address = errand.courier.address(visit)
+    if isinstance(address, Unsendable):
+        return replace(outcome, result=Result.FAILED, reason=address.reason)
     return replace(outcome, result=Result.LEFT) if full else outcome

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, update
+from sqlalchemy import Connection, bindparam, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from smartia_jobs.message import Answer, SentMessage, Verdict
@@ -101,7 +101,7 @@ def _update(run_id: str) -> Any:
         .where(
             outbox.c.id == bindparam("outbox_id"),
             outbox.c.run_id == run_id,
-            outbox.c.state.in_(_OWN),
+            or_(*(outbox.c.state == state for state in _OWN)),  # an IN list is no executemany
         )
         .values(
             state=bindparam("new_state"),
