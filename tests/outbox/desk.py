@@ -1,0 +1,102 @@
+"""Running the outbox over a real clinic database with a courier of the test's choosing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import count
+
+from smartia_jobs.clinic.appointments import Appointments
+from smartia_jobs.clinic.hours import SendingHours
+from smartia_jobs.clinic.reminders import ReminderRule
+from smartia_jobs.clinic.times import Storage, StoredTimes
+from smartia_jobs.clinic.visit_days import VisitDays
+from smartia_jobs.clock import ShiftedClock
+from smartia_jobs.database import Database
+from smartia_jobs.jobs.clinic_calendar import ClinicCalendar
+from smartia_jobs.jobs.courier import person
+from smartia_jobs.jobs.delivery import deliver, new_report
+from smartia_jobs.outbox.errand import Errand
+from smartia_jobs.outbox.schema import ensure
+from smartia_jobs.report import Report
+from smartia_jobs.run import Run, Stop
+from smartia_jobs.settings import Settings
+from tests.support import Clinic
+from tests.support.fake_courier import FakeCourier
+
+_runs = count(1)
+
+#: A Monday, nine o'clock in the clinic.
+MONDAY_9 = datetime(2026, 11, 23, 9, 0)
+
+
+@dataclass
+class Desk:
+    """A clinic, and the runs of the 24h errand over it."""
+
+    clinic: Clinic
+    settings: Settings = field(default_factory=Settings)
+    workers: int = 4
+    now: datetime = MONDAY_9
+    speed: float = 1.0
+
+    def run(
+        self,
+        courier: FakeCourier,
+        *,
+        limit: int | None = None,
+        stop: Stop | None = None,
+        dry_run: bool = False,
+        resend: bool = False,
+    ) -> Report:
+        """Run the errand once, as one process would, and check that the numbers add up."""
+        with self.opened(limit=limit, stop=stop, dry_run=dry_run) as run:
+            if not dry_run:
+                ensure(run.database, auto_migrate=True)
+            report = new_report(run, "24h")
+            deliver(run, replace(self.errand(run, courier), resend_unknown=resend), report)
+        return report
+
+    @contextmanager
+    def opened(
+        self, *, limit: int | None = None, stop: Stop | None = None, dry_run: bool = False
+    ) -> Iterator[Run]:
+        """Open the database for one run, and close it with nothing checked out."""
+        database = Database(self.clinic.url, read_only=dry_run)
+        now_at = self.now.replace(tzinfo=self.settings.clinic_timezone)
+        try:
+            yield Run(
+                id=f"run-{next(_runs)}",
+                settings=self.settings,
+                clock=ShiftedClock(now_at, speed=self.speed),
+                database=database,
+                now=ShiftedClock(now_at, speed=0).now(),
+                limit=limit,
+                dry_run=dry_run,
+                stop=stop or Stop(),
+            )
+        finally:
+            database.close()
+
+    def errand(self, run: Run, courier: FakeCourier) -> Errand:
+        """Return the errand of the 24h reminder, sent by ``courier``."""
+        storage = Storage.TEXT if self.clinic.dialect == "sqlite" else Storage.WALL_AS_UTC
+        appointments = Appointments(StoredTimes(storage, self.settings.clinic_timezone))
+        rule = ReminderRule(
+            self.settings.reminder_24h, SendingHours.of(self.settings), bridges_days=True
+        )
+        days = VisitDays(appointments, rule.window(run.now), partial(person, country="BR"))
+        calendar = ClinicCalendar(appointments, days.next_page, (rule.refusal,), rule.send_before)
+        return Errand("24h", "lembrete", self.workers, calendar, courier)
+
+    def book(self, *, hours: float = 24.0, patient_id: int | None = None) -> int:
+        """Book a visit so many hours after now; a new patient unless one is given."""
+        if patient_id is None:
+            patient_id = self.clinic.add_patient()
+        return self.clinic.add_appointment(patient_id, self.now + timedelta(hours=hours))
+
+    def states(self) -> dict[int, str]:
+        """Return appointment → state of its newest outbox row."""
+        rows = self.clinic.rows("SELECT appointment_id, state FROM smartia_outbox ORDER BY id")
+        return {row["appointment_id"]: row["state"] for row in rows}
