@@ -1,0 +1,250 @@
+"""The numbers of a period: what became of the visits, of the messages, and whether they help."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection
+
+from smartia_jobs.clinic.effect import Effect, Group, count_by_reminders
+from smartia_jobs.clinic.period import Period
+from smartia_jobs.clinic.statistics import (
+    StatusCounts,
+    count_by_day,
+    count_by_hour,
+    count_rebooked,
+)
+from smartia_jobs.clinic.times import StoredTimes, to_wall
+from smartia_jobs.jobs.opening import open_clinic
+from smartia_jobs.outbox import statistics as outbox
+from smartia_jobs.outbox.schema import tables_exist
+from smartia_jobs.outbox.statistics import KINDS, FailureReason, MessageCounts
+from smartia_jobs.run import Run
+
+
+class Note(StrEnum):
+    """What a reader must know before trusting a figure; the codes of ``notes`` in the JSON."""
+
+    #: ``--until`` lies ahead; the period ends now.
+    UNTIL_IN_FUTURE = "until_in_future"
+    #: Past visits are still open, so every rate is uncertain.
+    UNRESOLVED_VISITS = "unresolved_visits"
+    #: Our own tables do not exist: no message was ever sent from this database.
+    NO_OUTBOX = "no_outbox"
+    #: No message is recorded before the end of the period.
+    NO_MESSAGES_RECORDED = "no_messages_recorded"
+    #: The oldest message on record is younger than the period (begun later, or purged).
+    MESSAGES_INCOMPLETE = "messages_incomplete"
+    #: The same for the period before.
+    PREVIOUS_MESSAGES_INCOMPLETE = "previous_messages_incomplete"
+    #: Delivered and read are not known: no delivery status was ever pulled.
+    DELIVERY_NOT_PULLED = "delivery_not_pulled"
+    #: Some groups of the effect table are too small to say much.
+    SMALL_GROUPS = "small_groups"
+    #: Some visits stand in no lead time of the effect table.
+    VISITS_WITHOUT_LEAD_TIME = "visits_without_lead_time"
+
+
+@dataclass(frozen=True, slots=True)
+class Reengagement:
+    """Patients invited back in the period, and those who booked within 30 days of it."""
+
+    invited: int = 0
+    booked_again: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What is counted for the period and, to compare, for the one before."""
+
+    period: Period
+    appointments: StatusCounts
+    messages: Mapping[str, MessageCounts] = field(
+        default_factory=lambda: dict.fromkeys(KINDS, MessageCounts())
+    )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the JSON of these figures (documented in the README)."""
+        zone, visits = self.period.zone, self.appointments
+        return {
+            "period": {
+                "from": self.period.from_at.astimezone(zone).isoformat(),
+                "to": self.period.to_at.astimezone(zone).isoformat(),
+                "days": self.period.days,
+                "timezone": zone.key,
+            },
+            "appointments": asdict(visits),
+            "no_show_rate": visits.no_show_rate,
+            "completion_rate": visits.completion_rate,
+            "no_show_rate_of_attended_or_missed": visits.no_show_rate_of_attended_or_missed,
+            "attended_or_missed": visits.attended_or_missed,
+            "unresolved": visits.unresolved,
+            "messages": {kind: asdict(counts) for kind, counts in self.messages.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """The numbers of one period, ready to be shown.
+
+    Attributes:
+        figures: the period's own.
+        previous: those of the period before.
+        by_day: every local day of the period, in order, those without visits included.
+        by_weekday: Monday first, all seven.
+        by_hour: local hours that have visits, in order.
+        effect: missed visits by reminders.
+        reengagement: patients who came back.
+        failure_reasons: the most frequent first.
+        messages_since: when the oldest message on record was claimed; None without any.
+        notes: what to know before trusting a figure.
+    """
+
+    figures: Figures
+    previous: Figures
+    by_day: Mapping[date, StatusCounts]
+    by_weekday: tuple[StatusCounts, ...]
+    by_hour: Mapping[int, StatusCounts]
+    effect: Effect = field(default_factory=Effect)
+    reengagement: Reengagement = field(default_factory=Reengagement)
+    failure_reasons: tuple[FailureReason, ...] = ()
+    messages_since: datetime | None = None
+    notes: tuple[Note, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the stable JSON object (documented in the README)."""
+        zone, since = self.figures.period.zone, self.messages_since
+        return {
+            **self.figures.as_json(),
+            "effect": [_group_json(group) for group in self.effect.groups],
+            "previous": self.previous.as_json(),
+            "reengaged": asdict(self.reengagement),
+            "failure_reasons": [asdict(reason) for reason in self.failure_reasons],
+            "by_weekday": [asdict(counts) for counts in self.by_weekday],
+            "by_hour": {str(hour): asdict(counts) for hour, counts in self.by_hour.items()},
+            "messages_since": since and since.astimezone(zone).isoformat(),
+            "notes": [str(note) for note in self.notes],
+        }
+
+
+def build_metrics(run: Run, *, days: int = 30, until: date | None = None) -> Metrics:
+    """Count what became of a period's visits and messages, beside the period before.
+
+    Everything is added up by the database; only rows that are already sums are read.
+
+    Args:
+        run: its database is only read from.
+        days: how many local days before its end the period begins; at least 1.
+        until: the last local day that belongs to it; None, or a day to come, for up to now.
+
+    Raises:
+        ConfigurationError: the database is not SmartIA's, our own tables are too old to be
+            read, or how SmartIA's times are stored was not said.
+    """
+    # As in a dry run: a report makes no table and no index.
+    times = open_clinic(replace(run, dry_run=True)).times
+    period = Period.last(days, run.now, times.zone, until=until)
+    with run.database.read() as connection:
+        metrics = _count_visits(connection, times, period)
+        if tables_exist(connection):
+            metrics = _count_messages(connection, times, metrics)
+            notes = _notes_on_messages(metrics)
+        else:
+            notes = [Note.NO_OUTBOX]
+    return replace(metrics, notes=(*_notes_on_visits(metrics, until), *notes))
+
+
+def _count_visits(connection: Connection, times: StoredTimes, period: Period) -> Metrics:
+    found = count_by_day(connection, times, period)
+    by_day = {day: found.get(day, StatusCounts()) for day in period.local_days()}
+    before = count_by_day(connection, times, period.before)
+    return Metrics(
+        figures=Figures(period, StatusCounts.sum(found.values())),
+        previous=Figures(period.before, StatusCounts.sum(before.values())),
+        by_day=by_day,
+        by_weekday=tuple(
+            StatusCounts.sum(counts for day, counts in found.items() if day.weekday() == weekday)
+            for weekday in range(7)
+        ),
+        by_hour=count_by_hour(connection, times, period),
+    )
+
+
+def _count_messages(connection: Connection, times: StoredTimes, metrics: Metrics) -> Metrics:
+    period, before = metrics.figures.period, metrics.previous.period
+    first_at = outbox.first_message_at(connection)
+    messages = outbox.count_messages(connection, period.from_at, period.to_at)
+    previous_messages = outbox.count_messages(connection, before.from_at, before.to_at)
+    return replace(
+        metrics,
+        figures=replace(metrics.figures, messages=messages),
+        previous=replace(metrics.previous, messages=previous_messages),
+        effect=_compare_reminders(connection, times, period, first_at),
+        reengagement=_count_reengaged(connection, times, period),
+        failure_reasons=tuple(outbox.top_failure_reasons(connection, period.from_at, period.to_at)),
+        messages_since=first_at,
+    )
+
+
+def _compare_reminders(
+    connection: Connection, times: StoredTimes, period: Period, first_at: datetime | None
+) -> Effect:
+    """Compare only visits after the first message: earlier ones had no reminder we know of."""
+    if first_at is None or first_at >= period.to_at:
+        return Effect()
+    known = replace(period, from_at=max(period.from_at, first_at))
+    reminders = outbox.accepted_reminders(
+        to_wall(known.from_at, times.zone), to_wall(known.to_at, times.zone)
+    )
+    return count_by_reminders(connection, times, known, reminders)
+
+
+def _count_reengaged(connection: Connection, times: StoredTimes, period: Period) -> Reengagement:
+    span = (period.from_at, period.to_at)
+    return Reengagement(
+        invited=outbox.count_invited(connection, *span),
+        booked_again=count_rebooked(connection, times, outbox.accepted_invitations(*span)),
+    )
+
+
+def _notes_on_visits(metrics: Metrics, until: date | None) -> list[Note]:
+    period, notes = metrics.figures.period, []
+    if until is not None and until > to_wall(period.to_at, period.zone).date():
+        notes.append(Note.UNTIL_IN_FUTURE)
+    if metrics.figures.appointments.unresolved:
+        notes.append(Note.UNRESOLVED_VISITS)
+    return notes
+
+
+def _notes_on_messages(metrics: Metrics) -> list[Note]:
+    since, period = metrics.messages_since, metrics.figures.period
+    if since is None or since >= period.to_at:
+        return [Note.NO_MESSAGES_RECORDED]
+    notes = []
+    if since > period.from_at:
+        notes.append(Note.MESSAGES_INCOMPLETE)
+    elif since > metrics.previous.period.from_at:
+        notes.append(Note.PREVIOUS_MESSAGES_INCOMPLETE)
+    if all(counts.delivered is None for counts in metrics.figures.messages.values()):
+        notes.append(Note.DELIVERY_NOT_PULLED)
+    if any(group.is_small for group in metrics.effect.groups):
+        notes.append(Note.SMALL_GROUPS)
+    if metrics.effect.left_out:
+        notes.append(Note.VISITS_WITHOUT_LEAD_TIME)
+    return notes
+
+
+def _group_json(group: Group) -> dict[str, Any]:
+    low, high = group.interval or (None, None)
+    return {
+        "lead_time": str(group.lead_time),
+        "reminded": str(group.reminded),
+        "attended_or_missed": group.visits,
+        "no_show": group.no_show,
+        "no_show_rate": group.no_show_rate,
+        "low": low,
+        "high": high,
+        "small": group.is_small,
+    }

@@ -1,0 +1,163 @@
+"""What became of our messages, counted by the database."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, FromClause, case, exists, func, select
+
+from smartia_jobs.appointment import AppointmentStatus
+from smartia_jobs.outbox.states import ACCEPTED, State
+from smartia_jobs.outbox.tables import outbox
+
+REMINDER_KINDS = ("24h", "2h")
+INVITATION_KIND = "no_show"
+KINDS = (*REMINDER_KINDS, INVITATION_KIND)
+
+#: Reasons shown; the rest is a long tail of single cases.
+_TOP_REASONS = 5
+
+#: The delivery of one message has been learnt; while there is none, nothing is pulled at all.
+_DELIVERED = outbox.c.delivered_at.is_not(None) | outbox.c.read_at.is_not(None)
+_ACCEPTED = outbox.c.state.in_(sorted(ACCEPTED))
+
+
+@dataclass(frozen=True, slots=True)
+class MessageCounts:
+    """Messages of one kind; one that told two visits of a patient is one message.
+
+    ``delivered`` and ``read`` are None while no delivery status has ever been pulled.
+    """
+
+    sent: int = 0
+    failed: int = 0
+    unknown: int = 0
+    delivered: int | None = None
+    read: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FailureReason:
+    """Why messages failed, in plain words, and how many.
+
+    Attributes:
+        messages: how many.
+        reason: as WhatsApp's answer was put when it was recorded.
+        code: Meta's error code, where there was one.
+    """
+
+    messages: int
+    reason: str
+    code: int | None
+
+
+def first_message_at(connection: Connection) -> datetime | None:
+    """Return when the oldest message still remembered was first claimed; None without any."""
+    oldest: datetime | None = connection.scalar(select(func.min(outbox.c.created_at)))
+    return oldest
+
+
+def count_messages(
+    connection: Connection, from_at: datetime, to_at: datetime
+) -> dict[str, MessageCounts]:
+    """Return what became of the messages first claimed in a half-open span, for every kind."""
+    pulled = connection.execute(select(exists().where(_DELIVERED))).scalar_one()
+    query = (
+        select(
+            outbox.c.kind,
+            func.count().filter(_ACCEPTED),
+            func.count().filter(outbox.c.state == State.FAILED),
+            func.count().filter(outbox.c.state == State.UNKNOWN),
+            func.count().filter(_DELIVERED),
+            func.count().filter(outbox.c.read_at.is_not(None)),
+        )
+        .where(_messages_between(from_at, to_at))
+        .group_by(outbox.c.kind)
+    )
+    none = MessageCounts(delivered=0, read=0) if pulled else MessageCounts()
+    counts = dict.fromkeys(KINDS, none)
+    for kind, sent, failed, unknown, delivered, read in connection.execute(query):
+        if kind in counts:
+            seen = (delivered, read) if pulled else (None, None)
+            counts[kind] = MessageCounts(sent, failed, unknown, *seen)
+    return counts
+
+
+def top_failure_reasons(
+    connection: Connection, from_at: datetime, to_at: datetime
+) -> list[FailureReason]:
+    """Return the most frequent reasons of the messages that failed in a span, first the top."""
+    code, text = outbox.c.error_code, outbox.c.error
+    # One code is one reason, however its text was worded over time.
+    without_code = case((code.is_(None), text))
+    messages = func.count().label("messages")
+    query = (
+        select(messages, func.max(text), code)
+        .where(_messages_between(from_at, to_at), outbox.c.state == State.FAILED)
+        .group_by(code, without_code)
+        .order_by(messages.desc(), func.max(text))
+        .limit(_TOP_REASONS)
+    )
+    return [
+        FailureReason(count, reason or "no reason was recorded", found)
+        for count, reason, found in connection.execute(query)
+    ]
+
+
+def accepted_reminders(from_wall: datetime, to_wall: datetime) -> FromClause:
+    """Return the reminders WhatsApp accepted, one row for each visit, as a table to join.
+
+    Args:
+        from_wall: naive clinic wall time; visits told to begin before it are left out.
+        to_wall: the same, for visits told to begin after it.
+
+    Returns:
+        ``appointment_id``, ``start`` (naive wall time), ``accepted`` (how many) and
+        ``confirmed`` (whether the visit was when one of them was claimed).
+    """
+    was_confirmed = outbox.c.appointment_status == AppointmentStatus.CONFIRMED
+    return (
+        select(
+            outbox.c.appointment_id,
+            outbox.c.start,
+            func.count().label("accepted"),
+            (func.count().filter(was_confirmed) > 0).label("confirmed"),
+        )
+        .where(
+            _ACCEPTED,
+            outbox.c.kind.in_(REMINDER_KINDS),
+            outbox.c.start.between(from_wall, to_wall),
+        )
+        .group_by(outbox.c.appointment_id, outbox.c.start)
+        .subquery("reminders")
+    )
+
+
+def accepted_invitations(from_at: datetime, to_at: datetime) -> FromClause:
+    """Return the invitations to book again that were claimed in a span, as a table to join.
+
+    Returns:
+        one row for each with ``patient_id`` and ``sent_at``.
+    """
+    return (
+        select(outbox.c.patient_id, outbox.c.sent_at)
+        .where(
+            _messages_between(from_at, to_at),
+            _ACCEPTED,
+            outbox.c.kind == INVITATION_KIND,
+        )
+        .subquery("invitations")
+    )
+
+
+def count_invited(connection: Connection, from_at: datetime, to_at: datetime) -> int:
+    """Return how many patients were invited to book again in a span."""
+    invited = accepted_invitations(from_at, to_at)
+    return connection.execute(select(func.count(invited.c.patient_id.distinct()))).scalar_one()
+
+
+def _messages_between(from_at: datetime, to_at: datetime) -> ColumnElement[bool]:
+    return (
+        (outbox.c.created_at >= from_at)
+        & (outbox.c.created_at < to_at)
+        & outbox.c.leader_id.is_(None)
+    )

@@ -1,0 +1,103 @@
+"""What the tests of `metrics` share: a run at a chosen moment, and an outbox to fill by hand."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import insert
+
+from smartia_jobs.clock import ShiftedClock
+from smartia_jobs.database import Database
+from smartia_jobs.jobs.metrics import Metrics, build_metrics
+from smartia_jobs.outbox import schema
+from smartia_jobs.outbox.tables import outbox
+from smartia_jobs.run import Run
+from smartia_jobs.settings import Settings
+from tests.support import Clinic
+
+SAO_PAULO = ZoneInfo("America/Sao_Paulo")
+
+
+def local(*parts: int, zone: ZoneInfo = SAO_PAULO) -> datetime:
+    """Return the instant of a wall time."""
+    return datetime(*parts, tzinfo=zone).astimezone(UTC)  # type: ignore[arg-type, misc]
+
+
+def wall(*parts: int) -> datetime:
+    """Return a clinic wall time, which is naive."""
+    return datetime(*parts)  # type: ignore[arg-type]  # noqa: DTZ001
+
+
+@contextmanager
+def opened(clinic: Clinic, *, read_only: bool = False) -> Iterator[Database]:
+    """Open the program's own connection to the clinic."""
+    database = Database(clinic.url, read_only=read_only)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def settings_of(clinic: Clinic) -> Settings:
+    """Return the settings that the clinic would have."""
+    return Settings(
+        database_url=clinic.url,
+        stored_times=clinic.stored_times if clinic.dialect == "postgresql" else None,
+        clinic_timezone=clinic.zone,
+    )
+
+
+def measure(clinic: Clinic, now: datetime, *, days: int = 30, until: date | None = None) -> Metrics:
+    """Return the metrics as a run at ``now`` would find them."""
+    with opened(clinic, read_only=True) as database:
+        run = Run(
+            id="test",
+            settings=settings_of(clinic),
+            clock=ShiftedClock(now, speed=0),
+            database=database,
+            now=now,
+        )
+        return build_metrics(run, days=days, until=until)
+
+
+class Desk:
+    """The outbox as earlier runs left it."""
+
+    def __init__(self, clinic: Clinic) -> None:
+        """Make our tables."""
+        self.clinic = clinic
+        with opened(clinic) as database:
+            schema.upgrade(database)
+
+    def add(self, **values: Any) -> int:
+        """Write one row, by default a reminder that was sent; return its id."""
+        with opened(self.clinic) as database, database.write() as connection:
+            added: int = connection.execute(
+                insert(outbox).returning(outbox.c.id), _row(values)
+            ).scalar_one()
+        return added
+
+    def add_all(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write many rows at once."""
+        with opened(self.clinic) as database, database.write() as connection:
+            connection.execute(insert(outbox), [_row(values) for values in rows])
+
+
+def _row(values: Mapping[str, Any]) -> dict[str, Any]:
+    created_at = values.get("created_at", local(2026, 3, 1, 9))
+    return {
+        "appointment_id": 1,
+        "kind": "24h",
+        "start": wall(2026, 3, 2, 10),
+        "patient_id": 1,
+        "phone": "+5511987654321",
+        "state": "sent",
+        "run_id": "earlier",
+        "appointment_status": "SCHEDULED",
+        "created_at": created_at,
+        "updated_at": created_at,
+        "sent_at": created_at if values.get("state", "sent") == "sent" else None,
+        **values,
+    }

@@ -1,0 +1,241 @@
+"""Whether reminders help, compared like with like."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from smartia_jobs.clinic.effect import Effect, Group, LeadTime, Reminded
+from smartia_jobs.jobs.metrics import Metrics, Note
+from tests.jobs.metrics_desk import Desk, local, measure, wall
+from tests.support import Clinic
+
+NOW = local(2026, 3, 31, 15)
+VISIT = wall(2026, 3, 20, 10)
+LONG_AGO = local(2026, 1, 1)
+
+
+@pytest.fixture
+def desk(clinic: Clinic) -> Desk:
+    """An outbox whose first message lies before the period."""
+    desk = Desk(clinic)
+    desk.add(appointment_id=0, created_at=LONG_AGO)
+    return desk
+
+
+def visit(
+    clinic: Clinic, status: str = "NO_SHOW", *, start: datetime = VISIT, lead_days: int = 3
+) -> int:
+    """Add a visit booked at noon so many local days before it."""
+    day = start.date() - timedelta(days=lead_days)
+    booked_at = local(day.year, day.month, day.day, 12)
+    return clinic.add_appointment(clinic.add_patient(), start, status, created_at=booked_at)
+
+
+def remind(desk: Desk, appointment_id: int, *kinds: str, **values: Any) -> None:
+    """Record accepted reminders of a visit."""
+    for kind in kinds:
+        desk.add(**{"appointment_id": appointment_id, "kind": kind, "start": VISIT, **values})
+
+
+def seen(metrics: Metrics) -> dict[tuple[LeadTime, Reminded], tuple[int, int]]:
+    """Return the groups that have visits: (visits, missed)."""
+    return {
+        (group.lead_time, group.reminded): (group.visits, group.no_show)
+        for group in metrics.effect.groups
+        if group.visits
+    }
+
+
+def test_visits_are_grouped_by_the_reminders_that_were_accepted(clinic: Clinic, desk: Desk) -> None:
+    visit(clinic, "NO_SHOW")
+    remind(desk, visit(clinic, "COMPLETED"), "24h")
+    remind(desk, visit(clinic, "COMPLETED"), "2h")
+    remind(desk, visit(clinic, "NO_SHOW"), "24h", "2h")
+    remind(desk, visit(clinic, "COMPLETED"), "24h", state="failed")
+    remind(desk, visit(clinic, "COMPLETED"), "24h", state="read")
+    remind(desk, visit(clinic, "COMPLETED"), "no_show")
+
+    metrics = measure(clinic, NOW)
+
+    week = LeadTime.UP_TO_A_WEEK
+    assert seen(metrics) == {
+        (week, Reminded.NONE): (3, 1),
+        (week, Reminded.ONE): (3, 0),
+        (week, Reminded.TWO): (1, 1),
+    }
+
+
+def test_a_visit_confirmed_when_its_message_was_claimed_stands_apart(
+    clinic: Clinic, desk: Desk
+) -> None:
+    appointment_id = visit(clinic, "COMPLETED")
+    remind(desk, appointment_id, "24h", appointment_status="SCHEDULED")
+    remind(desk, appointment_id, "2h", appointment_status="CONFIRMED")
+
+    metrics = measure(clinic, NOW)
+
+    assert seen(metrics) == {(LeadTime.UP_TO_A_WEEK, Reminded.CONFIRMED): (1, 0)}
+
+
+def test_a_reminder_of_the_time_before_a_move_does_not_count(clinic: Clinic, desk: Desk) -> None:
+    remind(desk, visit(clinic), "24h", start=VISIT - timedelta(days=1))
+
+    metrics = measure(clinic, NOW)
+
+    assert seen(metrics) == {(LeadTime.UP_TO_A_WEEK, Reminded.NONE): (1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("lead_days", "lead_time"),
+    [
+        (0, LeadTime.SAME_DAY),
+        (1, LeadTime.UP_TO_A_WEEK),
+        (6, LeadTime.UP_TO_A_WEEK),
+        (7, LeadTime.UP_TO_A_MONTH),
+        (29, LeadTime.UP_TO_A_MONTH),
+        (30, LeadTime.LONGER),
+        (400, LeadTime.LONGER),
+    ],
+)
+def test_the_lead_time_is_counted_in_local_days(
+    clinic: Clinic, desk: Desk, lead_days: int, lead_time: LeadTime
+) -> None:
+    visit(clinic, lead_days=lead_days)
+
+    metrics = measure(clinic, NOW)
+
+    assert seen(metrics) == {(lead_time, Reminded.NONE): (1, 1)}
+
+
+def test_a_booking_late_in_the_evening_belongs_to_that_local_day(
+    clinic: Clinic, desk: Desk
+) -> None:
+    # 21:30 in São Paulo is the next day in UTC.
+    clinic.add_appointment(
+        clinic.add_patient(), VISIT, "NO_SHOW", created_at=local(2026, 3, 19, 21, 30)
+    )
+
+    metrics = measure(clinic, NOW)
+
+    assert seen(metrics) == {(LeadTime.UP_TO_A_WEEK, Reminded.NONE): (1, 1)}
+
+
+def test_a_booking_before_the_clocks_changed_belongs_to_its_day_then(clinic: Clinic) -> None:
+    # Until 2018-11-04 São Paulo was three hours behind UTC, then two: 23:30 on the 3rd is
+    # 02:30 UTC of the 4th; read with the newer offset it would be 00:30 of the 4th.
+    Desk(clinic).add(created_at=local(2018, 9, 1))
+    clinic.add_appointment(
+        clinic.add_patient(),
+        wall(2018, 11, 4, 15),
+        "NO_SHOW",
+        created_at=local(2018, 11, 3, 23, 30),
+    )
+
+    metrics = measure(clinic, local(2018, 11, 20))
+
+    assert seen(metrics) == {(LeadTime.UP_TO_A_WEEK, Reminded.NONE): (1, 1)}
+
+
+def test_visits_before_the_first_message_are_not_compared(clinic: Clinic) -> None:
+    Desk(clinic).add(created_at=local(2026, 3, 20, 10, 30))
+    visit(clinic, start=wall(2026, 3, 20, 10))
+    visit(clinic, start=wall(2026, 3, 20, 11))
+
+    metrics = measure(clinic, NOW)
+
+    assert seen(metrics) == {(LeadTime.UP_TO_A_WEEK, Reminded.NONE): (1, 1)}
+
+
+def test_cancelled_and_open_visits_are_not_compared(clinic: Clinic, desk: Desk) -> None:
+    for status in ("CANCELLED", "SCHEDULED", "CONFIRMED"):
+        visit(clinic, status)
+
+    metrics = measure(clinic, NOW)
+
+    assert seen(metrics) == {}
+
+
+def test_visits_without_a_booking_before_them_are_left_out_and_said(
+    clinic: Clinic, desk: Desk
+) -> None:
+    clinic.execute(
+        "UPDATE appointments SET created_at = NULL WHERE id = :id", id=visit(clinic, "COMPLETED")
+    )
+    visit(clinic, "COMPLETED", lead_days=-1)
+
+    metrics = measure(clinic, NOW)
+
+    assert metrics.effect.left_out == 2
+    assert seen(metrics) == {}
+    assert Note.VISITS_WITHOUT_LEAD_TIME in metrics.notes
+
+
+def test_without_any_message_there_is_nothing_to_compare(clinic: Clinic) -> None:
+    Desk(clinic)
+    visit(clinic)
+
+    metrics = measure(clinic, NOW)
+
+    assert metrics.effect == Effect()
+
+
+def test_every_group_is_listed_with_its_interval_or_none(clinic: Clinic, desk: Desk) -> None:
+    for status in ("NO_SHOW", "COMPLETED", "COMPLETED", "COMPLETED"):
+        visit(clinic, status)
+
+    metrics = measure(clinic, NOW)
+
+    listed = metrics.as_json()["effect"]
+    assert len(listed) == 16
+    assert listed[0] == {
+        "lead_time": "same_day",
+        "reminded": "none",
+        "attended_or_missed": 0,
+        "no_show": 0,
+        "no_show_rate": None,
+        "low": None,
+        "high": None,
+        "small": False,
+    }
+    week_without = listed[4]
+    assert (week_without["lead_time"], week_without["reminded"]) == ("1-6_days", "none")
+    assert week_without["no_show_rate"] == 0.25
+    assert week_without["small"]
+    assert Note.SMALL_GROUPS in metrics.notes
+
+
+def test_a_reminder_that_helps_shows_although_raw_rates_say_the_contrary(
+    clinic: Clinic, desk: Desk
+) -> None:
+    # Same-day bookings are rarely missed and get no reminder; the others often are.
+    for number in range(20):
+        visit(clinic, "COMPLETED", lead_days=0)
+        visit(clinic, "NO_SHOW" if number < 8 else "COMPLETED", lead_days=40) if number < 10 else 0
+        remind(desk, visit(clinic, "NO_SHOW" if number < 8 else "COMPLETED", lead_days=40), "24h")
+
+    groups = measure(clinic, NOW).effect.groups
+
+    def rate_of(reminded: Reminded, *lead_times: LeadTime) -> float:
+        chosen = [g for g in groups if g.reminded is reminded and g.lead_time in lead_times]
+        return sum(g.no_show for g in chosen) / sum(g.visits for g in chosen)
+
+    assert rate_of(Reminded.ONE, *LeadTime) > rate_of(Reminded.NONE, *LeadTime)
+    assert rate_of(Reminded.ONE, LeadTime.LONGER) < rate_of(Reminded.NONE, LeadTime.LONGER)
+
+
+@pytest.mark.parametrize(
+    ("no_show", "visits", "low", "high"),
+    [
+        # Newcombe, Statistics in Medicine 17 (1998), 857–872, table I, method 3.
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0000, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+        (29, 29, 0.8830, 1.0000),
+    ],
+)
+def test_the_interval_is_wilsons(no_show: int, visits: int, low: float, high: float) -> None:
+    interval = Group(LeadTime.LONGER, Reminded.ONE, visits, no_show).interval
+
+    assert interval == pytest.approx((low, high), abs=5e-5)
