@@ -1,0 +1,113 @@
+"""Where log lines go: standard error, for a person at a terminal or for machines."""
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from smartia_jobs.log_lines import JsonLines, TextLines
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+#: Below WARNING they tell of addresses, statements and values.
+_QUIET = ("urllib3", "requests", "sqlalchemy.engine", "sqlalchemy.pool", "alembic", "psycopg")
+
+
+def configure_logs(
+    log_format: str, level: str, *, terminal: bool, labels: Mapping[str, str] | None = None
+) -> None:
+    """Send this program's log lines to standard error, in place of an earlier call's.
+
+    Other libraries are heard from WARNING on, whatever the level.
+
+    Args:
+        log_format: ``auto`` (text on a terminal, else JSON), ``text`` or ``json``.
+        level: the least that this program logs (``INFO``).
+        terminal: whether a person watches standard error.
+        labels: what to find a run's lines by (job, run, task, attempt); JSON only.
+    """
+    handler: logging.Handler
+    if log_format == "json" or (log_format == "auto" and not terminal):
+        handler = _StandardError(JsonLines(labels or {}))
+    elif terminal:
+        handler = _Terminal()
+    else:
+        handler = _StandardError(TextLines())
+    root = logging.getLogger()
+    for earlier in [old for old in root.handlers if isinstance(old, _StandardError | _Terminal)]:
+        root.removeHandler(earlier)
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+    logging.getLogger("smartia_jobs").setLevel(level)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def log_event(logger: logging.Logger, level: int, message: str, **fields: Any) -> None:
+    """Log one line with structured fields: ids, counts and words, nothing personal."""
+    logger.log(level, message, extra={"ctx": fields}, stacklevel=2)
+
+
+@cache
+def stderr_console() -> "Console":
+    """Return the one rich console on standard error, shared by log lines and progress bar."""
+    from rich.console import Console
+
+    class Terminal(Console):
+        def on_broken_pipe(self) -> None:
+            # Rich's own would end the process here, between an answer and its record.
+            self.quiet = True
+
+    return Terminal(stderr=True, highlight=False, markup=False, emoji=False)
+
+
+class _StandardError(logging.StreamHandler[Any]):
+    """Writes plain lines until nobody reads them any more."""
+
+    def __init__(self, formatter: logging.Formatter) -> None:
+        super().__init__(sys.stderr)
+        self.setFormatter(formatter)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if isinstance(sys.exception(), OSError):
+            _point_at_nothing(self.stream)
+        else:
+            super().handleError(record)
+
+
+class _Terminal(logging.Handler):
+    """Writes through rich, whose colours and progress bar share the terminal."""
+
+    _STYLES = ((logging.ERROR, "bold red"), (logging.WARNING, "yellow"), (logging.INFO, "green"))
+    _lines = TextLines()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from rich.text import Text
+
+        time, level, words, pairs = self._lines.parts(record)
+        style = next((style for least, style in self._STYLES if record.levelno >= least), "dim")
+        line = Text.assemble((time, "dim"), " ", (level, style), " ", words)
+        line.append(f" {pairs}" if pairs else "", "dim")
+        line.append(self._lines.stack(record), "dim")
+        try:
+            stderr_console().print(line, soft_wrap=True)
+        except OSError:
+            _point_at_nothing(sys.stderr)
+
+
+def _point_at_nothing(stream: Any) -> None:
+    """Let a stream that cannot be written swallow what comes: messages go on without their log.
+
+    Otherwise the interpreter would fail once more on what is left in the stream's buffer, and
+    end with status 120.
+    """
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):
+        return  # it is no file: nothing is left in any buffer
