@@ -49,9 +49,9 @@ class Settings:
     clinic_country: str = "BR"
     messages_file: Path | None = None
     # sending
-    send_rate: float = 20.0  # messages a second, this process (already divided by the tasks)
+    send_rate: float = 20.0  # messages a second of this process: its share of the tasks'
     send_workers: int | None = None  # None: follows the rate
-    only_to: frozenset[str] = frozenset()  # canonical phones; empty: everyone
+    only_to: frozenset[str] = frozenset()  # phones as typed, still to be parsed; empty: everyone
     # when
     reminder_24h: ReminderTimes = ReminderTimes(
         lead=timedelta(hours=24), cadence=timedelta(hours=24), latest=timedelta(hours=6)

@@ -1,0 +1,224 @@
+"""Kinds of setting: how each is read from text, what is wrong with a bad one, how it is shown.
+
+Every reader raises ValueError with what the text must be ("must be …"), never quoting it: a
+value may be a secret.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import time, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from smartia_jobs import database_url
+from smartia_jobs.settings import QuietHours
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of setting.
+
+    Attributes:
+        read: text (never empty, no space around it) to value.
+        show: value to the text that would give it, without any secret.
+    """
+
+    read: Callable[[str], Any]
+    show: Callable[[Any], str] = str
+
+
+def pattern(expression: str, otherwise: str) -> Kind:
+    """Text that matches ``expression`` in full."""
+    compiled = re.compile(expression)
+
+    def read(text: str) -> str:
+        if not compiled.fullmatch(text):
+            raise ValueError(otherwise)
+        return text
+
+    return Kind(read)
+
+
+def choice(*words: str, fold: Callable[[str], str] = str.lower) -> Kind:
+    """One of these words, in any case."""
+
+    def read(text: str) -> str:
+        if fold(text) not in words:
+            raise ValueError(f"must be {' or '.join(words)}")
+        return fold(text)
+
+    return Kind(read)
+
+
+def several(words: Mapping[str, Any]) -> Kind:
+    """A comma-separated choice of these words, each standing for a value."""
+
+    def read(text: str) -> frozenset[Any]:
+        chosen = [word.strip().lower() for word in text.split(",") if word.strip()]
+        if not chosen or not set(chosen) <= words.keys():
+            raise ValueError(f"must be one or more of {', '.join(words)}, with commas between them")
+        return frozenset(words[word] for word in chosen)
+
+    def show(values: frozenset[Any]) -> str:
+        return ",".join(word for word, value in words.items() if value in values)
+
+    return Kind(read, show)
+
+
+def whole(least: int, most: int | None = None) -> Kind:
+    """A whole number within these limits, both included."""
+
+    def read(text: str) -> int:
+        number = int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
+        if number is None or number < least or (most is not None and number > most):
+            raise ValueError(f"must be a whole number{_limits(least, most)}")
+        return number
+
+    return Kind(read)
+
+
+def number(above: float, most: float) -> Kind:
+    """A number greater than ``above`` and at most ``most``."""
+
+    def read(text: str) -> float:
+        value = _decimal(text)
+        if value is None or not above < value <= most:
+            raise ValueError(f"must be a number above {above:g} and at most {most:g}")
+        return value
+
+    return Kind(read, lambda value: f"{value:g}")
+
+
+def duration(unit: timedelta, least: float, most: float) -> Kind:
+    """So many ``unit``, fractions allowed, within these limits, both included."""
+
+    def read(text: str) -> timedelta:
+        value = _decimal(text)
+        if value is None or not least <= value <= most:
+            raise ValueError(f"must be a number{_limits(least, most)}")
+        return value * unit
+
+    return Kind(read, lambda value: f"{value / unit:g}")
+
+
+def _decimal(text: str) -> float | None:
+    """Return a plain decimal number; None for anything else, such as nan, inf and 1e9."""
+    return float(text) if re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", text) else None
+
+
+def _limits(least: float, most: float | None) -> str:
+    return f" of at least {least:g}" if most is None else f" from {least:g} to {most:g}"
+
+
+def _read_switch(text: str) -> bool:
+    switches = {"1": True, "true": True, "yes": True, "on": True}
+    switches |= {"0": False, "false": False, "no": False, "off": False}
+    if text.lower() not in switches:
+        raise ValueError("must be 1 (yes) or 0 (no)")
+    return switches[text.lower()]
+
+
+def _read_zone(text: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(text)
+    except (KeyError, ValueError, OSError):
+        # Listing all zones reads hundreds of files: only for the advice.
+        from difflib import get_close_matches
+        from zoneinfo import available_timezones
+
+        zones = {zone.lower(): zone for zone in available_timezones()}
+        wanted = text.lower().replace(" ", "_")
+        close = [zones[name] for name in get_close_matches(wanted, zones, n=2, cutoff=0.7)]
+        advice = f" (did you mean {' or '.join(close)}?)" if close else ""
+        raise ValueError(f"must be an IANA time zone{advice}") from None
+
+
+def _read_api_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        host = parts.hostname
+        _ = parts.port
+    except ValueError:
+        host = None
+    if not host or parts.query or parts.fragment or parts.username or not text.isprintable():
+        raise ValueError("must be an address such as https://graph.facebook.com")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
+        raise ValueError(
+            "must begin with https:// (http:// only for this machine itself): it is sent the "
+            "access token"
+        )
+    return text.rstrip("/")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` is this machine itself, by its name or address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _read_quiet_hours(text: str) -> QuietHours:
+    try:
+        start, end = (time.fromisoformat(part.strip().zfill(5)) for part in text.split("-"))
+    except ValueError:
+        raise ValueError(
+            "must be two clock times from 00:00 to 23:59 with a hyphen between them"
+        ) from None
+    if start == end:
+        raise ValueError("must begin and end at different times; leave it empty for no quiet hours")
+    return QuietHours(start, end)
+
+
+def _read_no_send_days(text: str) -> frozenset[int]:
+    days: frozenset[int] = _DAY_NAMES.read(text)
+    if len(days) == len(DAYS):
+        raise ValueError("must leave at least one day on which messages are sent")
+    return days
+
+
+def _read_phones(text: str) -> frozenset[str]:
+    phones = [phone.strip() for phone in text.split(",") if phone.strip()]
+    if not phones or not all(_PHONE.fullmatch(phone) for phone in phones):
+        raise ValueError("must be phone numbers with country and area code, commas between them")
+    return frozenset(phones)
+
+
+def _read_name(text: str) -> str:
+    if len(text) > 60 or not text.isprintable():
+        raise ValueError("must be a single line of at most 60 characters")
+    return text
+
+
+def _read_country(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z]{2}", text):
+        raise ValueError("must be a country's two letters (ISO 3166)")
+    return text.upper()
+
+
+_PHONE = re.compile(r"\+?[0-9][0-9 ().-]{6,22}[0-9]")
+_DAY_NAMES = several({name: number for number, name in enumerate(DAYS)})
+
+TEXT_NAME = Kind(_read_name)
+SWITCH = Kind(_read_switch, lambda value: str(int(value)))
+ZONE = Kind(_read_zone, lambda zone: str(zone.key))
+API_URL = Kind(_read_api_url)
+COUNTRY = Kind(_read_country)
+PATH = Kind(Path)
+PHONE = pattern(_PHONE.pattern, "must be a phone number with country and area code")
+PHONES = Kind(_read_phones, lambda phones: f"{len(phones)} phones" if phones else "")
+DIGITS = pattern(r"[0-9]{1,30}", "must be the id, digits only (it is not the phone number itself)")
+#: Printable ASCII: it travels in an HTTP header, and paste brings quotes and line ends along.
+SECRET = pattern(
+    r"[!#-&(-~]+", "must be the bare value: no spaces, line breaks or quotes in it, no 'Bearer'"
+)
+DATABASE_URL = Kind(database_url.normalise, database_url.masked)
+QUIET_HOURS = Kind(_read_quiet_hours, lambda hours: f"{hours.start:%H:%M}-{hours.end:%H:%M}")
+NO_SEND_DAYS = Kind(_read_no_send_days, _DAY_NAMES.show)
+STATUSES = several({"scheduled": "SCHEDULED", "confirmed": "CONFIRMED"})
