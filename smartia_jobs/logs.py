@@ -47,6 +47,11 @@ def configure_logs(
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def logs_are_json() -> bool:
+    """Return whether log lines are JSON, so that nothing else may go to standard error."""
+    return any(isinstance(one.formatter, JsonLines) for one in logging.getLogger().handlers)
+
+
 def log_event(logger: logging.Logger, level: int, message: str, **fields: Any) -> None:
     """Log one line with structured fields: ids, counts and words, nothing personal."""
     logger.log(level, message, extra={"ctx": fields}, stacklevel=2)

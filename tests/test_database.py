@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
+from sqlalchemy.pool import QueuePool
 
 from smartia_jobs import database_url
 from smartia_jobs.database import (
@@ -59,7 +60,9 @@ def database(url: str) -> Iterator[Database]:
     """The database, opened; nothing may be left checked out."""
     opened = Database(url)
     yield opened
-    assert opened._engine.pool.checkedout() == 0
+    pool = opened._engine.pool
+    assert isinstance(pool, QueuePool)
+    assert pool.checkedout() == 0
     opened.close()
 
 
