@@ -73,9 +73,10 @@ class IndexBuild(StrEnum):
 def index_state(connection: Connection) -> IndexState:
     """Return what the database has of the index: one small query."""
     if connection.dialect.name == "sqlite":
-        found = connection.exec_driver_sql(_SQLITE_FIND).first()
-        return IndexState.PRESENT if found else IndexState.MISSING
-    valid: dict[str, bool] = dict(connection.exec_driver_sql(_POSTGRESQL_FIND).tuples())
+        serves = connection.exec_driver_sql(_SQLITE_FIND).first()
+        return IndexState.PRESENT if serves else IndexState.MISSING
+    found = connection.exec_driver_sql(_POSTGRESQL_FIND)
+    valid = {str(row.relname): bool(row.indisvalid) for row in found}
     if any(valid.values()):
         return IndexState.PRESENT
     return IndexState.INVALID if NAME in valid else IndexState.MISSING
