@@ -19,9 +19,11 @@ _MISSING = Unsendable("No phone number is recorded.")
 _NOT_ONE_NUMBER = Unsendable("The phone field must hold one phone number and nothing else.")
 _NO_AREA_CODE = Unsendable("The number is incomplete: write it with its area code.")
 _NO_NINTH_DIGIT = Unsendable("The mobile number lacks the ninth digit after its area code.")
-_NO_SUCH_NUMBER = Unsendable("No such number exists: check country code, area code and digits.")
+_NO_SUCH_NUMBER = Unsendable(
+    "No person can have this number: check country code, area code and digits."
+)
 _NOT_OF_THIS_COUNTRY = Unsendable(
-    "No such number exists in the clinic's country;"
+    "No person can have this number in the clinic's country: check area code and digits;"
     " a number from abroad needs + and its country code in front."
 )
 
@@ -37,8 +39,9 @@ def parse_phone(raw: str | None, country: str) -> Phone | Unsendable:
     and no mobile of this country that merely lost a digit. Somebody who types a foreign
     number must write the ``+``.
 
-    A number must be valid, not just possible. Brazil's ids from before the ninth digit
-    (12 digits, 55, subscriber 6-9) count as valid when the ninth digit makes them so.
+    A number must be valid, not just possible, and a person's: 4004 and its like have no area
+    code, so a landline that lost its own would pass for one. Brazil's ids from before the
+    ninth digit (12 digits, 55, subscriber 6-9) count as valid when that digit makes them so.
 
     Args:
         raw: as stored: a WhatsApp id (``5511987654321``) or what somebody typed.
@@ -101,7 +104,7 @@ def _of_this_country(digits: str, country: str) -> Phone | None:
     number = _parse(digits, country)
     if number is None or number.country_code != phonenumbers.country_code_for_region(country):
         return None
-    if phonenumbers.is_valid_number(number):
+    if _is_persons(number):
         return _phone(number)
     # Without its country code, a Brazilian number without ninth digit is an error in typing.
     return _phone(number) if f"+{digits}" == _e164(number) else None
@@ -133,24 +136,35 @@ def _international(digits: str) -> Phone | None:
 
 def _phone(number: "PhoneNumber") -> Phone | None:
     """Return the number if it is valid, or becomes so with Brazil's ninth digit."""
-    import phonenumbers
-
     wire = _e164(number)
     canonical = _with_ninth_digit(wire)
     if canonical:
         return Phone(wire, canonical)
-    return Phone(wire, wire) if phonenumbers.is_valid_number(number) else None
+    return Phone(wire, wire) if _is_persons(number) else None
 
 
 def _with_ninth_digit(e164: str) -> str | None:
     """Return a Brazilian mobile of the old form in its new form; None for all others."""
-    import phonenumbers
-
     if not re.fullmatch(r"\+55[0-9]{2}[6-9][0-9]{7}", e164):
         return None
     longer = f"{e164[:5]}9{e164[5:]}"
     number = _parse(longer)
-    return longer if number and phonenumbers.is_valid_number(number) else None
+    return longer if number and _is_persons(number) else None
+
+
+def _is_persons(number: "PhoneNumber") -> bool:
+    """Whether a number is valid and not that of a service (0800, 0300, 4004)."""
+    from phonenumbers import PhoneNumberType as Kind
+    from phonenumbers import number_type
+
+    persons = (
+        Kind.FIXED_LINE,
+        Kind.MOBILE,
+        Kind.FIXED_LINE_OR_MOBILE,
+        Kind.VOIP,
+        Kind.PERSONAL_NUMBER,
+    )
+    return number_type(number) in persons
 
 
 def _parse(text: str, country: str | None = None) -> "PhoneNumber | None":

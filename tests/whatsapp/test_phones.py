@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from smartia_jobs.message import Phone, Unsendable
@@ -136,8 +136,8 @@ def test_reading_again_what_was_read_changes_nothing(ddd: int, subscriber: int) 
 
 @pytest.mark.parametrize("ddd", sorted(set(range(10, 100)) - set(DDDS)))
 def test_an_area_code_that_does_not_exist_is_refused(ddd: int) -> None:
-    assert "No such number exists" in refused(f"({ddd}) 98765-4321")
-    assert "No such number exists" in refused(f"+55 {ddd} 98765-4321")
+    assert "No person can have this number" in refused(f"({ddd}) 98765-4321")
+    assert "No person can have this number" in refused(f"+55 {ddd} 98765-4321")
 
 
 @pytest.mark.parametrize(
@@ -192,6 +192,14 @@ def test_a_foreign_landline_is_no_whatsapp_id(raw: str) -> None:
     assert "needs +" in refused(raw)
 
 
+@pytest.mark.parametrize(
+    "raw", ["0800 123 4567", "0300 123 4567", "+55 800 123 4567", "+55 4004 1234", "0900123456"]
+)
+def test_a_service_is_nobodys_phone(raw: str) -> None:
+    assert "No person" in refused(raw)
+
+
+@example("30000000")  # a landline without area code, or a service that has none
 @given(st.from_regex(r"[1-9][0-9]{0,8}", fullmatch=True))
 def test_a_number_without_area_code_is_nobodys(raw: str) -> None:
     assert "area code" in refused(raw)
