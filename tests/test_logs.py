@@ -260,8 +260,7 @@ def test_json_can_be_had_on_a_terminal(stream: Stream) -> None:
 def test_a_closed_standard_error_does_not_stop_the_program(terminal: bool) -> None:
     program = (
         "import logging, sys\n"
-        "from smartia_jobs.log_lines import JsonLines
-from smartia_jobs.logs import configure_logs\n"
+        "from smartia_jobs.logs import configure_logs\n"
         f"configure_logs('auto', 'INFO', terminal={terminal})\n"
         "sys.stdin.readline()\n"
         "for _ in range(3): logging.getLogger('smartia_jobs').info('x' * 5000)\n"
@@ -289,8 +288,7 @@ from smartia_jobs.logs import configure_logs\n"
 def test_importing_it_and_writing_json_does_not_load_rich() -> None:
     program = (
         "import logging, sys\n"
-        "from smartia_jobs.log_lines import JsonLines
-from smartia_jobs.logs import configure_logs\n"
+        "from smartia_jobs.logs import configure_logs\n"
         "configure_logs('auto', 'INFO', terminal=False)\n"
         "logging.getLogger('smartia_jobs').info('x')\n"
         "print(*sys.modules)\n"
