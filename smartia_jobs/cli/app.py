@@ -6,7 +6,15 @@ from typing import Annotated
 import typer
 
 from smartia_jobs import __version__
+from smartia_jobs.cli.db import app as db
+from smartia_jobs.cli.demo import demo
 from smartia_jobs.cli.reminders import day_ahead, hours_ahead
+from smartia_jobs.cli.sandbox import sandbox
+from smartia_jobs.errors import ExitStatus
+
+# Typer carries its own copy of click from some version on: the root of click's errors is
+# reached through the one that Typer exports, whichever copy that is.
+_ClickError: type[Exception] = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="smartia-jobs",
@@ -18,51 +26,57 @@ app = typer.Typer(
 )
 app.command("24h")(day_ahead)
 app.command("2h")(hours_ahead)
+app.add_typer(db)
+app.command("sandbox")(sandbox)
+app.command("demo")(demo)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"smartia-jobs {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", is_eager=True, callback=_version
+        ),
+    ] = False,
 ) -> None:
-    if version:
-        print_version()
-        raise typer.Exit
-
-
-def print_version() -> None:
-    """Print the version on standard output."""
-    sys.stdout.write(f"smartia-jobs {__version__}\n")
+    # Stands for the program itself; the commands do the work.
+    del version
 
 
 def main() -> int:
     """Run the command line; return the exit status."""
-    import click
-
     arguments = sys.argv[1:]
     command = typer.main.get_command(app)
     try:
-        status = command.main(arguments, prog_name="smartia-jobs", standalone_mode=False)
-    except click.ClickException as error:
-        return _usage(error, arguments)
-    except click.Abort:
-        return 130
+        status = command.main(
+            arguments or ["--help"], prog_name="smartia-jobs", standalone_mode=False
+        )
+    except _ClickError as error:
+        return _refuse(error, arguments)
+    except typer.Abort:
+        return int(ExitStatus.INTERRUPTED)
+    if not arguments:
+        return int(ExitStatus.USAGE)
     return status if isinstance(status, int) else 0
 
 
-def _usage(error: "Exception", arguments: list[str]) -> int:
-    import click
-
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        error.show()
-        return 2
-    message = error.format_message() if isinstance(error, click.ClickException) else str(error)
+def _refuse(error: Exception, arguments: list[str]) -> int:
+    """Say what is wrong with the command line, in one line and where to look."""
+    message = str(getattr(error, "format_message", error.__str__)())
     if "--json" in arguments:
         from smartia_jobs.cli.context import print_json
 
         job = next((word for word in arguments if not word.startswith("-")), "")
-        print_json({"job": job, "exit_code": 2, "error": message})
-    context = error.ctx if isinstance(error, click.UsageError) else None
+        print_json({"job": job, "exit_code": int(ExitStatus.USAGE), "error": message})
+    context = getattr(error, "ctx", None)
     where = context.command_path if context is not None else "smartia-jobs"
-    typer.echo(f"{where}: {message}", err=True)
-    typer.echo(f"Try '{where} --help'.", err=True)
-    return 2
+    if message:
+        typer.echo(f"{where}: {message.rstrip('.')}. Try '{where} --help'.", err=True)
+    return int(ExitStatus.USAGE)

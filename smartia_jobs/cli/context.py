@@ -10,20 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import typer
 
 from smartia_jobs.clock import Clock, SystemClock
 from smartia_jobs.environment import load_settings, require_sending
 from smartia_jobs.errors import ExitStatus, InterruptedRunError, SmartiaJobsError
-from smartia_jobs.logs import configure_logs
+from smartia_jobs.logs import configure_logs, logs_are_json
 from smartia_jobs.report import Report
 from smartia_jobs.run import Run, Stop
 from smartia_jobs.settings import Settings
-
-if TYPE_CHECKING:
-    from smartia_jobs.database import Database
 
 logger = logging.getLogger("smartia_jobs")
 
@@ -133,10 +130,15 @@ def finish(report: Report, *, as_json: bool) -> NoReturn:
     if as_json:
         print_json(report.as_json())
     else:
-        from smartia_jobs.cli.report_table import print_report
-
-        print_report(report)
+        print_result(report)
     raise typer.Exit(int(report.exit_status))
+
+
+def print_result(report: Report) -> None:
+    """Print a report for a person: a table on a terminal, plain lines in a pipe."""
+    from smartia_jobs.cli.report_table import print_report
+
+    print_report(report)
 
 
 def print_json(body: dict[str, Any]) -> None:
@@ -150,6 +152,8 @@ def errors_as_status(command: str, *, as_json: bool = False) -> Iterator[None]:
 
     Advice goes to standard error; with ``as_json`` standard output gets one JSON object.
     """
+    labels = {"job": command}
+    configure_logs("auto", "INFO", terminal=sys.stderr.isatty(), labels=labels)
     try:
         yield
     except (typer.Exit, typer.Abort, typer.BadParameter):
@@ -162,7 +166,7 @@ def errors_as_status(command: str, *, as_json: bool = False) -> Iterator[None]:
         from sqlalchemy.exc import SQLAlchemyError
 
         if isinstance(error, SQLAlchemyError):
-            from smartia_jobs.database import explain
+            from smartia_jobs.database_errors import explain
 
             _fail(command, explain(error), as_json=as_json)
         logger.exception("this is a bug in smartia-jobs; please report it with these lines")
@@ -174,9 +178,11 @@ def _fail(command: str, error: SmartiaJobsError, *, as_json: bool) -> NoReturn:
     status = int(error.exit_status)
     if as_json:
         print_json({"job": command, "exit_code": status, "error": str(error)})
-    logger.error("run failed", extra={"ctx": {"event": "run_failed", "exit_code": status}})
-    for line in str(error).splitlines():
-        typer.echo(f"smartia-jobs {command}: {line}", err=True)
+    if logs_are_json():
+        logger.error(str(error), extra={"ctx": {"event": "run_failed", "exit_code": status}})
+    else:
+        for line in str(error).splitlines():
+            typer.echo(f"smartia-jobs {command}: {line}", err=True)
     raise typer.Exit(status)
 
 

@@ -30,7 +30,9 @@ Now = Annotated[
 ]
 Limit = Annotated[
     int | None,
-    typer.Option("--limit", min=1, metavar="N", help="Send at most N messages.", show_default=False),
+    typer.Option(
+        "--limit", min=1, metavar="N", help="Send at most N messages.", show_default=False
+    ),
 ]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Exit 65 when a single patient could not be reached.")
