@@ -1,0 +1,497 @@
+"""Settings: where they come from, what each may be, and what a bad one is told."""
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import fields, replace
+from datetime import time, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from smartia_jobs.environment import describe, load_settings, require_sending
+from smartia_jobs.errors import ConfigurationError, ExitStatus
+from smartia_jobs.settings import QuietHours, ReminderTimes, Settings
+from smartia_jobs.variables import PLATFORM_VARIABLES, VARIABLES, Variable
+
+TOKEN = "EAAGverysecret"
+OLD_SETTINGS = {
+    "META_ACCESS_TOKEN": TOKEN,
+    "META_PHONE_NUMBER_ID": "106540352242922",
+    "DATABASE_URL": "sqlite:///./smartia.db",
+    "CLINIC_TIMEZONE": "America/Sao_Paulo",
+}
+names = [variable.name for variable in VARIABLES]
+
+
+def load(tmp_path: Path, **environ: str) -> Settings:
+    """Return the settings of this environment, in an otherwise empty folder."""
+    return load_settings(environ, directory=tmp_path)
+
+
+def problems(tmp_path: Path, **environ: str) -> tuple[str, ...]:
+    """Return what loading these settings complains of."""
+    with pytest.raises(ConfigurationError) as raised:
+        load(tmp_path, **environ)
+    assert raised.value.exit_status is ExitStatus.CONFIGURATION
+    return raised.value.problems
+
+
+# Where values come from
+
+
+def test_the_four_old_settings_are_enough(tmp_path: Path) -> None:
+    settings = load(tmp_path, **OLD_SETTINGS)
+
+    require_sending(settings)
+    assert settings == replace(
+        Settings(), meta_access_token=TOKEN, meta_phone_number_id="106540352242922"
+    )
+
+
+def test_no_setting_at_all_gives_the_defaults(tmp_path: Path) -> None:
+    assert load(tmp_path) == Settings()
+
+
+@pytest.mark.parametrize("variable", VARIABLES + PLATFORM_VARIABLES, ids=lambda v: v.name)
+def test_the_table_s_default_is_the_program_s(tmp_path: Path, variable: Variable) -> None:
+    if variable.default:
+        assert load(tmp_path, **{variable.name: variable.default}) == Settings()
+    else:
+        assert getattr(Settings(), variable.field) in (None, frozenset())
+
+
+@pytest.mark.parametrize("variable", VARIABLES, ids=lambda v: v.name)
+def test_an_example_is_a_good_value(tmp_path: Path, variable: Variable) -> None:
+    (tmp_path / "messages.toml").touch()
+    example = (variable.example or variable.default).replace("…", "")
+
+    settings = load(tmp_path, **{variable.name: example})
+
+    assert dict(describe(settings))[variable.name] != "-"
+
+
+def test_every_field_of_the_settings_has_one_variable() -> None:
+    declared = [variable.field for variable in VARIABLES + PLATFORM_VARIABLES]
+
+    times = {
+        f"{kind}.{f.name}"
+        for kind in ("reminder_24h", "reminder_2h")
+        for f in fields(ReminderTimes)
+    }
+    whole = {f.name for f in fields(Settings)} - {"reminder_24h", "reminder_2h"}
+    assert sorted(declared) == sorted(times | whole)
+
+
+def test_a_dot_env_file_in_the_folder_is_read(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(
+        "# the clinic\nexport CLINIC_NAME='Clínica Olhar'\nSEND_RATE = \"5\"\n\n", encoding="utf-8"
+    )
+
+    settings = load(tmp_path)
+
+    assert (settings.clinic_name, settings.send_rate) == ("Clínica Olhar", 5)
+
+
+def test_a_dot_env_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("SEND_RATE=5\r\n", encoding="utf-8-sig")
+
+    assert load(tmp_path).send_rate == 5
+
+
+def test_a_dollar_in_a_value_stays_a_dollar(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("META_ACCESS_TOKEN=a${PATH}b\n")
+
+    assert load(tmp_path).meta_access_token == "a${PATH}b"
+
+
+def test_the_environment_outranks_the_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("SEND_RATE=5\nONLY_TO=+5511987654321\n")
+
+    settings = load(tmp_path, SEND_RATE="7", ONLY_TO="")
+
+    assert settings.send_rate == 7
+    assert settings.only_to == frozenset()
+
+
+def test_a_named_file_takes_the_place_of_dot_env(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("SEND_RATE=5\nSEND_WORKERS=3\n")
+    (tmp_path / "other").write_text("SEND_RATE=6\n")
+
+    settings = load_settings({}, env_file=Path("other"), directory=tmp_path)
+
+    assert (settings.send_rate, settings.send_workers) == (6, None)
+
+
+def test_a_named_file_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"missing\.env.*no such file"):
+        load_settings({}, env_file=Path("missing.env"), directory=tmp_path)
+
+
+def test_a_dot_env_file_in_another_encoding_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes("CLINIC_NAME=Clínica".encode("latin-1"))
+
+    [problem] = problems(tmp_path)
+
+    assert str(tmp_path / ".env") in problem
+    assert "UTF-8" in problem
+
+
+def test_a_dot_env_that_is_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").mkdir()
+
+    [problem] = problems(tmp_path)
+
+    assert str(tmp_path / ".env") in problem
+
+
+def test_a_dot_env_that_points_nowhere_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").symlink_to(tmp_path / "gone")
+
+    [problem] = problems(tmp_path)
+
+    assert str(tmp_path / ".env") in problem
+
+
+def test_a_malformed_line_is_named_by_its_number_and_not_quoted(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(f"SEND_RATE=5\nMETA_ACCESS_TOKEN='{TOKEN}\n")
+
+    [problem] = problems(tmp_path)
+
+    assert f"{tmp_path / '.env'}, line 2" in problem
+    assert TOKEN not in problem
+
+
+# Secrets in files
+
+
+@pytest.mark.parametrize("variable", [v for v in VARIABLES if v.secret], ids=lambda v: v.name)
+def test_a_secret_can_be_given_as_a_file(tmp_path: Path, variable: Variable) -> None:
+    value = "postgresql+psycopg://u:p@h/d" if variable.name == "DATABASE_URL" else TOKEN
+    (tmp_path / "secret").write_text(f"  {value}\n")
+
+    settings = load(tmp_path, **{variable.file_name: "secret"})
+
+    assert getattr(settings, variable.field) == value
+
+
+def test_a_secret_given_twice_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(TOKEN)
+
+    [problem] = problems(
+        tmp_path, META_ACCESS_TOKEN=TOKEN, META_ACCESS_TOKEN_FILE=str(tmp_path / "secret")
+    )
+
+    assert "META_ACCESS_TOKEN and META_ACCESS_TOKEN_FILE" in problem
+
+
+def test_a_secret_s_file_in_the_environment_outranks_the_secret_in_the_file(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / ".env").write_text("META_ACCESS_TOKEN=old\n")
+    (tmp_path / "secret").write_text(TOKEN)
+
+    settings = load(tmp_path, META_ACCESS_TOKEN_FILE=str(tmp_path / "secret"))
+
+    assert settings.meta_access_token == TOKEN
+
+
+@pytest.mark.parametrize("content", [None, b"", b" \n", b"\xff"])
+def test_an_unusable_secret_file_is_named(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "secret").write_bytes(content)
+
+    [problem] = problems(tmp_path, META_APP_SECRET_FILE="secret")
+
+    assert problem.startswith("META_APP_SECRET_FILE (secret)")
+
+
+def test_only_secrets_can_be_given_as_files(tmp_path: Path) -> None:
+    assert load(tmp_path, CLINIC_NAME_FILE="nowhere").clinic_name == Settings().clinic_name
+
+
+# Values
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "field", "expected"),
+    [
+        ("CLINIC_TIMEZONE", " Europe/Lisbon ", "clinic_timezone", ZoneInfo("Europe/Lisbon")),
+        ("CLINIC_NAME", "   ", "clinic_name", "sua clínica"),
+        ("CLINIC_COUNTRY", "pt", "clinic_country", "PT"),
+        ("META_API_URL", "http://127.0.0.1:8080/", "meta_api_url", "http://127.0.0.1:8080"),
+        ("META_API_URL", "http://[::1]:8080", "meta_api_url", "http://[::1]:8080"),
+        ("META_API_URL", "http://localhost", "meta_api_url", "http://localhost"),
+        ("META_API_URL", "https://proxy.example/x", "meta_api_url", "https://proxy.example/x"),
+        ("META_API_VERSION", "v26.1", "meta_api_version", "v26.1"),
+        ("DATABASE_URL", "postgres://u@h/d", "database_url", "postgresql+psycopg://u@h/d"),
+        ("STORED_TIMES", "Instant", "stored_times", "instant"),
+        ("SEND_RATE", "0.5", "send_rate", 0.5),
+        ("SEND_RATE", "1000", "send_rate", 1000),
+        ("SEND_WORKERS", "256", "send_workers", 256),
+        ("ONLY_TO", "+55 (11) 98765-4321, 5511912345678,", "only_to",
+         frozenset({"+55 (11) 98765-4321", "5511912345678"})),
+        ("REMINDER_2H_LATEST_MINUTES", "90", "reminder_2h",
+         replace(Settings().reminder_2h, latest=timedelta(minutes=90))),
+        ("REMINDER_24H_LEAD_HOURS", "48", "reminder_24h",
+         replace(Settings().reminder_24h, lead=timedelta(hours=48))),
+        ("MIN_NOTICE_HOURS", "1.5", "min_notice", timedelta(minutes=90)),
+        ("QUIET_HOURS", "21:00-07:00", "quiet_hours", QuietHours(time(21), time(7))),
+        ("QUIET_HOURS", "9:05 - 10:10", "quiet_hours", QuietHours(time(9, 5), time(10, 10))),
+        ("NO_SEND_DAYS", "Sun, sat", "no_send_days", frozenset({5, 6})),
+        ("NO_SHOW_STATUSES", "SCHEDULED", "no_show_statuses", frozenset({"SCHEDULED"})),
+        ("NO_SHOW_GRACE_MINUTES", "0", "no_show_grace", timedelta(0)),
+        ("NO_SHOW_LOOKBACK_DAYS", "30", "no_show_lookback", timedelta(days=30)),
+        ("NO_SHOW_BRAKE", "1", "no_show_brake", 1),
+        ("NO_SHOW_WITHOUT_ATTENDANCE", "1", "no_show_without_attendance", True),
+        ("REENGAGE_AFTER_MINUTES", "90", "reengage_after", timedelta(minutes=90)),
+        ("REENGAGE_WITHIN_HOURS", "24", "reengage_within", timedelta(hours=24)),
+        ("ON_UNKNOWN", "resend", "on_unknown", "resend"),
+        ("CLAIM_LEASE_SECONDS", "100", "claim_lease", timedelta(seconds=100)),
+        ("AUTO_MIGRATE", "off", "auto_migrate", False),
+        ("LOG_FORMAT", "JSON", "log_format", "json"),
+        ("LOG_LEVEL", "debug", "log_level", "DEBUG"),
+        ("CLOUD_RUN_TASK_INDEX", "2", "task_index", 2),
+        ("CLOUD_RUN_TASK_ATTEMPT", "3", "task_attempt", 3),
+        ("CLOUD_RUN_EXECUTION", "job-abc", "cloud_run_execution", "job-abc"),
+    ],
+)  # fmt: skip
+def test_a_good_value_is_read(
+    tmp_path: Path, name: str, text: str, field: str, expected: Any
+) -> None:
+    assert getattr(load(tmp_path, **{name: text}), field) == expected
+
+
+def test_a_catalogue_is_found_from_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").touch()
+
+    assert load(tmp_path, MESSAGES_FILE="mine.toml").messages_file == tmp_path / "mine.toml"
+
+
+def test_the_rate_is_shared_by_the_tasks(tmp_path: Path) -> None:
+    settings = load(tmp_path, SEND_RATE="80", CLOUD_RUN_TASK_COUNT="4")
+
+    assert (settings.send_rate, settings.task_count) == (20, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "advice"),
+    [
+        ("META_PHONE_NUMBER_ID", "+55 11 98765-4321", "not the phone number"),
+        ("META_WABA_ID", "abc", "digits"),
+        ("META_API_VERSION", "25.0", "v25.0"),
+        ("META_API_URL", "http://graph.facebook.com", "https://"),
+        ("META_API_URL", "http://127.0.0.1.example.com", "https://"),
+        ("META_API_URL", "graph.facebook.com", "https://graph.facebook.com"),
+        ("META_API_URL", "https://user@graph.facebook.com", "https://graph.facebook.com"),
+        ("META_API_URL", "https://h:port", "https://graph.facebook.com"),
+        ("STORED_TIMES", "utc", "wall or instant"),
+        ("CLINIC_TIMEZONE", "america/sao paulo", "did you mean America/Sao_Paulo"),
+        ("CLINIC_TIMEZONE", "Brasília", "IANA"),
+        ("CLINIC_TIMEZONE", "America", "IANA"),
+        ("CLINIC_TIMEZONE", "/etc/localtime", "IANA"),
+        ("CLINIC_NAME", "x" * 61, "60"),
+        ("CLINIC_NAME", "a\nb", "single line"),
+        ("CLINIC_PHONE", "reception", "phone number"),
+        ("CLINIC_COUNTRY", "Brasil", "two letters"),
+        ("MESSAGES_FILE", "missing.toml", "no such file"),
+        ("SEND_RATE", "0", "above 0"),
+        ("SEND_RATE", "-1", "above 0"),
+        ("SEND_RATE", "nan", "above 0"),
+        ("SEND_RATE", "inf", "above 0"),
+        ("SEND_RATE", "1e3", "above 0"),
+        ("SEND_RATE", "1001", "at most 1000"),
+        ("SEND_RATE", "0,5", "for example"),
+        ("SEND_WORKERS", "0", "from 1 to 256"),
+        ("SEND_WORKERS", "257", "from 1 to 256"),
+        ("SEND_WORKERS", "٣", "from 1 to 256"),
+        ("REMINDER_24H_LEAD_HOURS", "0", "from 1"),
+        ("REMINDER_24H_LATEST_HOURS", "12.5", "REMINDER_24H_LEAD_HOURS"),
+        ("REMINDER_2H_EVERY_HOURS", "4", "REMINDER_2H_LATEST_MINUTES"),
+        ("MIN_NOTICE_HOURS", "-2", "from 0"),
+        ("QUIET_HOURS", "21:00", "hyphen"),
+        ("QUIET_HOURS", "21-7", "hyphen"),
+        ("QUIET_HOURS", "22:00-24:00", "23:59"),
+        ("QUIET_HOURS", "21:00-21:00", "different times"),
+        ("NO_SEND_DAYS", "sábado", "mon, tue"),
+        ("NO_SEND_DAYS", ",", "mon, tue"),
+        ("NO_SEND_DAYS", "mon,tue,wed,thu,fri,sat,sun", "at least one day"),
+        ("NO_SHOW_STATUSES", "scheduled,completed", "scheduled, confirmed"),
+        ("NO_SHOW_BRAKE", "0", "at least 1"),
+        ("NO_SHOW_WITHOUT_ATTENDANCE", "maybe", "1 (yes) or 0 (no)"),
+        ("REENGAGE_AFTER_MINUTES", "2880", "REENGAGE_WITHIN_HOURS"),
+        ("ON_UNKNOWN", "drop", "hold or resend"),
+        ("CLAIM_LEASE_SECONDS", "99", "at least 100"),
+        ("AUTO_MIGRATE", "2", "1 (yes) or 0 (no)"),
+        ("LOG_FORMAT", "xml", "auto or text or json"),
+        ("LOG_LEVEL", "loud", "DEBUG or INFO"),
+        ("CLOUD_RUN_TASK_COUNT", "0", "at least 1"),
+        ("CLOUD_RUN_TASK_INDEX", "-1", "at least 0"),
+    ],
+)
+def test_a_bad_value_is_told_what_would_be_right(
+    tmp_path: Path, name: str, text: str, advice: str
+) -> None:
+    [problem] = problems(tmp_path, **{name: text})
+
+    assert name in problem
+    assert advice in problem
+
+
+def test_a_bad_value_is_shown(tmp_path: Path) -> None:
+    [problem] = problems(tmp_path, SEND_RATE="fast")
+
+    assert problem == (
+        "SEND_RATE is 'fast'; it must be a number above 0 and at most 1000, for example 20."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("META_ACCESS_TOKEN", "Bearer geheim"),
+        ("META_ACCESS_TOKEN", '"geheim"'),
+        ("META_ACCESS_TOKEN", "'geheim'"),
+        ("META_ACCESS_TOKEN", "gehe\nim"),
+        ("META_ACCESS_TOKEN", "geheim…"),
+        ("META_APP_SECRET", "geheim geheim"),
+        ("DATABASE_URL", "mysql://u:geheim@h/d"),
+        ("DATABASE_URL", "geheim"),
+        ("ONLY_TO", "geheim 5511987654321"),
+    ],
+)
+def test_a_bad_secret_is_named_and_never_shown(tmp_path: Path, name: str, text: str) -> None:
+    [problem] = problems(tmp_path, **{name: text})
+
+    assert problem.startswith(name)
+    assert "geheim" not in problem
+    assert "gehe" not in problem
+
+
+def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("'\nMETA_APP_SECRET_FILE=nowhere\n")
+
+    found = problems(
+        tmp_path, SEND_RATE="0", CLINIC_TIMEZONE="Mars", QUIET_HOURS="x", CLAIM_LEASE_SECONDS="5"
+    )
+
+    expected = (
+        ".env",
+        "META_APP_SECRET_FILE",
+        "CLINIC_TIMEZONE",
+        "SEND_RATE",
+        "QUIET_HOURS",
+        "CLAIM_",
+    )
+    assert len(found) == len(expected)
+    assert all(name in problem for name, problem in zip(expected, found, strict=True))
+
+
+def test_a_short_lease_is_only_for_the_sandbox(tmp_path: Path) -> None:
+    settings = load(tmp_path, CLAIM_LEASE_SECONDS="2", META_API_URL="http://127.0.0.1:8080")
+
+    assert settings.claim_lease == timedelta(seconds=2)
+
+
+def test_sqlite_is_refused_on_cloud_run(tmp_path: Path) -> None:
+    [problem] = problems(tmp_path, CLOUD_RUN_JOB="smartia-24h")
+
+    assert problem.startswith("DATABASE_URL")
+    assert "vanish" in problem
+
+
+def test_postgresql_is_accepted_on_cloud_run(tmp_path: Path) -> None:
+    url = "postgresql+psycopg://u:p@/d?host=/cloudsql/p:r:i"
+
+    assert load(tmp_path, CLOUD_RUN_JOB="smartia-24h", DATABASE_URL=url).database_url == url
+
+
+# Sending, showing
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({}, ["META_ACCESS_TOKEN", "META_PHONE_NUMBER_ID"]),
+        ({"META_ACCESS_TOKEN": TOKEN}, ["META_PHONE_NUMBER_ID"]),
+        ({"META_PHONE_NUMBER_ID": "1"}, ["META_ACCESS_TOKEN"]),
+    ],
+)
+def test_sending_names_everything_it_lacks(
+    tmp_path: Path, given: dict[str, str], missing: list[str]
+) -> None:
+    settings = load(tmp_path, **given)
+
+    with pytest.raises(ConfigurationError) as raised:
+        require_sending(settings)
+
+    assert re.findall(r"META_\w+", str(raised.value)) == missing
+
+
+def test_settings_are_described_in_the_table_s_order_without_secrets(tmp_path: Path) -> None:
+    settings = load(
+        tmp_path,
+        META_ACCESS_TOKEN=TOKEN,
+        META_APP_SECRET="geheim",
+        DATABASE_URL="postgres://u:geheim@h/d",
+        ONLY_TO="+5511987654321",
+        QUIET_HOURS="21:00-07:00",
+        NO_SEND_DAYS="sun,sat",
+        MIN_NOTICE_HOURS="1.5",
+    )
+
+    described = describe(settings)
+
+    shown = dict(described)
+    assert [name for name, _ in described] == names
+    assert not any(word in str(described) for word in (TOKEN, "geheim", "98765"))
+    assert shown["DATABASE_URL"] == "postgresql+psycopg://u:***@h/d"
+    assert shown["QUIET_HOURS"] == "21:00-07:00"
+    assert shown["NO_SEND_DAYS"] == "sat,sun"
+    assert shown["MIN_NOTICE_HOURS"] == "1.5"
+    assert shown["SEND_WORKERS"] == "-"
+
+
+def test_what_is_described_could_be_set_again(tmp_path: Path) -> None:
+    shown = {name: text for name, text in describe(Settings()) if text != "-"}
+
+    assert load(tmp_path, **shown) == Settings()
+
+
+def test_secrets_stay_out_of_repr(tmp_path: Path) -> None:
+    settings = load(
+        tmp_path,
+        META_ACCESS_TOKEN=TOKEN,
+        META_APP_SECRET=TOKEN,
+        DATABASE_URL=f"postgres://u:{TOKEN}@h/d",
+    )
+
+    assert TOKEN not in repr(settings)
+
+
+def test_reading_settings_loads_no_heavy_library(tmp_path: Path) -> None:
+    program = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from smartia_jobs.environment import load_settings\n"
+        "load_settings(os.environ, directory=Path.cwd())\n"
+        "print(*{name.partition('.')[0] for name in sys.modules})\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join(map(os.path.abspath, ["."])),
+        },
+    )
+
+    heavy = {"sqlalchemy", "dotenv", "phonenumbers", "requests", "rich", "babel", "difflib"}
+    assert heavy.isdisjoint(done.stdout.split())
