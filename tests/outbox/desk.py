@@ -28,7 +28,7 @@ from tests.support.fake_courier import FakeCourier
 _runs = count(1)
 
 #: A Monday, nine o'clock in the clinic.
-MONDAY_9 = datetime(2026, 11, 23, 9, 0)
+MONDAY_9 = datetime.fromisoformat("2026-11-23T09:00")
 
 
 @dataclass

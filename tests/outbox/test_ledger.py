@@ -1,0 +1,123 @@
+"""What becomes of outcomes when the database is busy, away, or refuses one of them."""
+
+import sqlite3
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from smartia_jobs.errors import ExitStatus
+from smartia_jobs.report import Result
+from tests.outbox.desk import Desk
+from tests.support import Clinic
+from tests.support.fake_courier import FakeCourier
+
+
+def refuse_interactions(clinic: Clinic) -> None:
+    """Let the database refuse every new interaction."""
+    if clinic.dialect == "sqlite":
+        clinic.execute(
+            "CREATE TRIGGER refuse BEFORE INSERT ON interactions"
+            " BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+        return
+    clinic.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'no'; END $$"
+    )
+    clinic.execute(
+        "CREATE TRIGGER refuse BEFORE INSERT ON interactions FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
+
+
+def once(act: Callable[[], None]) -> Callable[[str], None]:
+    """Act before the first request only."""
+    first = threading.Lock()
+
+    def before(_: str) -> None:
+        if first.acquire(blocking=False):
+            act()
+
+    return before
+
+
+def test_a_message_is_recorded_although_its_interaction_is_refused(clinic: Clinic) -> None:
+    desk = Desk(clinic)
+    for _ in range(3):
+        desk.book()
+    refuse_interactions(clinic)
+
+    report = desk.run(FakeCourier())
+
+    assert report.results == Counter({Result.SENT: 3})
+    assert set(desk.states().values()) == {"sent"}
+
+
+def test_a_database_that_is_busy_for_a_while_loses_nothing(sqlite_clinic: Clinic) -> None:
+    desk = Desk(sqlite_clinic)
+    for _ in range(6):
+        desk.book()
+    other = sqlite3.connect(
+        sqlite_clinic.url.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False
+    )
+    freed = threading.Timer(7.0, lambda: other.execute("COMMIT"))
+
+    def take_the_lock() -> None:
+        other.execute("BEGIN IMMEDIATE")
+        freed.start()
+
+    courier = FakeCourier(before_send=once(take_the_lock))
+    report = desk.run(courier)
+    freed.join()
+    other.close()
+
+    assert report.results == Counter({Result.SENT: 6})
+    assert len(courier.posted) == 6
+    assert sqlite_clinic.value("SELECT count(*) FROM interactions") == 6
+
+
+def test_a_dropped_connection_is_taken_up_again(postgres_clinic: Clinic) -> None:
+    desk = Desk(postgres_clinic)
+    for _ in range(30):
+        desk.book()
+
+    def drop() -> None:
+        postgres_clinic.rows(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE pid <> pg_backend_pid() AND datname = current_database()"
+        )
+
+    courier = FakeCourier(before_send=once(drop))
+    report = desk.run(courier)
+
+    assert report.results == Counter({Result.SENT: 30})
+    assert len(courier.posted) == 30
+    assert postgres_clinic.value("SELECT count(*) FROM interactions") == 30
+
+
+def test_a_database_that_stays_away_ends_the_run_and_names_what_it_leaves(
+    sqlite_clinic: Clinic, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = Desk(sqlite_clinic, speed=60.0)
+    for _ in range(3):
+        desk.book()
+    other = sqlite3.connect(
+        sqlite_clinic.url.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False
+    )
+    desk.settings = replace(desk.settings)
+    courier = FakeCourier(before_send=once(lambda: other.execute("BEGIN IMMEDIATE") and None))
+
+    report = desk.run(courier)
+    other.execute("ROLLBACK")
+    other.close()
+
+    assert report.exit_status is ExitStatus.UNAVAILABLE
+    assert len(courier.posted) == 1  # the gate: what cannot be written is not made more of
+    unrecorded = [
+        record.ctx
+        for record in caplog.records
+        if getattr(record, "ctx", {}).get("action") == "unrecorded"
+    ]
+    assert [(one["status"], one["kind"]) for one in unrecorded] == [("sent", "24h")]
