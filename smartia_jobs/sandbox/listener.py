@@ -40,7 +40,7 @@ class Listener(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self._lock = threading.Lock()
         super().__init__(("127.0.0.1", port), _Handler)
         self._thread = threading.Thread(
-            target=self.serve_forever, args=(0.05,), name="sandbox", daemon=True
+            target=self.serve_forever, args=(0.02,), name="sandbox", daemon=True
         )
 
     def start(self) -> None:

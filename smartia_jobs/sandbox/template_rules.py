@@ -149,7 +149,7 @@ def _check_examples(
     example = mapping(component.get("example"))
     if named:
         given = map(mapping, sequence(example.get(f"{part}_named_params")))
-        examples = {item.get("param_name") for item in given if item.get("example")}
+        examples = {str(item.get("param_name")) for item in given if item.get("example")}
         complete = examples == set(variables)
     else:
         values = sequence(example.get(part))
