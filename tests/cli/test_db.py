@@ -1,0 +1,113 @@
+"""``smartia-jobs db``: what it prints, and what it does to which database."""
+
+from contextlib import closing
+from pathlib import Path
+from uuid import uuid4
+
+from smartia_jobs.cli.db import describe_database, upgrade_database
+from smartia_jobs.clinic.index import NAME
+from smartia_jobs.database import Database
+from smartia_jobs.errors import ExitStatus
+from smartia_jobs.outbox.schema import HEAD
+from tests.support import Clinic, RunCli
+
+UP_TO_DATE = [f"tables: version {HEAD}, up to date", "index:  present"]
+
+
+def test_upgrade_creates_what_is_missing_and_says_so(clinic: Clinic, run_cli: RunCli) -> None:
+    result = run_cli("db", "upgrade", env={"DATABASE_URL": clinic.url})
+
+    assert result.exit_code == ExitStatus.OK, result.stderr
+    assert result.stdout.splitlines() == [
+        f"tables: created, version {HEAD}",
+        "index:  built on appointments (appointment_date, status)",
+    ]
+    assert describe(clinic.url) == UP_TO_DATE
+
+
+def test_a_second_upgrade_has_nothing_to_do(clinic: Clinic) -> None:
+    upgrade(clinic.url)
+
+    lines = upgrade(clinic.url)
+
+    assert lines == [f"tables: nothing to do, version {HEAD}", "index:  nothing to do"]
+
+
+def test_current_tells_what_is_missing_and_changes_nothing(
+    sqlite_clinic: Clinic, run_cli: RunCli
+) -> None:
+    path = Path(sqlite_clinic.url.removeprefix("sqlite:///"))
+    before = path.read_bytes()
+
+    result = run_cli("db", "current", env={"DATABASE_URL": sqlite_clinic.url})
+
+    assert result.exit_code == ExitStatus.OK, result.stderr
+    assert result.stdout.splitlines() == [
+        f"tables: missing; this program needs version {HEAD}",
+        "index:  missing",
+    ]
+    assert path.read_bytes() == before
+
+
+def test_current_tells_which_of_the_two_is_newer(clinic: Clinic) -> None:
+    upgrade(clinic.url)
+    clinic.execute("UPDATE smartia_jobs_version SET version_num = '0000'")
+    older, _ = describe(clinic.url)
+    clinic.execute("UPDATE smartia_jobs_version SET version_num = '9999'")
+    newer, _ = describe(clinic.url)
+
+    assert older == f"tables: version 0000; this program needs version {HEAD}"
+    assert newer == f"tables: version 9999, newer than this program needs ({HEAD})"
+
+
+def test_a_database_that_is_not_smartias_gets_no_tables(clinic: Clinic, run_cli: RunCli) -> None:
+    clinic.execute("DROP TABLE interactions")
+
+    result = run_cli("db", "upgrade", env={"DATABASE_URL": clinic.url})
+
+    assert result.exit_code == ExitStatus.CONFIGURATION
+    assert result.stdout == ""
+    assert "interactions" in result.stderr
+    assert describe(clinic.url)[0] == f"tables: missing; this program needs version {HEAD}"
+
+
+def test_a_role_that_does_not_own_smartias_table_gets_the_sql_for_the_owner(
+    postgres_clinic: Clinic,
+) -> None:
+    role = f"jobs_{uuid4().hex}"
+    postgres_clinic.execute(f"CREATE ROLE {role} LOGIN")
+    postgres_clinic.execute(f"GRANT CREATE ON SCHEMA public TO {role}")
+
+    lines = upgrade(postgres_clinic.url.replace("postgres@", f"{role}@"))
+
+    postgres_clinic.execute(f"DROP OWNED BY {role} CASCADE")
+    postgres_clinic.execute(f"DROP ROLE {role}")
+    assert lines[:2] == [
+        f"tables: created, version {HEAD}",
+        "index:  not built; this role does not own SmartIA's table",
+    ]
+    assert lines[-1] == (
+        f"  CREATE INDEX CONCURRENTLY IF NOT EXISTS {NAME} "
+        "ON appointments (appointment_date, status);"
+    )
+
+
+def test_the_documented_sql_for_the_index_is_the_one_that_is_printed() -> None:
+    documentation = Path(__file__).resolve().parents[2] / "docs" / "postgresql.md"
+
+    assert (
+        f"\nCREATE INDEX CONCURRENTLY IF NOT EXISTS {NAME} "
+        "ON appointments (appointment_date, status);\n"
+    ) in documentation.read_text(encoding="utf-8")
+
+
+def upgrade(url: str) -> list[str]:
+    """Return the lines that ``db upgrade`` prints."""
+    with closing(Database(url)) as database, closing(Database(url)) as guard:
+        return list(upgrade_database(database, guard=guard))
+
+
+def describe(url: str) -> list[str]:
+    """Return the lines that ``db current`` prints."""
+    with closing(Database(url, read_only=True)) as database:
+        return list(describe_database(database))
