@@ -200,6 +200,7 @@ def test_a_service_is_nobodys_phone(raw: str) -> None:
 
 
 @example("30000000")  # a landline without area code, or a service that has none
+@example("951708345")  # read as international, a mobile in Myanmar
 @given(st.from_regex(r"[1-9][0-9]{0,8}", fullmatch=True))
 def test_a_number_without_area_code_is_nobodys(raw: str) -> None:
     assert "area code" in refused(raw)

@@ -1,0 +1,105 @@
+"""Sending one template message, and handing back what its answer means."""
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+from smartia_jobs.errors import ConfigurationError
+from smartia_jobs.message import Answer, Message, Phone, Verdict
+from smartia_jobs.settings import Settings
+from smartia_jobs.whatsapp.answers import classify
+from smartia_jobs.whatsapp.connections import NotSentError
+from smartia_jobs.whatsapp.transport import NoAnswerError, Transport
+
+
+class Client:
+    """The clinic's number at WhatsApp; safe to use from as many threads as it has workers.
+
+    Args:
+        settings: token, number and address.
+        workers: how many messages may be under way at once.
+        transport: to share one with others; by default the client has its own.
+
+    Raises:
+        ConfigurationError: the token or the number's id is not set, naming what is missing.
+    """
+
+    def __init__(
+        self, settings: Settings, *, workers: int, transport: Transport | None = None
+    ) -> None:
+        """Prepare everything that all messages share; connect to nothing yet."""
+        needed = {
+            "META_ACCESS_TOKEN": settings.meta_access_token,
+            "META_PHONE_NUMBER_ID": settings.meta_phone_number_id,
+        }
+        missing = [f"{name} is not set." for name, value in needed.items() if not value]
+        if missing:
+            raise ConfigurationError(missing)
+        self._transport = transport or Transport(settings, workers=workers)
+        number = quote(settings.meta_phone_number_id or "", safe="")
+        self._request = self._transport.prepare("POST", f"{number}/messages")
+
+    def send(self, phone: Phone, message: Message, *, callback_data: str) -> Answer:
+        """Try once to send one message, and say what came of it; no network trouble raises.
+
+        Args:
+            phone: to whom.
+            message: what, already cleaned as Meta demands.
+            callback_data: comes back unchanged in delivery reports and, after the button's
+                own payload and a colon, in quick replies; an opaque id.
+        """
+        try:
+            reply = self._transport.send(self._request, _body(phone, message, callback_data))
+        except NotSentError as error:
+            return Answer(Verdict.RETRY, str(error), from_graph=False)
+        except NoAnswerError as error:
+            return Answer(Verdict.UNKNOWN, str(error), from_graph=False)
+        return classify(reply.status, reply.body, reply.headers)
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        self._transport.close()
+
+
+def _body(phone: Phone, message: Message, callback_data: str) -> bytes:
+    """Write the request's JSON.
+
+    Source: Meta, "Send messages" (2026-09).
+    """
+    template: dict[str, Any] = {"name": message.template, "language": {"code": message.language}}
+    components = [*_filled_body(message), *_quick_replies(message, callback_data)]
+    if components:
+        template["components"] = components
+    return json.dumps(
+        {
+            "messaging_product": "whatsapp",
+            "recipient_type": "individual",
+            "to": phone.wire,
+            "type": "template",
+            "template": template,
+            "biz_opaque_callback_data": callback_data,
+        },
+        separators=(",", ":"),
+    ).encode()
+
+
+def _filled_body(message: Message) -> list[dict[str, Any]]:
+    if not message.parameters:
+        return []
+    parameters = [
+        {"type": "text", **({"parameter_name": name} if message.named else {}), "text": value}
+        for name, value in message.parameters.items()
+    ]
+    return [{"type": "body", "parameters": parameters}]
+
+
+def _quick_replies(message: Message, callback_data: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "type": "button",
+            "sub_type": "quick_reply",
+            "index": str(index),
+            "parameters": [{"type": "payload", "payload": f"{payload}:{callback_data}"}],
+        }
+        for index, payload in sorted(message.payloads.items())
+    ]

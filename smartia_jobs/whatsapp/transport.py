@@ -1,0 +1,146 @@
+"""HTTP to Meta's Graph API: one pool, one TLS context, and what surely was or was not sent."""
+
+import hashlib
+import hmac
+import json
+import logging
+import ssl
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+
+import requests
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+
+import smartia_jobs
+from smartia_jobs.errors import ConfigurationError
+from smartia_jobs.settings import Settings
+from smartia_jobs.whatsapp.connections import Adapter
+
+CONNECT_TIMEOUT_S = 5.0
+READ_TIMEOUT_S = 30.0
+
+#: Meta's answers are a few hundred bytes; what is longer is not Meta's.
+LONGEST_ANSWER = 1 << 20
+
+
+class NoAnswerError(Exception):
+    """The request may have left, and no whole answer came back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One HTTP answer.
+
+    Attributes:
+        status: the HTTP status.
+        headers: looked up without regard to case.
+        body: the parsed JSON; None when it is no JSON, is too long, or is ``null``.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: object
+
+
+class Transport:
+    """Sends requests to the Graph API; safe to use from as many threads as it has workers.
+
+    The token travels in the ``Authorization`` header alone. Redirects are handed back, not
+    followed; proxies and ``.netrc`` of the environment are not looked at.
+
+    Args:
+        settings: address, version, token and app secret.
+        workers: how many requests may be under way at once; the next one waits.
+        timeouts_s: seconds to connect (to each address of the host, handshake included), and
+            seconds from the request to the last byte of the answer.
+        tls: whom to trust; by default the certificate authorities that requests trusts.
+
+    Raises:
+        ConfigurationError: the token is missing or cannot be put into a header.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        workers: int,
+        timeouts_s: tuple[float, float] = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Build pool, TLS context and headers once for the run; connect to nothing yet."""
+        token = settings.meta_access_token or ""
+        if not (token.isascii() and token.isprintable() and token.split() == [token]):
+            raise ConfigurationError("META_ACCESS_TOKEN is missing or holds spaces or odd signs.")
+        self._root = f"{settings.meta_api_url.rstrip('/')}/{settings.meta_api_version}"
+        self._headers = {
+            "Authorization": f"Bearer {token}",
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",  # a small answer cannot be a compressed large one
+            "User-Agent": f"smartia-jobs/{smartia_jobs.__version__}",
+        }
+        self._query: dict[str, str] = {}
+        if settings.meta_app_secret:
+            secret = settings.meta_app_secret.encode()
+            proof = hmac.new(secret, token.encode(), hashlib.sha256).hexdigest()
+            self._query = {"appsecret_proof": proof}
+        self._timeouts_s = timeouts_s
+        self._adapter = Adapter(
+            workers, tls or ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
+        )
+        # Its warnings quote whole addresses, and with them the proof.
+        quiet = logging.getLogger("urllib3")
+        quiet.setLevel(max(quiet.level, logging.ERROR))
+
+    def prepare(
+        self, method: str, path: str, params: Mapping[str, str] | None = None
+    ) -> requests.PreparedRequest:
+        """Build a request to ``path`` below the API version, to be sent once or often."""
+        return requests.Request(
+            method,
+            f"{self._root}/{path}",
+            headers=self._headers,
+            params={**(params or {}), **self._query},
+        ).prepare()
+
+    def send(self, prepared: requests.PreparedRequest, body: bytes | None = None) -> Reply:
+        """Send a copy of a prepared request, with ``body`` if given, and read the answer.
+
+        Raises:
+            NotSentError: no connection; nothing left this machine.
+            NoAnswerError: whether the request arrived is not known.
+        """
+        request = prepared.copy()
+        if body is not None:
+            request.body = body
+            request.headers["Content-Length"] = str(len(body))
+        try:
+            response = self._adapter.send(request, stream=True, timeout=self._timeouts_s)
+            with closing(response):
+                return Reply(response.status_code, response.headers, _json(response))
+        except (requests.Timeout, ReadTimeoutError):
+            raise NoAnswerError("WhatsApp did not answer in time.") from None
+        except (OSError, HTTPError):  # OSError: among others, all of requests' own errors
+            raise NoAnswerError("The connection to WhatsApp broke before its answer.") from None
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        self._adapter.close()
+
+
+def _json(response: requests.Response) -> object:
+    """Read the answer as JSON; None when it is anything else."""
+    content = bytearray()
+    while len(content) <= LONGEST_ANSWER:
+        chunk = response.raw.read(LONGEST_ANSWER + 1 - len(content), decode_content=False)
+        if not chunk:
+            break
+        content += chunk
+    else:
+        return None
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
