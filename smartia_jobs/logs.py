@@ -1,8 +1,6 @@
 """Where log lines go: standard error, for a person at a terminal or for machines."""
 
 import logging
-import os
-import sys
 from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -12,6 +10,8 @@ from smartia_jobs.log_lines import JsonLines, TextLines
 if TYPE_CHECKING:
     from rich.console import Console
 
+#: Which handler is ours.
+_NAME = "smartia_jobs"
 #: Below WARNING they tell of addresses, statements and values.
 _QUIET = ("urllib3", "requests", "sqlalchemy.engine", "sqlalchemy.pool", "alembic", "psycopg")
 
@@ -29,15 +29,17 @@ def configure_logs(
         terminal: whether a person watches standard error.
         labels: what to find a run's lines by (job, run, task, attempt); JSON only.
     """
-    handler: logging.Handler
     if log_format == "json" or (log_format == "auto" and not terminal):
-        handler = _StandardError(JsonLines(labels or {}))
+        handler: logging.Handler = logging.StreamHandler()
+        handler.setFormatter(JsonLines(labels or {}))
     elif terminal:
         handler = _Terminal()
     else:
-        handler = _StandardError(TextLines())
+        handler = logging.StreamHandler()
+        handler.setFormatter(TextLines())
+    handler.name = _NAME
     root = logging.getLogger()
-    for earlier in [old for old in root.handlers if isinstance(old, _StandardError | _Terminal)]:
+    for earlier in [old for old in root.handlers if old.name == _NAME]:
         root.removeHandler(earlier)
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
@@ -70,20 +72,6 @@ def stderr_console() -> "Console":
     return Terminal(stderr=True, highlight=False, markup=False, emoji=False)
 
 
-class _StandardError(logging.StreamHandler[Any]):
-    """Writes plain lines until nobody reads them any more."""
-
-    def __init__(self, formatter: logging.Formatter) -> None:
-        super().__init__(sys.stderr)
-        self.setFormatter(formatter)
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        if isinstance(sys.exception(), OSError):
-            _point_at_nothing(self.stream)
-        else:
-            super().handleError(record)
-
-
 class _Terminal(logging.Handler):
     """Writes through rich, whose colours and progress bar share the terminal."""
 
@@ -101,18 +89,4 @@ class _Terminal(logging.Handler):
         try:
             stderr_console().print(line, soft_wrap=True)
         except OSError:
-            _point_at_nothing(sys.stderr)
-
-
-def _point_at_nothing(stream: Any) -> None:
-    """Let a stream that cannot be written swallow what comes: messages go on without their log.
-
-    Otherwise the interpreter would fail once more on what is left in the stream's buffer, and
-    end with status 120.
-    """
-    try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
-    except (OSError, ValueError):
-        return  # it is no file: nothing is left in any buffer
+            self.handleError(record)  # nobody reads it any more; messages go on without a log

@@ -10,7 +10,19 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Column, Connection, Integer, MetaData, Table, insert, select, text, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    cast,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.pool import QueuePool
@@ -168,22 +180,21 @@ def test_a_statement_outside_a_transaction_is_committed_by_itself(database: Data
 
 
 def test_another_thread_waits_for_the_one_connection(database: Database) -> None:
-    inside = threading.Event()
     seen: list[int] = []
 
     def count() -> None:
-        inside.set()
         with database.read() as connection:
             seen.append(count_notes(connection))
 
     other = threading.Thread(target=count)
     with database.write() as connection:
         other.start()
-        inside.wait(10)
         connection.execute(insert(notes).values(id=1))
+        other.join(0.1)
+        seen_inside = list(seen)
     other.join(10)
 
-    assert seen == [1]
+    assert (seen_inside, seen) == ([], [1])
 
 
 def test_values_of_a_row_stay_out_of_errors(database: Database) -> None:
@@ -628,6 +639,17 @@ def test_the_database_clock_is_this_machine_clock(database: Database) -> None:
     assert before <= now <= after
     assert before <= past + timedelta(seconds=90.5) <= after
     assert before <= future - timedelta(hours=1) <= after
+
+
+def test_sqlite_s_clock_writes_what_an_instant_writes(smartia_sqlite: Path) -> None:
+    opened = Database(f"sqlite:///{smartia_sqlite}")
+
+    with opened.read() as connection:
+        written = connection.execute(select(cast(now_plus(connection, 0), String))).scalar_one()
+
+    opened.close()
+    assert datetime.strptime(written, "%Y-%m-%d %H:%M:%S.%f")  # noqa: DTZ007
+    assert len(written) == len("2026-11-23 14:30:00.000000")
 
 
 def test_the_database_clock_compares_with_instants(database: Database) -> None:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ def _leave_logging_as_it_was() -> Iterator[None]:
     logging.captureWarnings(False)
     root.setLevel(level)
     for handler in list(root.handlers):
-        if type(handler).__module__ == "smartia_jobs.logs":
+        if handler.name == "smartia_jobs":
             root.removeHandler(handler)
     for name in list(logging.root.manager.loggerDict):
         logging.getLogger(name).setLevel(logging.NOTSET)
@@ -180,13 +181,11 @@ def test_arguments_that_do_not_fit_cost_only_themselves() -> None:
 
 
 def test_a_python_warning_is_a_line_like_any_other(stream: Stream) -> None:
-    as_json(stream)
-
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        logging.captureWarnings(False)
-        logging.captureWarnings(True)
+        as_json(stream)
         warnings.warn("old", stacklevel=1)
+        logging.captureWarnings(False)
 
     assert "old" in entries(stream)[0]["message"]
 
@@ -283,6 +282,23 @@ def test_a_closed_standard_error_does_not_stop_the_program(terminal: bool) -> No
 
     assert said == "done\n"
     assert process.returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_full_disk_under_standard_error_does_not_stop_the_program(terminal: bool) -> None:
+    program = (
+        "import logging\n"
+        "from smartia_jobs.logs import configure_logs\n"
+        f"configure_logs('auto', 'INFO', terminal={terminal})\n"
+        "logging.getLogger('smartia_jobs').info('x')\n"
+        "print('done')\n"
+    )
+
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=full)
+
+    assert (done.returncode, done.stdout) == (0, b"done\n")
 
 
 def test_importing_it_and_writing_json_does_not_load_rich() -> None:

@@ -171,7 +171,7 @@ def test_a_malformed_line_is_named_by_its_number_and_not_quoted(tmp_path: Path) 
 @pytest.mark.parametrize("variable", [v for v in VARIABLES if v.secret], ids=lambda v: v.name)
 def test_a_secret_can_be_given_as_a_file(tmp_path: Path, variable: Variable) -> None:
     value = "postgresql+psycopg://u:p@h/d" if variable.name == "DATABASE_URL" else TOKEN
-    (tmp_path / "secret").write_text(f"  {value}\n")
+    (tmp_path / "secret").write_text(f"  {value}\n", encoding="utf-8-sig")
 
     settings = load(tmp_path, **{variable.file_name: "secret"})
 
