@@ -1,0 +1,154 @@
+"""Parsing ``smartia-jobs metrics``, and putting its result where it was asked for."""
+
+import os
+import sys
+from contextlib import closing
+from datetime import date, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from smartia_jobs.cli.context import errors_as_status, read_settings, start_logs
+from smartia_jobs.cli.options import EnvFile
+from smartia_jobs.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from smartia_jobs.jobs.metrics import Metrics
+
+
+class Format(StrEnum):
+    """How the numbers are shown."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    HTML = "html"
+
+
+#: The longest period that can be asked for: ten years.
+MOST_DAYS = 3660
+
+#: Earlier days are a slip of the keyboard, and calendars end somewhere.
+_EARLIEST = date(1970, 1, 1)
+
+
+def metrics(
+    *,
+    days: Annotated[
+        int,
+        typer.Option("--days", min=1, max=MOST_DAYS, metavar="N", help="Count the last N days."),
+    ] = 30,
+    until: Annotated[
+        datetime | None,
+        typer.Option(
+            "--until",
+            formats=["%Y-%m-%d"],
+            metavar="DATE",
+            help="End with this local day instead of now (YYYY-MM-DD).",
+            show_default=False,
+        ),
+    ] = None,
+    format: Annotated[
+        Format | None,
+        typer.Option(
+            "--format",
+            help="Show a table (the default), JSON, one CSV row per day, or a web page.",
+            show_default=False,
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="FILE",
+            help="Write to this file instead of standard output.",
+            show_default=False,
+        ),
+    ] = None,
+    env_file: EnvFile = None,
+) -> None:
+    """Show what became of visits and messages, and whether reminders help.
+
+    Nothing is changed in the database.
+
+    Example: smartia-jobs metrics --days 90 --format html --output numeros.html
+    """
+    last_day = _last_day(until)
+    chosen = _chosen(format, json=json)
+    with errors_as_status("metrics", as_json=chosen is Format.JSON):
+        if chosen is Format.HTML:
+            from smartia_jobs.cli.metrics.charts import require_plotting
+
+            require_plotting()
+        found = _measure(env_file, days=days, until=last_day)
+        _put(render(found, chosen, to_terminal=output is None), output)
+
+
+def render(metrics: "Metrics", chosen: Format, *, to_terminal: bool = False) -> str:
+    """Return the metrics in the chosen form.
+
+    Args:
+        metrics: what to show.
+        chosen: how.
+        to_terminal: the text goes to standard output, whose width and colours then count.
+    """
+    match chosen:
+        case Format.JSON:
+            import json
+
+            return json.dumps(metrics.as_json(), ensure_ascii=False, indent=2) + "\n"
+        case Format.CSV:
+            from smartia_jobs.cli.metrics.csv import to_csv
+
+            return to_csv(metrics)
+        case Format.HTML:
+            from smartia_jobs.cli.metrics.html import to_html
+
+            return to_html(metrics)
+        case Format.TABLE:
+            from smartia_jobs.cli.metrics.table import to_text
+
+            return to_text(metrics, terminal=to_terminal and sys.stdout.isatty())
+
+
+def _measure(env_file: Path | None, *, days: int, until: date | None) -> "Metrics":
+    from smartia_jobs.clock import SystemClock
+    from smartia_jobs.database import Database
+    from smartia_jobs.jobs.metrics import build_metrics
+    from smartia_jobs.run import Run
+
+    settings, clock = read_settings(env_file), SystemClock()
+    start_logs(settings, "metrics", "metrics")
+    with closing(Database(settings.database_url, read_only=True)) as database:
+        run = Run("metrics", settings, clock, database, clock.now(), dry_run=True)
+        return build_metrics(run, days=days, until=until)
+
+
+def _last_day(until: datetime | None) -> date | None:
+    if until is not None and until.date() < _EARLIEST:
+        raise typer.BadParameter(f"must not lie before {_EARLIEST}", param_hint="--until")
+    return until.date() if until is not None else None
+
+
+def _chosen(format: Format | None, *, json: bool) -> Format:
+    if json and format not in (None, Format.JSON):
+        raise typer.BadParameter(f"contradicts --format {format}", param_hint="--json")
+    return Format.JSON if json else format or Format.TABLE
+
+
+def _put(text: str, output: Path | None) -> None:
+    try:
+        if output is not None:
+            output.write_text(text, encoding="utf-8")
+        elif sys.stdout is not None:  # None when the caller closed it
+            sys.stdout.write(text)
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads has seen enough; what is still buffered must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        where = "standard output" if output is None else f"--output {output}"
+        raise ConfigurationError(f"{where} cannot be written: {error.strerror}.") from error
