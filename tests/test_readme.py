@@ -1,0 +1,69 @@
+"""The README and the code say the same: commands, variables, exit statuses, JSON keys, links."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import typer
+
+from smartia_jobs.cli.app import app
+from smartia_jobs.errors import ExitStatus
+from smartia_jobs.report import Report
+from smartia_jobs.variables import VARIABLES
+
+_ROOT = Path(__file__).parents[1]
+_README = (_ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def section(title: str) -> str:
+    """Return the text below a heading, up to the next one of its rank or higher."""
+    (rank,) = re.findall(rf"^(#+) {re.escape(title)}$", _README, re.MULTILINE)
+    _, _, rest = _README.partition(f"{rank} {title}\n")
+    return re.split(rf"^#{{1,{len(rank)}}} ", rest, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def first_cells(table: str) -> list[str]:
+    return re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE)
+
+
+def test_every_command_stands_in_the_readme_and_back() -> None:
+    rows = [cell for cell in first_cells(section("Commands")) if "smartia-jobs" in cell]
+    documented = {row.strip("`").removeprefix("smartia-jobs ") for row in rows}
+
+    command = typer.main.get_command(app)
+
+    assert documented == set(getattr(command, "commands", {}))
+
+
+def test_every_variable_and_its_default_stands_in_the_readme_and_back() -> None:
+    rows = re.findall(r"^\| `([A-Z0-9_]+)` \| (.+?) \| (.+) \|$", section("Settings"), re.MULTILINE)
+
+    documented = {name: (default.strip("`–"), meaning) for name, default, meaning in rows}
+
+    assert documented == {v.name: (v.default, v.meaning) for v in VARIABLES}
+
+
+def test_every_exit_status_stands_in_the_readme_and_back() -> None:
+    cells = [cell for cell in first_cells(section("Exit statuses")) if cell[0].isdigit()]
+
+    documented = {int(number) for cell in cells for number in cell.split(",")}
+
+    assert documented == {int(status) for status in ExitStatus}
+
+
+def test_every_json_key_of_a_sending_job_stands_in_the_readme() -> None:
+    keys = first_cells(section("Results"))
+    documented = set(re.findall(r"`(\w+)`", " ".join(keys)))
+    moment = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    report = Report("no-show", "run", moment, "America/Sao_Paulo", dry_run=True)
+    report.extra = {"marked": 0, "left_open": 0}
+
+    assert set(report.as_json()) <= documented
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#:]+)\)", _README))))
+def test_every_link_leads_somewhere(link: str) -> None:
+    target = _ROOT / link
+
+    assert target.exists()
