@@ -4,7 +4,7 @@ Instants are aware UTC; a *wall time* is naive and is what a clock in the clinic
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,7 +17,7 @@ class Storage(StrEnum):
     TEXT = "text"
     #: PostgreSQL ``timestamp``: clinic wall time.
     TIMESTAMP = "timestamp"
-    #: PostgreSQL ``timestamptz`` whose UTC reading is the clinic's wall time (``STORED_TIMES=wall``).
+    #: PostgreSQL ``timestamptz`` whose UTC reading is clinic wall time (``STORED_TIMES=wall``).
     WALL_AS_UTC = "wall_as_utc"
     #: PostgreSQL ``timestamptz`` that holds true instants (``STORED_TIMES=instant``).
     INSTANT = "instant"
@@ -68,18 +68,14 @@ class StoredTimes:
 
     def read(self, value: Any) -> datetime | None:
         """Return the instant that a stored appointment date means; None when it is no date."""
-        if isinstance(value, str):
-            value = _parse(value)
-        if not isinstance(value, datetime):
+        moment = _moment(value)
+        if moment is None:
             return None
-        try:
-            if value.tzinfo is None:
-                return to_instant(value, self.zone)
-            if self.storage is Storage.WALL_AS_UTC:
-                return to_instant(value.astimezone(UTC).replace(tzinfo=None), self.zone)
-            return value.astimezone(UTC)
-        except OverflowError:  # the year 1 or 9999, shifted over the edge
-            return None
+        if moment.tzinfo is None:
+            return to_instant(moment, self.zone)
+        if self.storage is Storage.WALL_AS_UTC:
+            return to_instant(moment.astimezone(UTC).replace(tzinfo=None), self.zone)
+        return moment.astimezone(UTC)
 
     def lower_bound(self, instant: datetime) -> Any:
         """Return a value below which no stored date at or after ``instant`` can lie."""
@@ -92,9 +88,10 @@ class StoredTimes:
     def _bound(self, instant: datetime, widening: timedelta) -> Any:
         if self.storage is Storage.INSTANT:
             return instant
-        wall = to_wall(instant, self.zone) + widening
+        wall = to_wall(instant, self.zone)
         if self.storage is Storage.TEXT:
-            return wall.strftime("%Y-%m-%d %H:%M:%S.%f")
+            return _text_bound(wall, instant.astimezone(UTC).replace(tzinfo=None), widening)
+        wall += widening
         return wall if self.storage is Storage.TIMESTAMP else wall.replace(tzinfo=UTC)
 
 
@@ -103,17 +100,30 @@ def read_booked_at(value: Any) -> datetime | None:
 
     SQLite's CURRENT_TIMESTAMP and PostgreSQL's ``timestamp`` default are UTC.
     """
+    moment = _moment(value)
+    if moment is None:
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _text_bound(wall: datetime, utc: datetime, widening: timedelta) -> str:
+    """Return a bound for texts of every form that is read: other programs than SmartIA write
+    a ``T`` between date and time (which sorts after the space), or UTC with its offset.
+    """
+    if widening < timedelta(0):
+        return (min(wall, utc) + widening).isoformat(" ", "microseconds")
+    return (max(wall, utc) + widening).isoformat("T", "microseconds")
+
+
+def _moment(value: Any) -> datetime | None:
+    """Return a stored value that is a date with a time; None for all others."""
     if isinstance(value, str):
-        value = _parse(value)
-    if not isinstance(value, datetime):
-        return None
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-def _parse(text: str) -> datetime | None:
-    if len(text) < _SHORTEST_DATE_TIME:
-        return None
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return None
+        if len(value) < _SHORTEST_DATE_TIME:
+            return None
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    # An offset would push the first and the last year over the calendar's edge.
+    is_date = isinstance(value, datetime) and MINYEAR < value.year < MAXYEAR
+    return value if is_date else None
