@@ -68,6 +68,12 @@ class ConfigurationError(SmartiaJobsError):
         super().__init__("\n".join(self.problems))
 
 
+class UsageError(SmartiaJobsError):
+    """The command line names something that cannot be, or that does not exist."""
+
+    exit_status = ExitStatus.USAGE
+
+
 class UnavailableError(SmartiaJobsError):
     """The database or WhatsApp cannot be reached; running again may help."""
 

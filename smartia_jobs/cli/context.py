@@ -35,6 +35,8 @@ class JobOptions:
     limit: int | None = None
     json: bool = False
     strict: bool = False
+    #: Whether this run may send at all, and so needs a token.
+    sends: bool = True
 
 
 def run_job(command: str, job: Callable[[Run], Report], options: JobOptions) -> NoReturn:
@@ -61,7 +63,7 @@ def perform(
     now = _moment(options.now, settings) or clock.now()
     run_id = _run_id(settings, clock.now())
     start_logs(settings, command, run_id)
-    if not options.dry_run:
+    if options.sends and not options.dry_run:
         require_sending(settings)
     database = Database(settings.database_url, read_only=options.dry_run)
     stop = Stop()
