@@ -8,6 +8,8 @@ import typer
 from smartia_jobs import __version__
 from smartia_jobs.cli.db import app as db
 from smartia_jobs.cli.demo import demo
+from smartia_jobs.cli.no_show import no_show
+from smartia_jobs.cli.opt_out import app as opt_out
 from smartia_jobs.cli.reminders import day_ahead, hours_ahead
 from smartia_jobs.cli.sandbox import sandbox
 from smartia_jobs.errors import ExitStatus
@@ -26,7 +28,9 @@ app = typer.Typer(
 )
 app.command("24h")(day_ahead)
 app.command("2h")(hours_ahead)
+app.command("no-show")(no_show)
 app.add_typer(db)
+app.add_typer(opt_out)
 app.command("sandbox")(sandbox)
 app.command("demo")(demo)
 

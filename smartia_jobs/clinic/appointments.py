@@ -120,15 +120,43 @@ class Appointments:
                 return
             after = page.next
 
-    def by_id(self, connection: Connection, ids: Collection[int]) -> dict[int, Appointment]:
-        """Return the appointments as they are now, by id; one that is gone is not among them."""
+    def by_id(
+        self, connection: Connection, ids: Collection[int], *, lock: bool = False
+    ) -> dict[int, Appointment]:
+        """Return the appointments as they are now, by id; one that is gone is not among them.
+
+        Args:
+            connection: inside a short transaction.
+            ids: which.
+            lock: let nobody else change them until the transaction ends. One that somebody is
+                changing just now is not waited for, and not among them.
+        """
         found: dict[int, Appointment] = {}
         wanted = sorted(ids)
         for first in range(0, len(wanted), PAGE_SIZE):
-            some = wanted[first : first + PAGE_SIZE]
-            for row in connection.execute(_select().where(appointments.c.id.in_(some))):
+            query = _select().where(appointments.c.id.in_(wanted[first : first + PAGE_SIZE]))
+            if lock:
+                # Nothing on SQLite, where a writing transaction locks the whole file already.
+                query = query.with_for_update(of=appointments, skip_locked=True)
+            for row in connection.execute(query):
                 found[row.id] = self._appointment(row)
         return found
+
+    def sharing_phones(
+        self, connection: Connection, patient_ids: Collection[int], *, from_at: datetime
+    ) -> list[Appointment]:
+        """Return all visits from ``from_at`` on whose phone ends like one of these patients'.
+
+        Whatever their status, and the patients' own included: a superset of what the same
+        people have in the book, however their phones were typed.
+        """
+        theirs = select(_phone_tail()).where(patients.c.id.in_(sorted(patient_ids)))
+        query = _select().where(
+            appointments.c.appointment_date >= self.times.lower_bound(from_at),
+            _phone_tail().in_(theirs.correlate(None)),
+        )
+        read = (self._appointment(row) for row in connection.execute(query))
+        return [a for a in read if a.start_at is not None and a.start_at >= from_at]
 
     def companions(self, connection: Connection, window: Window) -> dict[int, tuple[int, ...]]:
         """Return, for each open visit whose phone ends like another's, all ids that share it.

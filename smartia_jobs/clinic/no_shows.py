@@ -1,0 +1,143 @@
+"""Which visits were missed, whether anybody records who comes, and the marking itself."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, func, select, update
+
+from smartia_jobs.appointment import OPEN, Appointment, AppointmentStatus
+from smartia_jobs.clinic.appointments import Appointments, Window
+from smartia_jobs.clinic.interactions import stored_utc
+from smartia_jobs.clinic.local_time import LocalTime
+from smartia_jobs.clinic.tables import appointments
+from smartia_jobs.clinic.times import StoredTimes
+from smartia_jobs.settings import Settings
+
+#: How far back open visits are counted, to be pointed out.
+OLDEST_COUNTED = timedelta(days=90)
+
+
+@dataclass(frozen=True, slots=True)
+class NoShowRule:
+    """When an open visit counts as missed.
+
+    Attributes:
+        statuses: those that become NO_SHOW.
+        grace: how long after its start at the earliest; never before its end.
+        lookback: visits that began longer ago are left alone.
+    """
+
+    statuses: frozenset[AppointmentStatus]
+    grace: timedelta
+    lookback: timedelta
+
+    @classmethod
+    def of(cls, settings: Settings) -> "NoShowRule":
+        """Return the rule that the settings ask for."""
+        statuses = frozenset(AppointmentStatus(name) for name in settings.no_show_statuses)
+        return cls(statuses, settings.no_show_grace, settings.no_show_lookback)
+
+    def window(self, now: datetime) -> Window:
+        """Return the visits that may count as missed at ``now``; their length decides."""
+        return Window(now - self.lookback, now - self.grace)
+
+    def is_missed(self, visit: Appointment, now: datetime) -> bool:
+        """Whether the visit is over by ``now``, the patient's grace included, and still open."""
+        return (
+            visit.status in self.statuses
+            and visit.start_at is not None
+            and visit.start_at >= now - self.lookback
+            and visit.start_at + max(self.grace, visit.duration) <= now
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the look-back holds.
+
+    Attributes:
+        missed: earliest first.
+        unreadable: how many visits have a status or a date that cannot be read.
+    """
+
+    missed: tuple[Appointment, ...]
+    unreadable: int
+
+
+def find_missed(
+    connection: Connection, appointments: Appointments, rule: NoShowRule, now: datetime
+) -> Found:
+    """Return the visits that count as missed at ``now``; nothing is marked."""
+    missed: list[Appointment] = []
+    unreadable = 0
+    for page in appointments.pages(connection, rule.window(now)):
+        missed.extend(visit for visit in page if rule.is_missed(visit, now))
+        unreadable += sum(visit.status is None or visit.start_at is None for visit in page)
+    return Found(tuple(missed), unreadable)
+
+
+@dataclass(frozen=True, slots=True)
+class Attendance:
+    """Whether the clinic records who comes: what the look-back says.
+
+    Attributes:
+        missing: past visits that are open or NO_SHOW.
+        completed: visits that are COMPLETED.
+    """
+
+    missing: int
+    completed: int
+
+
+def count_attendance(
+    connection: Connection, times: StoredTimes, rule: NoShowRule, now: datetime
+) -> Attendance:
+    """Count the visits of the look-back that tell whether anybody records who comes."""
+    window = rule.window(now)
+    within, status = LocalTime(times).within, appointments.c.status
+    query = select(
+        func.count().filter(
+            within(window.from_at, window.until_at),
+            status.in_(sorted({*OPEN, AppointmentStatus.NO_SHOW})),
+        ),
+        func.count().filter(status == AppointmentStatus.COMPLETED),
+    ).where(within(window.from_at, now))
+    return Attendance(*connection.execute(query).one())
+
+
+def count_left_open(
+    connection: Connection, times: StoredTimes, rule: NoShowRule, now: datetime
+) -> int:
+    """Return how many visits before the look-back, up to 90 days ago, are still open."""
+    older = LocalTime(times).within(now - OLDEST_COUNTED, now - rule.lookback)
+    query = select(func.count()).where(older, appointments.c.status.in_(sorted(OPEN)))
+    return connection.execute(query).scalar_one()
+
+
+def change_status(
+    connection: Connection,
+    ids: Collection[int],
+    *,
+    before: AppointmentStatus,
+    after: AppointmentStatus,
+    at: datetime,
+) -> set[int]:
+    """Change the status of visits that still have the one that was read; return their ids.
+
+    A visit whose status somebody else has set stays theirs.
+
+    Args:
+        connection: a writing transaction.
+        ids: which.
+        before: the status as it was read.
+        after: the new one.
+        at: noted as the moment of the change.
+    """
+    statement = (
+        update(appointments)
+        .where(appointments.c.id.in_(sorted(ids)), appointments.c.status == before)
+        .values(status=after, updated_at=stored_utc(connection, at))
+        .returning(appointments.c.id)
+    )
+    return set(connection.execute(statement).scalars())

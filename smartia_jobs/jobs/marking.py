@@ -1,0 +1,80 @@
+"""Marking visits as missed and taking it back: a visit and its mark in one transaction."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from smartia_jobs.appointment import Appointment, AppointmentStatus
+from smartia_jobs.clinic.appointments import Appointments
+from smartia_jobs.clinic.no_shows import change_status
+from smartia_jobs.outbox.marks import Mark, note_undone, remember
+from smartia_jobs.run import Run
+
+#: Visits changed in one short transaction.
+_BATCH = 200
+
+
+def mark_missed(run: Run, appointments: Appointments, missed: Sequence[Appointment]) -> int:
+    """Set missed visits to NO_SHOW and remember it; return how many.
+
+    A visit that somebody has changed since it was read, or is changing just now, is theirs.
+    Of any number of runs exactly one marks it, and none a second time for the same start.
+    """
+    marked = 0
+    for first in range(0, len(missed), _BATCH):
+        with run.database.write() as connection:
+            marked += _mark(connection, run, appointments, missed[first : first + _BATCH])
+    return marked
+
+
+def take_back(run: Run, appointments: Appointments, marks: Sequence[Mark]) -> int:
+    """Give marked visits that are still NO_SHOW their status back; return how many.
+
+    A visit that was moved since is left alone. In a dry run nothing is written.
+    """
+    restored = 0
+    for first in range(0, len(marks), _BATCH):
+        batch = marks[first : first + _BATCH]
+        with run.database.read() if run.dry_run else run.database.write() as connection:
+            standing = _standing(connection, run, appointments, batch)
+            restored += len(standing)
+            if not run.dry_run:
+                _restore(connection, run, standing)
+    return restored
+
+
+def _mark(
+    connection: Connection, run: Run, appointments: Appointments, batch: Sequence[Appointment]
+) -> int:
+    at = run.clock.now()
+    current = appointments.by_id(connection, {visit.id for visit in batch}, lock=True)
+    unchanged = [visit for visit in batch if current.get(visit.id) == visit]
+    new = remember(connection, unchanged, run_id=run.id, at=at)
+    marked = 0
+    for before in {visit.status for visit in unchanged if visit.status is not None}:
+        ids = [visit.id for visit in unchanged if visit.status is before and visit.id in new]
+        after = AppointmentStatus.NO_SHOW
+        marked += len(change_status(connection, ids, before=before, after=after, at=at))
+    return marked
+
+
+def _standing(
+    connection: Connection, run: Run, appointments: Appointments, marks: Sequence[Mark]
+) -> list[Mark]:
+    ids = {mark.appointment_id for mark in marks}
+    current = appointments.by_id(connection, ids, lock=not run.dry_run)
+    missed = {
+        (visit.id, visit.start)
+        for visit in current.values()
+        if visit.status is AppointmentStatus.NO_SHOW
+    }
+    return [mark for mark in marks if (mark.appointment_id, mark.start) in missed]
+
+
+def _restore(connection: Connection, run: Run, standing: Sequence[Mark]) -> None:
+    at = run.clock.now()
+    for after in {mark.status_before for mark in standing}:
+        ids = [mark.appointment_id for mark in standing if mark.status_before is after]
+        before = AppointmentStatus.NO_SHOW
+        change_status(connection, ids, before=before, after=after, at=at)
+    note_undone(connection, standing, at=at)

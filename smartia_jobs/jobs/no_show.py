@@ -1,0 +1,165 @@
+"""The no-show job: mark missed visits, invite their patients back, accuse nobody who came."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from smartia_jobs.appointment import Appointment
+from smartia_jobs.clinic.appointments import Appointments
+from smartia_jobs.clinic.no_shows import (
+    Attendance,
+    NoShowRule,
+    count_attendance,
+    count_left_open,
+    find_missed,
+)
+from smartia_jobs.errors import ExitStatus, UsageError
+from smartia_jobs.jobs.delivery import deliver, new_report
+from smartia_jobs.jobs.invitation import invitation
+from smartia_jobs.jobs.marking import mark_missed, take_back
+from smartia_jobs.jobs.opening import open_clinic
+from smartia_jobs.outbox.marks import marked, marks_of
+from smartia_jobs.outbox.schema import tables_exist
+from smartia_jobs.report import Report
+from smartia_jobs.run import Run
+from smartia_jobs.settings import Settings
+from smartia_jobs.whatsapp.phones import mask_phone
+
+COMMAND = "no-show"
+
+#: So many visits over and not one COMPLETED: nobody is recording who comes.
+_ATTENDANCE_EXPECTED_FROM = 20
+
+
+def mark_no_shows(run: Run, *, mark_all: bool = False, invite: bool = True) -> Report:
+    """Mark every missed visit, once, and invite its patient back, once.
+
+    Whom to invite is found by the state of the visits: a crash after the marking loses nobody,
+    and visits that the reception has marked count as well.
+
+    Args:
+        run: what to work with.
+        mark_all: mark even more visits than ``NO_SHOW_BRAKE``.
+        invite: send messages; without it visits are only marked.
+
+    Raises:
+        ConfigurationError: a setting, the catalogue or the schema is wrong; nothing was done.
+        sqlalchemy.exc.SQLAlchemyError: the database cannot be read or written.
+    """
+    report = new_report(run, COMMAND)
+    appointments = open_clinic(run)
+    past = _look_back(run, appointments)
+    report.extra = {"marked": 0, "left_open": past.left_open}
+    report.warnings += _warnings(run.settings, past)
+    brake = _brake(run.settings, past, mark_all=mark_all)
+    if brake is not None:
+        report.stop(brake, ExitStatus.CONFIGURATION)
+        return report
+    foreseen = {visit.id for visit in past.missed} if run.dry_run else set()
+    errand = invitation(run, appointments, foreseen=foreseen) if invite else None
+    if run.dry_run:
+        report.extra["would_mark"] = len(past.missed)
+        report.decisions += [_decision(visit) for visit in past.missed]
+    else:
+        report.extra["marked"] = mark_missed(run, appointments, past.missed)
+    if errand is not None:
+        deliver(run, errand, report)
+    return report
+
+
+def undo_no_shows(run: Run, marked_by: str) -> Report:
+    """Give the visits that one run has marked their status back, where they are still NO_SHOW.
+
+    They stay remembered as marked, so no later run marks them again. Invitations that have not
+    left yet stop by themselves, because a status is read again before each is claimed.
+
+    Args:
+        run: what to work with.
+        marked_by: the id of the run that marked them, as its report showed it.
+
+    Raises:
+        UsageError: that run has marked nothing.
+    """
+    report = new_report(run, COMMAND)
+    appointments = open_clinic(run)
+    with run.database.read() as connection:
+        marks = marks_of(connection, marked_by) if tables_exist(connection) else []
+    if not marks:
+        raise UsageError("--undo takes the run_id of a run that has marked visits; this is none.")
+    restored = take_back(run, appointments, [mark for mark in marks if not mark.undone])
+    word = "would_restore" if run.dry_run else "restored"
+    report.extra = {word: restored, "left_alone": len(marks) - restored}
+    return report
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """What a run finds before it marks anything.
+
+    Attributes:
+        missed: what is to be marked, earliest first: never marked before for this start.
+        attendance: whether anybody records who comes.
+        left_open: open visits that are too old to be marked.
+        unreadable: visits of the look-back whose status or date cannot be read.
+    """
+
+    missed: tuple[Appointment, ...]
+    attendance: Attendance
+    left_open: int
+    unreadable: int
+
+
+def _look_back(run: Run, appointments: Appointments) -> _Past:
+    rule, times = NoShowRule.of(run.settings), appointments.times
+    with run.database.read() as connection:
+        found = find_missed(connection, appointments, rule, run.now)
+        known = tables_exist(connection)
+        before = marked(connection, {visit.id for visit in found.missed}) if known else set()
+        return _Past(
+            missed=tuple(v for v in found.missed if (v.id, v.start) not in before),
+            attendance=count_attendance(connection, times, rule, run.now),
+            left_open=count_left_open(connection, times, rule, run.now),
+            unreadable=found.unreadable,
+        )
+
+
+def _brake(settings: Settings, past: _Past, *, mark_all: bool) -> str | None:
+    """Return why nothing may be marked, and how to go on; None when nothing speaks against it."""
+    reasons = []
+    seen, missing = past.attendance.completed, past.attendance.missing
+    unattended = missing >= _ATTENDANCE_EXPECTED_FROM and not seen
+    if unattended and not settings.no_show_without_attendance:
+        reasons.append(
+            f"{missing} visits are over and not one is COMPLETED, so nobody seems to record who"
+            " comes, and everyone would be accused: set visits that took place to COMPLETED, or"
+            " set NO_SHOW_WITHOUT_ATTENDANCE=1"
+        )
+    if len(past.missed) > settings.no_show_brake and not mark_all:
+        reasons.append(
+            f"{len(past.missed)} visits would be marked, more than NO_SHOW_BRAKE"
+            f" ({settings.no_show_brake}): look at them with --dry-run --mark-all, and if they"
+            " are right, go on with --mark-all"
+        )
+    return f"nothing was marked or sent; {'; '.join(reasons)}" if reasons else None
+
+
+def _warnings(settings: Settings, past: _Past) -> Iterator[str]:
+    if past.left_open:
+        days = settings.no_show_lookback / timedelta(days=1)
+        yield (
+            f"Still open, begun more than {days:g} days ago, never marked: {past.left_open}."
+            " The reception should close them."
+        )
+    if past.unreadable:
+        yield f"Left alone, as their status or date cannot be read: {past.unreadable}."
+
+
+def _decision(visit: Appointment) -> dict[str, Any]:
+    return {
+        "appointment_id": visit.id,
+        "start": visit.start.isoformat() if visit.start else None,
+        "decision": "would_mark",
+        "reason": f"still {visit.status} after it was over",
+        "phone": mask_phone(visit.phone),
+    }

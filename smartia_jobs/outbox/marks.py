@@ -1,0 +1,100 @@
+"""The marks: which visits this program has set to NO_SHOW, and what they were before."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from smartia_jobs.appointment import Appointment, AppointmentStatus
+from smartia_jobs.outbox.rows import Key
+from smartia_jobs.outbox.tables import marks
+
+#: Ids in one IN list.
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One visit that a run has set to NO_SHOW.
+
+    Attributes:
+        id: of the mark.
+        appointment_id: which visit.
+        start: when it was to begin, clinic wall time.
+        status_before: what it goes back to.
+        undone: whether it was taken back.
+    """
+
+    id: int
+    appointment_id: int
+    start: datetime
+    status_before: AppointmentStatus
+    undone: bool
+
+
+def marked(connection: Connection, ids: Collection[int]) -> set[Key]:
+    """Return the (appointment, start) among these visits that were ever marked, undone or not."""
+    found: set[Key] = set()
+    wanted = sorted(ids)
+    for first in range(0, len(wanted), _CHUNK):
+        query = select(marks.c.appointment_id, marks.c.start).where(
+            marks.c.appointment_id.in_(wanted[first : first + _CHUNK])
+        )
+        found.update((row.appointment_id, row.start) for row in connection.execute(query))
+    return found
+
+
+def remember(
+    connection: Connection, visits: Collection[Appointment], *, run_id: str, at: datetime
+) -> set[int]:
+    """Note that these visits are being marked; return the ids of those that never were before.
+
+    Of any number of runs exactly one obtains a visit, and none does once it has been marked
+    for this start: whoever reopened it is not fought.
+    """
+    if not visits:
+        return set()
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    made = connection.execute(
+        dialect.insert(marks)
+        .on_conflict_do_nothing(index_elements=["appointment_id", "start"])
+        .returning(marks.c.appointment_id),
+        [
+            {
+                "appointment_id": visit.id,
+                "start": visit.start,
+                "status_before": str(visit.status),
+                "run_id": run_id,
+                "marked_at": at,
+            }
+            for visit in sorted(visits, key=lambda one: one.id)
+        ],
+    )
+    return set(made.scalars())
+
+
+def marks_of(connection: Connection, run_id: str) -> list[Mark]:
+    """Return what one run has marked, in that order; empty when it marked nothing."""
+    query = select(marks).where(marks.c.run_id == run_id).order_by(marks.c.id)
+    return [
+        Mark(
+            id=row.id,
+            appointment_id=row.appointment_id,
+            start=row.start,
+            status_before=AppointmentStatus(row.status_before),
+            undone=row.undone_at is not None,
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def note_undone(connection: Connection, undone: Collection[Mark], *, at: datetime) -> None:
+    """Note that these marks were taken back."""
+    if undone:
+        connection.execute(
+            update(marks)
+            .where(marks.c.id.in_(sorted(mark.id for mark in undone)))
+            .values(undone_at=at)
+        )
