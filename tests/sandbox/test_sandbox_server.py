@@ -1,10 +1,11 @@
 """The server survives broken clients, keeps connections, and ends without a trace."""
 
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import pytest
 import requests
@@ -25,6 +26,11 @@ def wire(sandbox: Sandbox) -> Iterator[socket.socket]:
     """A bare connection to the sandbox."""
     with closing(socket.create_connection(("127.0.0.1", port_of(sandbox)), timeout=30)) as opened:
         yield opened
+
+
+def threads_of_sandboxes() -> list[str]:
+    """Return the names of their threads that run now."""
+    return [t.name for t in threading.enumerate() if t.name.startswith("sandbox")]
 
 
 def everything(wire: socket.socket) -> bytes:
@@ -104,6 +110,15 @@ def test_a_huge_body_is_refused_with_an_answer(sandbox: Sandbox, graph: Graph) -
     assert graph.send().status_code == 200
 
 
+def test_a_client_that_sends_a_huge_body_first_and_reads_then_gets_its_answer(
+    wire: socket.socket,
+) -> None:
+    wire.sendall(f"{SEND}Content-Length: 8000000\r\n\r\n".encode() + b"x" * 8_000_000)
+    wire.shutdown(socket.SHUT_WR)
+
+    assert status_of(everything(wire)) == 413
+
+
 def test_a_chunked_body_is_refused_with_an_answer(graph: Graph) -> None:
     answer = graph.send(data=iter([b"{}"]))
 
@@ -132,11 +147,16 @@ def test_a_body_longer_than_declared_ends_the_connection_after_its_answer(
 def test_a_client_that_hangs_up_early_disturbs_nobody(
     sandbox: Sandbox, graph: Graph, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    reset_on_close = struct.pack("ii", 1, 0)
     for text in ("", "POST", SEND, SEND + "Content-Length: 9\r\n\r\n"):
-        with closing(socket.create_connection(("127.0.0.1", port_of(sandbox)))) as wire:
-            wire.sendall(text.encode())
+        for linger in (b"", reset_on_close):
+            with closing(socket.create_connection(("127.0.0.1", port_of(sandbox)))) as wire:
+                if linger:
+                    wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                wire.sendall(text.encode())
 
     assert graph.send().status_code == 200
+    sandbox.close()
     assert capfd.readouterr() == ("", "")
 
 
@@ -185,6 +205,7 @@ def test_closing_cuts_idle_connections_and_frees_the_port(no_threads_left: None)
 
         sandbox.close()
 
+        assert threads_of_sandboxes() == []
         with pytest.raises(requests.ConnectionError):
             graph.send()
     with Sandbox(port=port) as again, Graph(again.url) as graph:
@@ -205,6 +226,7 @@ def test_closing_ends_slow_answers_at_once(no_threads_left: None) -> None:
         wait_until(lambda: len(sandbox.received) == 4)
         sandbox.close()
 
+        assert threads_of_sandboxes() == []
         assert all(
             isinstance(future.exception(timeout=30), requests.ConnectionError) for future in waiting
         )
@@ -220,6 +242,19 @@ def test_closing_ends_a_connection_in_the_middle_of_a_request(no_threads_left: N
         sandbox.close()
 
         assert everything(wire) == b""
+
+
+def test_closing_waits_for_every_thread(no_threads_left: None) -> None:
+    sandbox = Sandbox()
+    with ExitStack() as opened:
+        for _ in range(100):
+            wire = socket.create_connection(("127.0.0.1", port_of(sandbox)), timeout=30)
+            opened.enter_context(closing(wire))
+        wait_until(lambda: len(threads_of_sandboxes()) == 101)
+
+        sandbox.close()
+
+        assert threads_of_sandboxes() == []
 
 
 def test_closing_twice_is_harmless(no_threads_left: None) -> None:

@@ -91,7 +91,7 @@ def test_an_account_has_at_most_250_templates(sandbox: Sandbox, graph: Graph) ->
     assert error_of(graph.create(definition())) == (400, 100, 2388019)
 
 
-TWO = body("Olá {{1}}, sua consulta é {{2}}, até lá.", "Ana", "10/12")
+TWO = body("Olá {{1}}, sua consulta em {{2}}, tchau.", "Ana", "10/12")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_definition_at_the_edge_of_the_rules_is_accepted(
         ({"components": [body("{{1}}, sua consulta é em breve, até lá.", "Ana")]}, 2388299),
         ({"components": [body("Sua consulta na clínica é em {{1}}", "10/12")]}, 2388299),
         ({"components": [body("Sua consulta na clínica é em {{1}} ", "10/12")]}, 2388299),
-        ({"components": [body("Olá {{1}}, consulta em {{2}}.", "Ana", "10/12")]}, 2388293),
+        ({"components": [body("Olá {{1}}, consulta em {{2}}, tchau.", "Ana", "10/12")]}, 2388293),
         (
             {"components": [body("Olá {{1}} {{2}}, sua consulta na clínica é já.", "a", "b")]},
             2388072,
