@@ -1,12 +1,25 @@
 """When the clinic may write at all: quiet hours and days without sending, in its own zone."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from smartia_jobs.clinic.times import to_instant, to_wall
 from smartia_jobs.report import Reason
 from smartia_jobs.settings import QuietHours, Settings
+
+#: From its midnight to the next.
+_WHOLE_DAY = QuietHours(time(), time())
+
+
+@dataclass(frozen=True, slots=True)
+class _Spell:
+    """A stretch in which nothing may be sent: ``begins_at`` is in it, ``ends_at`` is not."""
+
+    begins_at: datetime
+    ends_at: datetime
+    why: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,25 +37,14 @@ class SendingHours:
 
     def closed(self, now: datetime) -> Reason | None:
         """Return why nothing may be sent at ``now``; None when it may."""
-        wall = to_wall(now, self.zone)
-        if wall.weekday() in self.no_send_days:
-            return Reason.NO_SEND_DAY
-        if self.quiet_hours is not None and _within(self.quiet_hours, wall.time()):
-            return Reason.QUIET_HOURS
-        return None
+        spells = self._spells(now, days=(1, 0, -1))
+        return next((s.why for s in spells if s.begins_at <= now < s.ends_at), None)
 
     def next_closing(self, now: datetime) -> datetime | None:
         """Return the next instant after ``now`` at which sending must cease, if there is one."""
-        today = to_wall(now, self.zone).date()
-        edges = []
-        for ahead in range(9):
-            day = today + timedelta(days=ahead)
-            if day.weekday() in self.no_send_days:
-                edges.append(datetime.combine(day, time()))
-            if self.quiet_hours is not None:
-                edges.append(datetime.combine(day, self.quiet_hours.start))
-        instants = (to_instant(edge, self.zone) for edge in edges)
-        return min((instant for instant in instants if instant > now), default=None)
+        spells = self._spells(now, days=range(-1, 9))
+        # Clocks that skip a whole spell leave an empty one.
+        return next((s.begins_at for s in spells if now < s.begins_at < s.ends_at), None)
 
     def closed_days_after(self, now: datetime) -> int:
         """Return how many days without sending directly follow the local day of ``now``."""
@@ -52,8 +54,24 @@ class SendingHours:
             days += 1
         return days
 
+    def _spells(self, now: datetime, *, days: Iterable[int]) -> Iterator[_Spell]:
+        """Yield what begins on these days, counted from the local day of ``now``.
 
-def _within(hours: QuietHours, moment: time) -> bool:
-    if hours.start <= hours.end:
-        return hours.start <= moment < hours.end
-    return moment >= hours.start or moment < hours.end
+        In instants, so that what begins at 23:30 goes on when clocks are then set back to 23:00.
+        """
+        if self.quiet_hours is None and not self.no_send_days:
+            return
+        today = to_wall(now, self.zone).date()
+        for day in (today + timedelta(days=n) for n in days):
+            if day.weekday() in self.no_send_days:
+                yield self._spell(day, _WHOLE_DAY, Reason.NO_SEND_DAY)
+            if self.quiet_hours is not None:
+                yield self._spell(day, self.quiet_hours, Reason.QUIET_HOURS)
+
+    def _spell(self, day: date, hours: QuietHours, why: Reason) -> _Spell:
+        last_day = day if hours.start < hours.end else day + timedelta(days=1)
+        return _Spell(
+            to_instant(datetime.combine(day, hours.start), self.zone),
+            to_instant(datetime.combine(last_day, hours.end), self.zone),
+            why,
+        )
