@@ -207,7 +207,7 @@ def _cell(group: Group) -> str:
     star = "*" if group.is_small else ""
     return (
         f"{_percent(group.no_show_rate)}{star}<br><small>[{low}–{high}]<br>"
-        f"{_number(group.no_show)}/{_number(group.visits)}</small>"
+        f"{_number(group.no_show)}/<wbr>{_number(group.visits)}</small>"
     )
 
 
@@ -250,7 +250,7 @@ def _percent(fraction: float | None) -> str:
 def _of(part: int, whole: int) -> str:
     if not whole:
         return "–"
-    return f"{_percent(rate(part, whole))} <small>({_number(part)}/{_number(whole)})</small>"
+    return f"{_percent(rate(part, whole))} <small>({_number(part)}/<wbr>{_number(whole)})</small>"
 
 
 def _change(now: int, before: int) -> str:

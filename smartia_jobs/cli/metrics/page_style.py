@@ -21,7 +21,7 @@ svg text { font-family: inherit !important; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 th, td { padding: .3rem .35rem; text-align: right; vertical-align: top;
   font-variant-numeric: tabular-nums; white-space: nowrap; }
-td small { display: block; } th { white-space: normal; }
+td small { display: block; white-space: normal; } th { white-space: normal; }
 th:first-child { text-align: left; }
 thead th { font-size: .8rem; font-weight: 600; color: #475569; border-bottom: 2px solid #e2e8f0; }
 tbody th { font-weight: 400; }

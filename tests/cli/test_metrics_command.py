@@ -1,0 +1,230 @@
+"""``smartia-jobs metrics`` as a process: streams, files and exit statuses."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.jobs.metrics_desk import Desk, local, wall
+from tests.support import Clinic, RunCli
+from tests.support import program as program_under_test
+
+ROOT = Path(program_under_test.__file__).parents[2]
+MARCH = ("--until", "2026-03-31", "--days", "31")
+
+
+@pytest.fixture
+def busy_clinic(sqlite_clinic: Clinic) -> Clinic:
+    """A clinic on SQLite with visits of March 2026 and their reminders."""
+    desk = Desk(sqlite_clinic)
+    statuses = ["COMPLETED", "COMPLETED", "NO_SHOW", "CANCELLED", "SCHEDULED"]
+    rows = []
+    for number in range(60):
+        start = wall(2026, 3, 2, 8) + timedelta(days=number % 28, hours=number % 9)
+        appointment_id = sqlite_clinic.add_appointment(
+            sqlite_clinic.add_patient(),
+            start,
+            statuses[number % 5],
+            created_at=local(2026, 2, 20),
+        )
+        if number % 3:
+            rows.append({"appointment_id": appointment_id, "start": start})
+    desk.add_all(rows)
+    return sqlite_clinic
+
+
+def env_of(clinic: Clinic) -> dict[str, str]:
+    """Return the settings a process needs for this clinic."""
+    return {"DATABASE_URL": clinic.url, "STORED_TIMES": "wall"}
+
+
+@pytest.fixture
+def without_matplotlib(tmp_path: Path) -> dict[str, str]:
+    """An environment in which the plotting library is not installed."""
+    missing = tmp_path / "missing" / "matplotlib"
+    missing.mkdir(parents=True)
+    (missing / "__init__.py").write_text("raise ModuleNotFoundError(name='matplotlib')\n")
+    return {"PYTHONPATH": f"{missing.parent}{os.pathsep}{ROOT}"}
+
+
+def test_an_empty_database_shows_zeros_and_dashes(run_cli: RunCli, clinic: Clinic) -> None:
+    result = run_cli("metrics", env=env_of(clinic))
+
+    assert result.exit_code == 0
+    assert re.search(r"total +0 +0 +0\n", result.stdout)
+    assert re.search(r"no-show of all +- +- +-\n", result.stdout)
+    assert "no table of messages yet" in result.stdout.replace("\n", " ")
+
+
+def test_nothing_is_written_to_the_database(run_cli: RunCli, sqlite_clinic: Clinic) -> None:
+    before = sqlite_clinic.rows("SELECT name FROM sqlite_master")
+
+    run_cli("metrics", env=env_of(sqlite_clinic))
+
+    assert sqlite_clinic.rows("SELECT name FROM sqlite_master") == before
+
+
+def test_json_is_one_object_with_the_documented_keys(run_cli: RunCli, busy_clinic: Clinic) -> None:
+    result = run_cli("metrics", *MARCH, "--json", env=env_of(busy_clinic))
+
+    figures = ["period", "appointments", "no_show_rate", "completion_rate"]
+    figures += ["no_show_rate_of_attended_or_missed", "attended_or_missed", "unresolved"]
+    figures += ["messages"]
+    assert list(result.json) == [
+        *figures,
+        "effect",
+        "previous",
+        "reengaged",
+        "failure_reasons",
+        "by_weekday",
+        "by_hour",
+        "messages_since",
+        "notes",
+    ]
+    assert list(result.json["previous"]) == figures
+    assert result.json["appointments"]["total"] == 60
+    assert result.json["messages"]["24h"]["sent"] == 40
+
+
+def test_format_json_and_json_are_the_same(run_cli: RunCli, busy_clinic: Clinic) -> None:
+    result = run_cli("metrics", *MARCH, "--format", "json", env=env_of(busy_clinic))
+
+    assert result.json == run_cli("metrics", *MARCH, "--json", env=env_of(busy_clinic)).json
+
+
+def test_csv_has_one_row_for_each_day(run_cli: RunCli, busy_clinic: Clinic) -> None:
+    result = run_cli("metrics", *MARCH, "--format", "csv", env=env_of(busy_clinic))
+
+    heading, *rows = result.stdout.splitlines()
+    assert heading.startswith("date,total,scheduled,confirmed,completed,cancelled,no_show,unset,")
+    assert [row[:10] for row in rows] == [f"2026-03-{day:02d}" for day in range(1, 32)]
+    assert rows[0] == "2026-03-01,0,0,0,0,0,0,0,,,"
+    assert sum(int(row.split(",")[1]) for row in rows) == 60
+
+
+def test_a_pipe_gets_plain_text_of_80_columns(run_cli: RunCli, busy_clinic: Clinic) -> None:
+    env = {**env_of(busy_clinic), "COLUMNS": "300", "FORCE_COLOR": "1"}
+
+    result = run_cli("metrics", *MARCH, env=env)
+
+    assert "\x1b" not in result.stdout
+    assert "…" not in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_a_terminal_of_80_columns_gets_colours_and_bars(busy_clinic: Clinic) -> None:
+    ours, theirs = pty.openpty()
+    env = {**env_of(busy_clinic), "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    env |= {"TERM": "xterm-256color", "COLUMNS": "80", "LANG": "C.UTF-8"}
+
+    with subprocess.Popen(
+        [sys.executable, "-m", "smartia_jobs", "metrics", *MARCH], env=env, stdout=theirs
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        while chunk := _read(ours):
+            shown += chunk
+    os.close(ours)
+
+    text = shown.decode()
+    lines = [re.sub(r"\x1b\[[\d;]*m", "", line) for line in text.splitlines()]
+    assert process.returncode == 0
+    assert "\x1b[" in text
+    assert any("██" in line for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # Linux says so when the other side has gone
+        return b""
+
+
+def test_a_reader_that_goes_away_is_no_error(busy_clinic: Clinic) -> None:
+    env = {**env_of(busy_clinic), "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    ours, theirs = os.pipe()
+    os.close(ours)
+
+    process = subprocess.run(
+        [sys.executable, "-m", "smartia_jobs", "metrics", *MARCH, "--json"],
+        env=env,
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(theirs)
+
+    assert (process.returncode, process.stderr) == (0, b"")
+
+
+def test_output_writes_the_file_and_nothing_else(
+    run_cli: RunCli, busy_clinic: Clinic, tmp_path: Path
+) -> None:
+    target = tmp_path / "numbers.json"
+
+    result = run_cli("metrics", *MARCH, "--json", "--output", str(target), env=env_of(busy_clinic))
+
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert json.loads(target.read_text())["appointments"]["total"] == 60
+
+
+@pytest.mark.parametrize("output", ["missing/numbers.csv", "."])
+def test_an_output_that_cannot_be_written_is_78_in_one_line(
+    run_cli: RunCli, sqlite_clinic: Clinic, output: str
+) -> None:
+    result = run_cli("metrics", "--format", "csv", "--output", output, env=env_of(sqlite_clinic))
+
+    assert (result.exit_code, result.stdout) == (78, "")
+    assert result.stderr.count("\n") == 1
+    assert f"--output {output} cannot be written" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--days", "0"),
+        ("--days", "99999999"),
+        ("--days", "many"),
+        ("--until", "2026-02-30"),
+        ("--until", "yesterday"),
+        ("--until", "0001-01-01"),
+        ("--format", "pdf"),
+        ("--format", "csv", "--json"),
+    ],
+)
+def test_a_wrong_command_line_is_2(
+    run_cli: RunCli, sqlite_clinic: Clinic, arguments: tuple[str, ...]
+) -> None:
+    result = run_cli("metrics", *arguments, env=env_of(sqlite_clinic))
+
+    assert result.exit_code == 2
+    assert arguments[0] in result.stderr or "--json" in result.stderr
+
+
+def test_without_the_extra_html_names_the_install_command(
+    run_cli: RunCli, sqlite_clinic: Clinic, without_matplotlib: dict[str, str]
+) -> None:
+    result = run_cli(
+        "metrics", "--format", "html", env={**env_of(sqlite_clinic), **without_matplotlib}
+    )
+
+    assert (result.exit_code, result.stdout) == (78, "")
+    assert "pip install 'smartia-jobs[report]'" in result.stderr
+
+
+@pytest.mark.parametrize("form", ["table", "json", "csv"])
+def test_the_other_formats_need_no_extra(
+    run_cli: RunCli, sqlite_clinic: Clinic, without_matplotlib: dict[str, str], form: str
+) -> None:
+    result = run_cli(
+        "metrics", "--format", form, env={**env_of(sqlite_clinic), **without_matplotlib}
+    )
+
+    assert result.exit_code == 0

@@ -1,0 +1,234 @@
+"""The same numbers as text for a terminal and as a page for the clinic's owner."""
+
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from datetime import date, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from smartia_jobs.cli.metrics.html import to_html
+from smartia_jobs.cli.metrics.table import to_text
+from smartia_jobs.cli.metrics.wording import ENGLISH, PORTUGUESE, portuguese_reason, sentences
+from smartia_jobs.clinic.effect import Effect, Group, LeadTime, Reminded
+from smartia_jobs.clinic.period import Period
+from smartia_jobs.clinic.statistics import StatusCounts
+from smartia_jobs.jobs.metrics import Figures, Metrics, Note, Reengagement
+from smartia_jobs.message import Verdict
+from smartia_jobs.outbox.statistics import FailureReason, MessageCounts
+from smartia_jobs.whatsapp.codes import ANSWERS
+from tests.jobs.metrics_desk import SAO_PAULO, local
+
+PERIOD = Period.last(30, local(2026, 3, 31, 15), SAO_PAULO)
+
+#: As many visits as in the public data of Vitória: no column may be cut.
+VISITS = StatusCounts(
+    total=110_527, scheduled=12, confirmed=7, completed=88_208, cancelled=1, no_show=22_299
+)
+EMPTY = Metrics(
+    figures=Figures(PERIOD, StatusCounts()),
+    previous=Figures(PERIOD.before, StatusCounts()),
+    by_day=dict.fromkeys(PERIOD.local_days(), StatusCounts()),
+    by_weekday=(StatusCounts(),) * 7,
+    by_hour={},
+)
+LARGE = Metrics(
+    figures=Figures(
+        PERIOD,
+        VISITS,
+        {
+            "24h": MessageCounts(35_482, 1_204, 17, 33_010, 29_877),
+            "2h": MessageCounts(30_001, 0, 0, 29_000, 20_000),
+            "no_show": MessageCounts(9_784, 12, 3, 9_000, 0),
+        },
+    ),
+    previous=Figures(PERIOD.before, replace(VISITS, total=100_527, no_show=12_299)),
+    by_day=dict.fromkeys(PERIOD.local_days(), replace(VISITS, total=3_565)),
+    by_weekday=(VISITS,) * 6 + (StatusCounts(),),
+    by_hour=dict.fromkeys(range(7, 20), VISITS),
+    effect=Effect(
+        tuple(
+            Group(lead_time, reminded, 35_482 if reminded is Reminded.ONE else 4, 3)
+            for lead_time in LeadTime
+            for reminded in Reminded
+        ),
+        left_out=3,
+    ),
+    reengagement=Reengagement(9_784, 1_234),
+    failure_reasons=(
+        FailureReason(1_000, "WhatsApp cannot deliver to this number.", 131026),
+        FailureReason(204, "Tags like <b> & such are <i>text</i>.", None),
+    ),
+    messages_since=local(2026, 3, 5),
+    notes=tuple(Note),
+)
+
+
+@pytest.mark.parametrize("metrics", [EMPTY, LARGE], ids=["empty", "large"])
+def test_text_for_a_pipe_is_plain_and_complete_at_80_columns(metrics: Metrics) -> None:
+    text = to_text(metrics, terminal=False)
+
+    assert "\x1b" not in text
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_large_numbers_are_not_cut() -> None:
+    text = to_text(LARGE, terminal=False)
+
+    assert "(22299/110527)" in text
+    assert "(3/35482)" in text
+
+
+def test_rates_stand_with_their_denominators_and_their_change() -> None:
+    now = StatusCounts(total=20, completed=9, no_show=3, cancelled=4, scheduled=4)
+    before = StatusCounts(total=10, completed=6, no_show=1, cancelled=3)
+    metrics = replace(EMPTY, figures=Figures(PERIOD, now), previous=Figures(PERIOD.before, before))
+
+    text = to_text(metrics, terminal=False)
+
+    assert re.search(r"no-show of all +15\.0 % \(3/20\) +10\.0 % \(1/10\) +\+5\.0 pts", text)
+    assert re.search(r"no-show of kept or missed +25\.0 % \(3/12\) +14\.3 % \(1/7\)", text)
+    assert re.search(r"unresolved \(over, open\) +4 +0 +\+4", text)
+
+
+def test_what_is_not_known_is_a_dash_and_not_zero() -> None:
+    text = to_text(EMPTY, terminal=False)
+
+    assert re.search(r"reminder 24h +0 +0 +0 +- +- +0 +0\n", text)
+
+
+def test_the_effect_says_that_it_is_association_and_where_numbers_are_small() -> None:
+    text = " ".join(to_text(LARGE, terminal=False).split())
+
+    assert "association, not proof" in text
+    assert "* fewer than 30 visits: too few to compare" in text
+    assert "75.0 %*" in text
+
+
+@pytest.mark.parametrize("words", [ENGLISH, PORTUGUESE], ids=["english", "portuguese"])
+def test_every_note_has_a_sentence(words: dict[Note, str]) -> None:
+    told = sentences(LARGE, words, date_form="%d/%m/%Y")
+
+    assert list(told) == list(Note)
+    assert not [sentence for sentence in told.values() if "{" in sentence or "None" in sentence]
+
+
+def test_every_refusal_of_a_patient_has_portuguese_words() -> None:
+    codes = [code for code, answer in ANSWERS.items() if answer.verdict is Verdict.GIVE_UP]
+
+    told = [portuguese_reason(FailureReason(1, "recorded", code)) for code in codes]
+
+    assert codes
+    assert not [reason for reason in told if "recorded" in reason]
+
+
+class Page(HTMLParser):
+    """What a page is made of."""
+
+    def __init__(self, text: str) -> None:
+        """Read the page."""
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note each element, its id, and whatever it points to."""
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value or "")
+            if name in ("src", "href", "xlink:href", "action", "data"):
+                self.links.append(value or "")
+
+
+@pytest.mark.parametrize("metrics", [EMPTY, LARGE], ids=["empty", "large"])
+def test_the_page_needs_no_script_and_loads_nothing(metrics: Metrics) -> None:
+    text = to_html(metrics)
+
+    page = Page(text)
+    assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
+    assert not [link for link in page.links if not link.startswith("#")]
+    assert not re.findall(r"url\((?!#)|@import", text)
+    assert len(page.ids) == len(set(page.ids))
+    assert page.tags.count("svg") >= 2
+    assert page.tags.count("table") >= 3
+
+
+def test_the_page_is_portuguese_with_its_numbers_written_so() -> None:
+    text = to_html(LARGE)
+
+    assert '<html lang="pt-BR">' in text
+    assert "110.527" in text
+    assert "20,2 %" in text
+    assert "associação, não prova" in text.replace("\n", " ")
+
+
+def test_what_is_recorded_is_text_on_the_page() -> None:
+    text = to_html(LARGE)
+
+    assert "<i>text</i>" not in text
+    assert "&lt;i&gt;text&lt;/i&gt;" in text
+
+
+def test_the_same_numbers_give_the_same_page() -> None:
+    text = to_html(LARGE)
+
+    assert text == to_html(LARGE)
+
+
+def test_a_long_period_is_drawn_by_the_week() -> None:
+    days = [date(2024, 1, 1) + timedelta(days=number) for number in range(800)]
+
+    text = to_html(replace(LARGE, by_day=dict.fromkeys(days, VISITS)))
+
+    assert "Cada barra é uma semana." in text
+    assert len(text) < 500_000
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@pytest.mark.parametrize("width", [360, 1000])
+def test_chromium_shows_the_whole_page_at_the_width_of_a_phone_and_of_a_desk(
+    tmp_path: Path, width: int
+) -> None:
+    # Headless Chromium's window is never narrower than 500 pixels, a frame in it is.
+    page = to_html(LARGE).replace("&", "&amp;").replace('"', "&quot;")
+    probe = """
+      onload = () => {
+        const page = document.querySelector("iframe").contentDocument;
+        const charts = [...page.querySelectorAll("svg")].map(svg => svg.getBoundingClientRect());
+        document.title = JSON.stringify({
+          overflow: page.documentElement.scrollWidth - page.documentElement.clientWidth,
+          tables: [...page.querySelectorAll("section > div")]
+            .filter(div => div.scrollWidth > div.clientWidth).length,
+          charts: charts.filter(chart => chart.width > 250 && chart.height > 100).length,
+          cards: page.querySelectorAll(".cards div").length,
+        });
+      }"""
+    (tmp_path / "probe.html").write_text(
+        f'<title>no answer</title><iframe width="{width}" height="900" srcdoc="{page}"></iframe>'
+        f"<script>{probe}</script>",
+        encoding="utf-8",
+    )
+
+    shown = subprocess.run(
+        [
+            str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom",
+            (tmp_path / "probe.html").as_uri(),
+        ],
+        capture_output=True, text=True, timeout=60, check=True,
+    ).stdout  # fmt: skip
+
+    title = re.search("<title>(.*?)</title>", shown)
+    assert title
+    assert title[1] == '{"overflow":0,"tables":0,"charts":4,"cards":4}'
