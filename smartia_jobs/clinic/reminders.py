@@ -46,8 +46,12 @@ class ReminderRule:
         """Whether the visit was booked early enough for a reminder at its lead."""
         if appointment.start_at is None or not appointment.is_open:
             return False
-        lead_at = appointment.start_at - max(self.times.lead, self.min_notice)
-        return appointment.booked_at is None or appointment.booked_at < lead_at
+        if not appointment.patient_exists:
+            return False
+        if appointment.booked_at is None:
+            return True
+        notice = appointment.start_at - appointment.booked_at
+        return notice > self.times.lead and notice >= self.min_notice
 
     def refusal(self, appointment: Appointment, now: datetime) -> Reason | None:
         """Return why this visit gets no reminder at ``now``; None when it is due."""
