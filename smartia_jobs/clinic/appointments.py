@@ -22,6 +22,13 @@ CLOSED = (
     AppointmentStatus.NO_SHOW,
 )
 
+#: A visit is no longer than a week; a greater number is a mistake in typing.
+LONGEST_DURATION = timedelta(days=7)
+
+#: What stands between the digits of a phone that was typed, and around one that was copied out
+#: of a contact list: spaces, hyphens and marks that cannot be seen.
+_AROUND_DIGITS = " -().\t\n\r\u00a0\u2010\u2011\u2013\u200b\u200e\u202a\u202c\u2060\ufeff"
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -195,14 +202,13 @@ class Appointments:
     def _appointment(self, row: Row[Any]) -> Appointment:
         start_at = self.times.read(row.appointment_date)
         start = to_wall(start_at, self.times.zone) if start_at else None
-        minutes = row.duration_minutes
         return Appointment(
             id=row.id,
             patient_id=row.patient_id,
             status=_status(row.status),
             start_at=start_at,
             start=start.replace(second=0, microsecond=0) if start else None,
-            duration=timedelta(minutes=minutes) if minutes and minutes > 0 else DEFAULT_DURATION,
+            duration=_duration(row.duration_minutes),
             booked_at=read_booked_at(row.created_at),
             patient_exists=row.found_patient_id is not None,
             patient_name=row.name,
@@ -233,9 +239,16 @@ def _has(statuses: Collection[AppointmentStatus] | None) -> Any:
 def _phone_tail() -> Any:
     """Return the last eight digits of a phone, near enough to find candidates for grouping."""
     digits: Any = patients.c.phone_number
-    for character in (" ", "-", "(", ")", "."):
+    for character in _AROUND_DIGITS:
         digits = func.replace(digits, character, "")
     return func.substr(digits, func.length(digits) - 7)
+
+
+def _duration(minutes: Any) -> timedelta:
+    # SQLite keeps whatever it is given, also in a column of whole numbers.
+    if isinstance(minutes, int | float) and 0 < minutes <= LONGEST_DURATION / timedelta(minutes=1):
+        return timedelta(minutes=minutes)
+    return DEFAULT_DURATION
 
 
 def _status(stored: Any) -> AppointmentStatus | None:
