@@ -3,7 +3,8 @@
 import json
 import logging
 import math
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,7 +45,7 @@ class JsonLines(logging.Formatter):
             _LABELS: self._labels,
         }
         if record.exc_info:
-            entry["stack_trace"] = _end(self.formatException(record.exc_info), _STACK_BYTES)
+            entry["stack_trace"] = _end(_stack(record.exc_info[1]), _STACK_BYTES)
         return json.dumps(entry, separators=(",", ":"), allow_nan=False)
 
 
@@ -69,7 +70,32 @@ class TextLines(logging.Formatter):
         """Return the stack with a line end before it; empty when there is none."""
         if not record.exc_info:
             return ""
-        return "\n" + _end(self.formatException(record.exc_info), _STACK_BYTES)
+        return "\n" + _end(_stack(record.exc_info[1]), _STACK_BYTES)
+
+
+def _stack(error: BaseException | None) -> str:
+    """Return where errors arose and of what kind they are, the first one first.
+
+    Without their words: those of an unexpected error may quote a patient's phone, name or text.
+    """
+    stacks = ["".join(_frames(one)) for one in _chain(error)]
+    return "\n\nwhich led to:\n\n".join(reversed(stacks))
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _frames(error: BaseException) -> Iterator[str]:
+    yield "Traceback (most recent call last):\n"
+    yield from traceback.format_tb(error.__traceback__)
+    kind = type(error)
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    yield f"{module}{kind.__qualname__}"
 
 
 def _message(record: logging.LogRecord) -> str:

@@ -21,7 +21,9 @@ def configure_logs(
 ) -> None:
     """Send this program's log lines to standard error, in place of an earlier call's.
 
-    Other libraries are heard from WARNING on, whatever the level.
+    Other libraries are heard from WARNING on, whatever the level. On a terminal the lines that
+    are written for machines, one a message and the counts at the end, need ``DEBUG``: a progress
+    bar and the report show the same.
 
     Args:
         log_format: ``auto`` (text on a terminal, else JSON), ``text`` or ``json``.
@@ -34,6 +36,8 @@ def configure_logs(
         handler.setFormatter(JsonLines(labels or {}))
     elif terminal:
         handler = _Terminal()
+        if level != "DEBUG":
+            handler.addFilter(_is_for_a_person)
     else:
         handler = logging.StreamHandler()
         handler.setFormatter(TextLines())
@@ -70,6 +74,12 @@ def stderr_console() -> "Console":
             self.quiet = True
 
     return Terminal(stderr=True, highlight=False, markup=False, emoji=False)
+
+
+def _is_for_a_person(record: logging.LogRecord) -> bool:
+    """Return whether a line says more than the progress bar and the report do."""
+    fields = getattr(record, "ctx", {})
+    return record.levelno > logging.INFO or not fields.keys() & {"action", "event"}
 
 
 class _Terminal(logging.Handler):

@@ -97,32 +97,71 @@ def test_every_level_has_a_severity(stream: Stream, level: int, severity: str) -
     assert entries(stream)[0]["severity"] == severity
 
 
-def test_an_error_brings_its_stack_on_the_same_line(stream: Stream) -> None:
+def test_an_error_brings_its_stack_on_the_same_line_without_its_words(stream: Stream) -> None:
     as_json(stream)
 
     try:
-        raise RuntimeError("olá\nmundo")
+        raise RuntimeError("Ana, +55 11 98765-4321")
     except RuntimeError:
         logger.exception("a bug")
 
     [entry] = entries(stream)
     assert entry["stack_trace"].startswith("Traceback")
-    assert entry["stack_trace"].endswith("RuntimeError: olá\nmundo")
+    assert "test_logs.py" in entry["stack_trace"]
+    assert entry["stack_trace"].endswith("\nRuntimeError")
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_chain_of_errors_shows_each_kind_in_turn(stream: Stream, terminal: bool) -> None:
+    configure_logs("text", "INFO", terminal=terminal)
+    name, phone = "Ana", "+5511987654321"
+
+    try:
+        try:
+            raise KeyError(phone)
+        except KeyError as first:
+            raise json.JSONDecodeError(name, name, 0) from first
+    except ValueError:
+        logger.exception("a bug")
+
+    kinds = [line for line in stream.text.splitlines() if line.endswith("Error")]
+    assert kinds == ["KeyError", "json.decoder.JSONDecodeError"]
+    assert phone not in stream.text
+    assert name not in stream.text
+
+
+def test_an_error_that_leads_back_to_itself_ends(stream: Stream) -> None:
+    as_json(stream)
+    error = RuntimeError()
+    other = ValueError()
+    error.__cause__, other.__cause__ = other, error
+
+    logger.error("a bug", exc_info=error)
+
+    assert entries(stream)[0]["stack_trace"].endswith("\nRuntimeError")
 
 
 def test_sizes_are_bounded(stream: Stream) -> None:
     as_json(stream)
 
+    def deep(left: int) -> None:
+        if not left:
+            raise RuntimeError
+        try:
+            deep(left - 1)
+        except RuntimeError as error:
+            raise RuntimeError from error
+
     try:
-        raise RuntimeError("é" * 50_000 + "end")
+        deep(300)
     except RuntimeError:
         logger.exception("é" * 10_000, extra={"ctx": {"k" * 900: "ü" * 10_000}})
 
     [entry] = entries(stream)
     assert len(entry["message"].encode()) == 8_000 + len("…".encode())
     assert len(entry["k" * 100 + "…"].encode()) == 8_000 + len("…".encode())
-    assert len(entry["stack_trace"].encode()) <= 60_000 + len("…".encode())
-    assert entry["stack_trace"].endswith("end")
+    assert 50_000 < len(entry["stack_trace"].encode()) <= 60_000 + len("…".encode())
+    assert entry["stack_trace"].endswith("RuntimeError")
 
 
 @pytest.mark.parametrize(
@@ -244,7 +283,27 @@ def test_a_terminal_gets_text_through_rich(stream: Stream) -> None:
 
     first, *stack = stream.text.splitlines()
     assert first.partition(" ")[2] == "ERROR   [red]not markup due=3"
-    assert stack[-1] == "RuntimeError: [bold]not markup"
+    assert stack[-1] == "RuntimeError"
+
+
+def test_a_terminal_is_not_flooded_with_a_line_per_message(stream: Stream) -> None:
+    configure_logs("auto", "INFO", terminal=True)
+
+    for level in (logging.INFO, logging.WARNING):
+        log_event(logger, level, "message", action="message", outbox_id=1)
+        log_event(logger, level, "run finished", event="run_finished", due=3)
+        log_event(logger, level, "the index was built")
+
+    said = [line.split()[1] for line in stream.text.splitlines()]
+    assert said == ["INFO", "WARNING", "WARNING", "WARNING"]
+
+
+def test_the_lines_for_machines_can_be_had_on_a_terminal(stream: Stream) -> None:
+    configure_logs("auto", "DEBUG", terminal=True)
+
+    log_event(logger, logging.INFO, "message", action="message", outbox_id=1)
+
+    assert stream.text.endswith("message action=message outbox_id=1\n")
 
 
 def test_json_can_be_had_on_a_terminal(stream: Stream) -> None:

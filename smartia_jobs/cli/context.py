@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import secrets
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +14,6 @@ from typing import Any, NoReturn
 import typer
 
 from smartia_jobs.clock import Clock, SystemClock
-from smartia_jobs.environment import load_settings, require_sending
 from smartia_jobs.errors import ExitStatus, InterruptedRunError, SmartiaJobsError
 from smartia_jobs.logs import configure_logs, logs_are_json
 from smartia_jobs.report import Report
@@ -59,6 +57,7 @@ def perform(
 ) -> Report:
     """Call a job with everything it needs, and log the closing line of its run."""
     from smartia_jobs.database import Database
+    from smartia_jobs.environment import require_sending
 
     now = _moment(options.now, settings) or clock.now()
     run_id = _run_id(settings, clock.now())
@@ -92,6 +91,8 @@ def perform(
 
 def read_settings(env_file: Path | None) -> Settings:
     """Return the settings of this process's environment and working directory."""
+    from smartia_jobs.environment import load_settings
+
     return load_settings(os.environ, env_file=env_file, directory=Path.cwd())
 
 
@@ -144,8 +145,9 @@ def print_result(report: Report) -> None:
 
 
 def print_json(body: dict[str, Any]) -> None:
-    """Print exactly one JSON object."""
-    sys.stdout.write(json.dumps(body, ensure_ascii=False, indent=2) + "\n")
+    """Print exactly one JSON object: on one line, which is one log entry, or for a person."""
+    indent = 2 if sys.stdout.isatty() else None
+    sys.stdout.write(json.dumps(body, ensure_ascii=False, indent=indent) + "\n")
 
 
 @contextmanager
@@ -205,4 +207,4 @@ def _moment(text: str | None, settings: Settings) -> datetime | None:
 def _run_id(settings: Settings, now: datetime) -> str:
     if settings.cloud_run_execution:
         return f"{settings.cloud_run_execution}/{settings.task_index}/{settings.task_attempt}"
-    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+    return f"{now:%Y%m%dT%H%M%SZ}-{os.urandom(4).hex()}"
