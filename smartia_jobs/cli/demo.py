@@ -1,8 +1,6 @@
 """``smartia-jobs demo``: a made-up clinic's Monday through the real code; no account needed."""
 
-import sqlite3
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,6 +13,8 @@ from smartia_jobs.clock import ShiftedClock
 from smartia_jobs.settings import Settings
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from smartia_jobs.report import Report
     from smartia_jobs.run import Run
 
@@ -48,6 +48,8 @@ def demo() -> None:
 
     Example: smartia-jobs demo
     """
+    import tempfile
+
     with errors_as_status("demo"), tempfile.TemporaryDirectory(prefix="smartia-demo-") as folder:
         _play(Path(folder))
 
@@ -132,13 +134,19 @@ def _next_steps() -> tuple[str, ...]:
     )
 
 
+def _made_up_clinic(folder: Path) -> "closing[sqlite3.Connection]":
+    import sqlite3
+
+    return closing(sqlite3.connect(folder / "smartia.db"))
+
+
 def _interactions(folder: Path, *, after: int, most: int) -> list[tuple[str | None, str]]:
-    with closing(sqlite3.connect(folder / "smartia.db")) as connection:
+    with _made_up_clinic(folder) as connection:
         return list(connection.execute(_SHOWN, {"after": after, "most": most}))
 
 
 def _newest_interaction(folder: Path) -> int:
-    with closing(sqlite3.connect(folder / "smartia.db")) as connection:
+    with _made_up_clinic(folder) as connection:
         (newest,) = connection.execute("SELECT coalesce(max(id), 0) FROM interactions").fetchone()
     return int(newest)
 
