@@ -8,6 +8,7 @@ import typer
 from smartia_jobs import __version__
 from smartia_jobs.cli.db import app as db
 from smartia_jobs.cli.demo import demo
+from smartia_jobs.cli.metrics.command import metrics
 from smartia_jobs.cli.no_show import no_show
 from smartia_jobs.cli.opt_out import app as opt_out
 from smartia_jobs.cli.reminders import day_ahead, hours_ahead
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.command("24h")(day_ahead)
 app.command("2h")(hours_ahead)
 app.command("no-show")(no_show)
+app.command("metrics")(metrics)
 app.add_typer(db)
 app.add_typer(opt_out)
 app.command("sandbox")(sandbox)

@@ -91,12 +91,14 @@ def _play(folder: Path) -> None:
             print_result(perform(command, step.job, options, settings=settings, clock=clock))
             for name, text in _interactions(folder, after=seen, most=step.messages):
                 _show_message(name or "(no name in the database)", text)
+        _show_metrics(settings, number=number + 1)
         accepted = sum(one["accepted"] for one in sandbox.received)
         _say("", f"The sandbox accepted {accepted} messages; nobody got one twice.")
     _say(*_next_steps())
 
 
 def _steps() -> Iterator[_Step]:
+    from smartia_jobs.jobs.no_show import mark_no_shows
     from smartia_jobs.jobs.reminders import DAY_AHEAD, HOURS_AHEAD, send_reminders
 
     yield _Step(
@@ -122,6 +124,25 @@ def _steps() -> Iterator[_Step]:
         lambda run: send_reminders(run, HOURS_AHEAD),
         messages=1,
     )
+    yield _Step(
+        "Mark missed visits, and invite back those who did not come and have not booked again.",
+        "no-show",
+        mark_no_shows,
+        messages=1,
+    )
+
+
+def _show_metrics(settings: Settings, *, number: int) -> None:
+    from smartia_jobs.cli.metrics.table import to_text
+    from smartia_jobs.database import Database
+    from smartia_jobs.jobs.metrics import build_metrics
+    from smartia_jobs.run import Run
+
+    _say("", f"{number}. What do the last 30 days say?", "   $ smartia-jobs metrics")
+    clock = ShiftedClock(_MONDAY_9)
+    with closing(Database(settings.database_url, read_only=True)) as database:
+        run = Run("demo", settings, clock, database, clock.now(), dry_run=True)
+        _say(to_text(build_metrics(run), terminal=sys.stdout.isatty()))
 
 
 def _next_steps() -> tuple[str, ...]:
