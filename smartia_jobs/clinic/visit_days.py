@@ -45,7 +45,7 @@ class VisitDays:
             self._companions = self._appointments.companions(connection, self._window)
         days = self._days(connection, page.appointments)
         # Only now, with every query behind us: a failed read leaves the position as it was.
-        self._told_early.update(a.id for day in days for a in day[1:])
+        self._told_early.update(a.id for day in days for a in day)
         self._told_early.difference_update(a.id for a in page.appointments)
         self._after = page.next
         self._finished = page.next is None
