@@ -311,9 +311,8 @@ def test_a_page_whose_sorting_failed_is_sorted_again(
     days = reading.days(size=2, identify=identify)
     found: list[list[int]] = []
 
-    while calls < call:
+    for _ in range(6):
         with suppress(Lost):
             found += reading.next(days) or []
-    found += reading.rest(days)
 
     assert found == whole
