@@ -6,7 +6,7 @@ the workers that are idle. The transaction is never open while the network is us
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import count
@@ -103,7 +103,6 @@ class Dispatch:
         try:
             if self._ledger.doubtful:
                 self._settle(self._ledger.write_one_by_one())
-                self._ledger.written()
             batch = self._next_batch()
             if not batch and not self._ledger.waiting:
                 return
@@ -133,8 +132,12 @@ class Dispatch:
         batch: list[Pending] = []
         while len(batch) < wanted and (waiting := self._next_waiting()) is not None:
             batch.append(waiting)
-        while len(batch) < wanted and (due := self._feed.next()) is not None:
-            batch.append(due)
+        try:
+            while len(batch) < wanted and (due := self._feed.next()) is not None:
+                batch.append(due)
+        except DBAPIError:
+            self._take_back(batch)
+            raise
         self._outcomes.extend(self._feed.settled())
         return batch
 
@@ -218,7 +221,7 @@ class Dispatch:
             else:
                 self._ledger.take([replace(one, state=State.FAILED, started_s=None)])
 
-    def _settle(self, written: Sequence[Finished]) -> None:
+    def _settle(self, written: Iterable[Finished]) -> None:
         """Report what was committed, or let it wait for its next try."""
         for one in written:
             self._log(one)

@@ -1,7 +1,7 @@
 """Getting outcomes into the database although it may be busy, gone, or refuse one of them."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy.exc import DBAPIError
 
@@ -33,6 +33,7 @@ class Ledger:
         #: Outcomes that the database will not take at all.
         self.refused: list[Finished] = []
         self._failing_since_s: float | None = None
+        self._failing_s = 0.0
         # The last commit's fate is not known: each outcome is checked before it is written.
         self.doubtful = False
 
@@ -43,9 +44,8 @@ class Ledger:
     def written(self) -> list[Finished]:
         """Note that the turn was committed; return what it wrote."""
         done, self.waiting = self.waiting, []
-        self._failing_since_s = None
-        self._gate.closed = False
-        self.doubtful = False
+        self._reached()
+        self.doubtful = self._gate.closed = False
         return done
 
     def failed(self) -> None:
@@ -53,6 +53,7 @@ class Ledger:
         now_s = self._clock.monotonic()
         if self._failing_since_s is None:
             self._failing_since_s = now_s
+        self._failing_s = now_s - self._failing_since_s
         self.doubtful = True
         self.close_gate_if_late()
 
@@ -64,42 +65,53 @@ class Ledger:
 
     @property
     def hopeless(self) -> bool:
-        """Whether the database has failed for so long that the run must end."""
-        since_s = self._failing_since_s
-        return since_s is not None and self._clock.monotonic() - since_s > GIVE_UP_AFTER_S
+        """Whether the database has failed for so long that the run must end.
 
-    def write_one_by_one(self) -> list[Finished]:
-        """Commit each outcome alone, then without its interaction; return what was written.
+        Measured from one failure to another: while nothing is asked of it, it may be well.
+        """
+        return self._failing_s > GIVE_UP_AFTER_S
+
+    def _reached(self) -> None:
+        self._failing_since_s, self._failing_s = None, 0.0
+
+    def write_one_by_one(self) -> Iterator[Finished]:
+        """Commit each outcome alone, else without its interaction; yield what was written.
 
         Used when a group could not be committed, so that one row the database refuses does
-        not cost the others their record.
+        not cost the others their record. What it refuses altogether goes to ``refused``.
 
         Raises:
             sqlalchemy.exc.DBAPIError: the database is away; the rest still waits.
         """
-        done: list[Finished] = []
         while self.waiting:
             one = self.waiting[0]
             try:
                 self._write(one, interaction=True)
+                written = True
             except DBAPIError as error:
                 if is_transient(error):
                     raise
-                logger.warning(
-                    "an interaction could not be written; its message is recorded without it",
-                    extra={"ctx": {"outbox_id": one.claim.outbox_ids[0]}},
-                )
-                self._write_bare(one)
-            done.append(self.waiting.pop(0))
-        return done
+                written = self._write_bare(one)
+            del self.waiting[0]
+            self._reached()
+            if written:
+                yield one
+            else:
+                self.refused.append(one)
+        self.doubtful = self._gate.closed = False
 
-    def _write_bare(self, one: Finished) -> None:
+    def _write_bare(self, one: Finished) -> bool:
         try:
             self._write(one, interaction=False)
         except DBAPIError as error:
             if is_transient(error):
                 raise
-            self.refused.append(one)
+            return False
+        logger.warning(
+            "an interaction could not be written; its message is recorded without it",
+            extra={"ctx": {"outbox_id": one.claim.outbox_ids[0]}},
+        )
+        return True
 
     def _write(self, one: Finished, *, interaction: bool) -> None:
         with self._run.database.write() as connection:
