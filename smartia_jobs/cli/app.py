@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from smartia_jobs import __version__
+from smartia_jobs.cli.check import check
 from smartia_jobs.cli.db import app as db
 from smartia_jobs.cli.demo import demo
 from smartia_jobs.cli.metrics.command import metrics
@@ -13,6 +14,7 @@ from smartia_jobs.cli.no_show import no_show
 from smartia_jobs.cli.opt_out import app as opt_out
 from smartia_jobs.cli.reminders import day_ahead, hours_ahead
 from smartia_jobs.cli.sandbox import sandbox
+from smartia_jobs.cli.templates import app as templates
 from smartia_jobs.errors import ExitStatus
 
 # Typer carries its own copy of click from some version on: the root of click's errors is
@@ -31,6 +33,8 @@ app.command("24h")(day_ahead)
 app.command("2h")(hours_ahead)
 app.command("no-show")(no_show)
 app.command("metrics")(metrics)
+app.command("check")(check)
+app.add_typer(templates)
 app.add_typer(db)
 app.add_typer(opt_out)
 app.command("sandbox")(sandbox)

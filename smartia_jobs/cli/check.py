@@ -1,0 +1,94 @@
+"""``smartia-jobs check``: everything a run depends on, looked at before patients find out."""
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from smartia_jobs.cli.context import (
+    errors_as_status,
+    listen_to_signals,
+    print_json,
+    read_settings,
+    start_logs,
+)
+from smartia_jobs.cli.options import EnvFile, Json
+
+if TYPE_CHECKING:
+    from smartia_jobs.jobs.check import Checked
+    from smartia_jobs.report import Report
+    from smartia_jobs.run import Run
+
+Online = Annotated[
+    bool | None,
+    typer.Option(
+        "--online/--offline",
+        help="Ask WhatsApp too, or not. The default is to ask if META_ACCESS_TOKEN is set.",
+        show_default=False,
+    ),
+]
+
+
+def check(*, online: Online = None, json: Json = False, env_file: EnvFile = None) -> None:
+    """Prove settings, database, times, token, number and templates right.
+
+    Nothing is sent, written, created or upgraded. Each line is ok, a warning,
+    a problem or unreachable, with what to do next. The exit status is 78 for
+    any problem, else 69 if the database or WhatsApp gave no answer, else 0.
+
+    Example: smartia-jobs check --offline
+
+    Example: smartia-jobs check --json | jq '.findings[] | select(.level != "ok")'
+    """
+    with errors_as_status("check", as_json=json):
+        checked = _checked(env_file, online)
+        if json:
+            print_json(checked.as_json())
+        else:
+            print_checked(checked)
+        raise typer.Exit(int(checked.exit_status))
+
+
+def print_checked(checked: "Checked") -> None:
+    """Print what was found for a person."""
+    from smartia_jobs.cli.findings_table import counted, print_findings
+
+    title = f"check · {checked.now:%a %d %b %Y, %H:%M} · {checked.timezone}"
+    closing = f"{counted(checked.findings)}. Exit {int(checked.exit_status)}."
+    print_findings(title, checked.findings, closing)
+
+
+def _checked(env_file: Path | None, online: bool | None) -> "Checked":
+    from smartia_jobs.clock import SystemClock
+    from smartia_jobs.database import Database
+    from smartia_jobs.errors import ConfigurationError
+    from smartia_jobs.jobs.check import Checked, check
+    from smartia_jobs.jobs.checks.finding import failure
+    from smartia_jobs.run import Run, Stop
+
+    clock = SystemClock()
+    try:
+        settings = read_settings(env_file)
+    except ConfigurationError as error:
+        # Whatever else is wrong cannot be looked at: where to look is a setting.
+        return Checked(False, clock.now(), "UTC", (failure("settings", error),))
+    start_logs(settings, "check", "check")
+    stop = Stop()
+    listen_to_signals(stop)
+    with closing(Database(settings.database_url, read_only=True)) as database:
+        run = Run("check", settings, clock, database, clock.now(), dry_run=True, stop=stop)
+        return check(run, _jobs(), online=online)
+
+
+def _jobs() -> "dict[str, Callable[[Run], Report]]":
+    """Return each job by its command."""
+    from smartia_jobs.jobs.no_show import mark_no_shows
+    from smartia_jobs.jobs.reminders import DAY_AHEAD, HOURS_AHEAD, send_reminders
+
+    return {
+        "24h": lambda run: send_reminders(run, DAY_AHEAD),
+        "2h": lambda run: send_reminders(run, HOURS_AHEAD),
+        "no-show": mark_no_shows,
+    }

@@ -1,0 +1,171 @@
+"""What ``check`` wants to know of the clinic's rows: counted by the database or in pages."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import CTE, ColumnElement, Connection, Select, Text, cast, func, or_, select
+
+from smartia_jobs.appointment import OPEN
+from smartia_jobs.clinic.appointments import CLOSED
+from smartia_jobs.clinic.local_time import LocalTime
+from smartia_jobs.clinic.tables import appointments, conversations, patients
+from smartia_jobs.clinic.times import StoredTimes
+
+#: Rows read at once.
+PAGE_SIZE = 1000
+#: Ids named of each finding; the rest is only counted.
+SHOWN = 20
+
+#: No clinic books further ahead.
+_FUTURE = timedelta(days=3 * 365)
+
+#: PostgreSQL's calendar is wider than ours.
+_EARLIEST, _LATEST = datetime(1, 1, 2), datetime(9999, 12, 31)  # noqa: DTZ001 - bounds in SQL
+
+# SmartIA's chatbot notes what a conversation was about in its own words.
+_MOVED = ("%resched%", "%remarc%", "%reagend%")
+_CANCELLED = ("%cancel%", "%desmarc%")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How many there are, and the ids of the first :data:`SHOWN`."""
+
+    count: int = 0
+    ids: tuple[int, ...] = ()
+
+    def with_more(self, ids: Sequence[int]) -> "Found":
+        """Return the same with these as well."""
+        return Found(self.count + len(ids), (*self.ids, *ids)[:SHOWN])
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """How many pairs of visits there are, and the first :data:`SHOWN`: (old, new)."""
+
+    count: int
+    ids: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Up to :data:`PAGE_SIZE` rows as (id, stored value), and the id after which the next begin."""
+
+    rows: tuple[tuple[int, object], ...]
+    #: None after the last page.
+    next: int | None
+
+
+def hours_of_visits(
+    connection: Connection, times: StoredTimes, from_at: datetime, to_at: datetime
+) -> Counter[int]:
+    """Return how many open visits of a span begin in each local hour."""
+    local = LocalTime(times)
+    query = (
+        select(local.hour.label("hour"), func.count().label("visits"))
+        .where(local.within(from_at, to_at), appointments.c.status.in_(sorted(OPEN)))
+        .group_by(local.hour)
+    )
+    rows = connection.execute(query)
+    return Counter({row.hour: row.visits for row in rows if row.hour is not None})
+
+
+def people_expected(
+    connection: Connection, times: StoredTimes, from_at: datetime, to_at: datetime
+) -> int:
+    """Return how many patients have an open visit in a span."""
+    visits = _open_visits(times, from_at, to_at)
+    query = select(func.count(visits.c.patient_id.distinct()))
+    return connection.execute(query).scalar_one()
+
+
+def moved_by_chat(connection: Connection, times: StoredTimes, now: datetime) -> Pairs:
+    """Return pairs of one patient's open future visits, the later made by a rescheduling chat.
+
+    SmartIA's chatbot books the new time and leaves the old one in the book.
+    """
+    visits = _open_visits(times, now, now + _FUTURE)
+    old, new = visits.alias("old"), visits.alias("new")
+    query = (
+        select(old.c.id.label("old"), new.c.id.label("new"))
+        .join_from(old, new, (new.c.patient_id == old.c.patient_id) & (new.c.id > old.c.id))
+        .join(conversations, conversations.c.id == new.c.conversation_id)
+        .where(_is_about(_MOVED))
+    )
+    count = connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
+    first = connection.execute(query.order_by(old.c.id, new.c.id).limit(SHOWN)) if count else ()
+    return Pairs(count, tuple((row.old, row.new) for row in first))
+
+
+def asked_to_cancel(connection: Connection, times: StoredTimes, now: datetime) -> Found:
+    """Return open future visits whose patient's newest conversation asked to cancel.
+
+    SmartIA's chatbot says goodbye and leaves the visit in the book.
+    """
+    visits = _open_visits(times, now, now + _FUTURE)
+    newest = (
+        select(func.max(conversations.c.id))
+        .where(conversations.c.patient_id.in_(select(visits.c.patient_id)))
+        .group_by(conversations.c.patient_id)
+    )
+    query = (
+        select(visits.c.id)
+        .join_from(visits, conversations, conversations.c.patient_id == visits.c.patient_id)
+        .where(conversations.c.id.in_(newest), _is_about(_CANCELLED))
+    )
+    return _found(connection, query, visits.c.id)
+
+
+def open_dates(connection: Connection, after: int) -> Page:
+    """Return a page of visits that are not closed, each with its date as it is stored.
+
+    On PostgreSQL only those dates that no program's calendar holds (infinity, 44 BC), as text:
+    all others can be read.
+    """
+    date: ColumnElement[Any] = appointments.c.appointment_date
+    query = select(appointments.c.id, date.label("stored"))
+    if connection.dialect.name == "postgresql":
+        impossible = or_(~func.isfinite(date), date < _EARLIEST, date >= _LATEST)
+        query = select(appointments.c.id, cast(date, Text).label("stored")).where(impossible)
+    status = appointments.c.status
+    query = query.where(
+        appointments.c.id > after, or_(status.is_(None), status.not_in(CLOSED))
+    ).order_by(appointments.c.id)
+    return _page(connection, query)
+
+
+def phones(connection: Connection, after: int) -> Page:
+    """Return a page of patients, each with the phone as it is stored."""
+    query = (
+        select(patients.c.id, patients.c.phone_number.label("stored"))
+        .where(patients.c.id > after)
+        .order_by(patients.c.id)
+    )
+    return _page(connection, query)
+
+
+def _page(connection: Connection, query: Select[Any]) -> Page:
+    rows = [(row.id, row.stored) for row in connection.execute(query.limit(PAGE_SIZE))]
+    return Page(tuple(rows), rows[-1][0] if len(rows) == PAGE_SIZE else None)
+
+
+def _found(connection: Connection, query: Select[Any], key: ColumnElement[int]) -> Found:
+    count = connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
+    first = connection.execute(query.order_by(key).limit(SHOWN)).scalars() if count else ()
+    return Found(count, tuple(first))
+
+
+def _open_visits(times: StoredTimes, from_at: datetime, to_at: datetime) -> CTE:
+    return (
+        select(appointments.c.id, appointments.c.patient_id, appointments.c.conversation_id)
+        .where(LocalTime(times).within(from_at, to_at), appointments.c.status.in_(sorted(OPEN)))
+        .cte("open_visits")
+    )
+
+
+def _is_about(patterns: Sequence[str]) -> ColumnElement[bool]:
+    intent = func.lower(conversations.c.intent)
+    return or_(*(intent.like(pattern) for pattern in patterns))

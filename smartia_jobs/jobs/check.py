@@ -1,0 +1,124 @@
+"""The check: settings, database, times, token, number and templates, before patients find out.
+
+Nothing is written, made or upgraded. One line never costs another: what cannot be looked at
+says why.
+"""
+
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from smartia_jobs.clinic.times import StoredTimes
+from smartia_jobs.errors import ExitStatus
+from smartia_jobs.jobs.checks import book, database, times
+from smartia_jobs.jobs.checks.book import Jobs
+from smartia_jobs.jobs.checks.finding import Finding, Findings, Level, exit_status
+from smartia_jobs.jobs.checks.settings import cloud_run, settings_in_force, time_to_live
+from smartia_jobs.messages.catalogue import load_catalogue
+from smartia_jobs.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """All that was found, and the status that sums it up.
+
+    Attributes:
+        online: whether Meta was to be asked.
+        now: when, aware, in the clinic's zone.
+        timezone: the clinic's.
+        findings: in the order they were looked at.
+    """
+
+    online: bool
+    now: datetime
+    timezone: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def exit_status(self) -> ExitStatus:
+        """78 for any problem, else 69 for anything unreachable, else 0."""
+        return exit_status(self.findings)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the stable JSON object documented in the README."""
+        return {
+            "job": "check",
+            "online": self.online,
+            "now": self.now.isoformat(),
+            "timezone": self.timezone,
+            "findings": [finding.as_json() for finding in self.findings],
+            "exit_code": int(self.exit_status),
+        }
+
+
+def check(run: Run, jobs: Jobs, *, online: bool | None = None) -> Checked:
+    """Look at everything a run depends on.
+
+    Args:
+        run: read-only (``dry_run``).
+        jobs: each job by its command, to be asked what it would do now.
+        online: whether to ask Meta; None: if there is a token.
+    """
+    settings, found = run.settings, Findings()
+    asks = settings.meta_access_token is not None if online is None else online
+    found.look("settings", lambda: settings_in_force(settings, must_send=online is not False))
+    found.look(
+        "time_to_live", lambda: time_to_live(settings, load_catalogue(settings.messages_file))
+    )
+    people = _look_at_database(run, jobs, found)
+    if settings.cloud_run_job:
+        found.look("cloud_run", lambda: cloud_run(settings, people))
+    if asks:
+        _look_at_whatsapp(run, people, found)
+    elif online is False:
+        found.all.append(Finding("whatsapp", Level.OK, "Not asked (--offline)."))
+    else:
+        text = "Not asked: there is no META_ACCESS_TOKEN."
+        found.all.append(Finding("whatsapp", Level.WARNING, text))
+    zone = settings.clinic_timezone
+    return Checked(asks, run.now.astimezone(zone), zone.key, tuple(found.all))
+
+
+def _look_at_database(run: Run, jobs: Jobs, found: Findings) -> int | None:
+    """Look at database and book; return how many patients are expected tomorrow, if known."""
+    if found.look("database", lambda: database.reachable(run)) is None:
+        return None
+    tables = found.look("smartia_tables", lambda: database.smartia_tables(run))
+    found.look("own_tables", lambda: database.own_tables(run))
+    if tables is None or tables.level is not Level.OK:
+        return None
+    found.look("index", lambda: database.index(run))
+    found.look("phones", lambda: book.phones(run))
+    how = found.ask("time_zone", lambda: times.reading(run))
+    if how is None:
+        return None
+    found.look("time_zone", lambda: times.time_zone(run, how))
+    if how.times is None:
+        return None
+    found.look("hours", lambda: times.hours(run, how))
+    _look_at_book(run, how.times, jobs, found)
+    stored = how.times
+    return found.ask("daily_limit", lambda: book.people_tomorrow(run, stored))
+
+
+def _look_at_book(run: Run, stored: StoredTimes, jobs: Jobs, found: Findings) -> None:
+    found.look("unreadable_dates", lambda: book.unreadable_dates(run, stored))
+    found.look("moved_by_chat", lambda: book.moved_by_chat(run, stored))
+    found.look("asked_to_cancel", lambda: book.asked_to_cancel(run, stored))
+    dry = replace(run, dry_run=True, limit=None)
+    for command, job in jobs.items():
+        name = f"due_{command.replace('-', '_')}"
+        found.look(name, partial(book.due, dry, name, job))
+
+
+def _look_at_whatsapp(run: Run, people: int | None, found: Findings) -> None:
+    # Loads HTTP, which a look at the database alone does without.
+    from smartia_jobs.jobs.checks.meta import ask_meta
+    from smartia_jobs.whatsapp.management import Management
+
+    management = found.ask("token", lambda: Management(run.settings, run.clock))
+    if management is not None:
+        with closing(management):
+            ask_meta(run, management, people, found)

@@ -1,0 +1,120 @@
+"""The appointment book and the patients: what is due, and what a receptionist should look at."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from sqlalchemy import Connection
+
+from smartia_jobs.clinic import findings
+from smartia_jobs.clinic.findings import Found, Page
+from smartia_jobs.clinic.times import StoredTimes
+from smartia_jobs.jobs.checks.finding import Finding, Level
+from smartia_jobs.jobs.checks.times import tomorrow
+from smartia_jobs.message import Unsendable
+from smartia_jobs.report import Report, Result
+from smartia_jobs.run import Run
+from smartia_jobs.whatsapp.phones import parse_phone
+
+#: Each job by its command, to be asked what it would do.
+Jobs = Mapping[str, Callable[[Run], Report]]
+
+
+def due(run: Run, name: str, job: Callable[[Run], Report]) -> Finding:
+    """Say what a run of a job would do now; it is a dry run, so nothing is sent or written."""
+    report = job(run)
+    if report.stopped is not None:
+        return Finding(name, Level.WARNING, f"A run now would stop: {report.stopped}.")
+    parts = [f"{report.results[Result.WOULD_SEND]} would be sent"]
+    parts += [f"{count} {what.replace('_', ' ')}" for what, count in _others(report)]
+    text = f"A run now looks at {report.due}: {', '.join(parts)}."
+    if report.missed:
+        text = f"{text} For {report.missed} it is too late already."
+        step = "run the job more often, or look why it did not run"
+        return Finding(name, Level.WARNING, text, step, tuple(report.warnings))
+    level = Level.WARNING if report.warnings else Level.OK
+    return Finding(name, level, text, details=tuple(report.warnings))
+
+
+def unreadable_dates(run: Run, times: StoredTimes) -> Finding:
+    """Look for visits that nobody can be reminded of because their date is no date."""
+    found = Found()
+    for rows in _pages(run, findings.open_dates):
+        found = found.with_more([id_ for id_, stored in rows if times.read(stored) is None])
+    if not found.count:
+        return Finding("unreadable_dates", Level.OK, "Every open visit has a date.")
+    text = f"{found.count} open visits have a date that cannot be read: no reminder for them."
+    step = "correct appointment_date of these appointments (YYYY-MM-DD HH:MM)"
+    return Finding("unreadable_dates", Level.WARNING, text, step, _ids("appointments", found))
+
+
+def moved_by_chat(run: Run, times: StoredTimes) -> Finding:
+    """Look for visits that a patient moved by chat, and that still stand at the old time too."""
+    with run.database.read() as connection:
+        found = findings.moved_by_chat(connection, times, run.now)
+    if not found.count:
+        return Finding("moved_by_chat", Level.OK, "No visit stands twice.")
+    text = f"{found.count} visits moved by chat still stand at the old time too: both are reminded."
+    pairs = ", ".join(f"{old} → {new}" for old, new in found.ids)
+    more = "" if found.count == len(found.ids) else ", …"
+    step = "ask the patients, and cancel the visits that are no longer meant"
+    details = (f"appointments (old → new): {pairs}{more}",)
+    return Finding("moved_by_chat", Level.WARNING, text, step, details)
+
+
+def asked_to_cancel(run: Run, times: StoredTimes) -> Finding:
+    """Look for visits that a patient cancelled by chat, and that still stand."""
+    with run.database.read() as connection:
+        found = findings.asked_to_cancel(connection, times, run.now)
+    if not found.count:
+        return Finding("asked_to_cancel", Level.OK, "No open visit of a patient who cancelled.")
+    text = f"{found.count} open visits are of patients whose last chat asked to cancel."
+    step = "ask the patients, and cancel the visits that are no longer meant"
+    return Finding("asked_to_cancel", Level.WARNING, text, step, _ids("appointments", found))
+
+
+def phones(run: Run) -> Finding:
+    """Look for patients whose number cannot be a phone."""
+    found, total = Found(), 0
+    for rows in _pages(run, findings.phones):
+        total += len(rows)
+        unusable = [id_ for id_, stored in rows if _is_unusable(stored, run)]
+        found = found.with_more(unusable)
+    if not found.count:
+        return Finding("phones", Level.OK, f"All {total} patients have a usable number.")
+    text = f"{found.count} of {total} patients have no usable number: they get no message."
+    step = "correct phone_number of these patients (country and area code)"
+    return Finding("phones", Level.WARNING, text, step, _ids("patients", found))
+
+
+def people_tomorrow(run: Run, times: StoredTimes) -> int:
+    """Return how many patients have an open visit on the next local day."""
+    with run.database.read() as connection:
+        return findings.people_expected(connection, times, *tomorrow(run))
+
+
+def _others(report: Report) -> Iterator[tuple[str, int]]:
+    if report.results[Result.FAILED]:
+        yield "without a usable phone", report.results[Result.FAILED]
+    yield from sorted(report.skipped.items())
+    yield from ((name, count) for name, count in report.extra.items() if count)
+
+
+def _pages(
+    run: Run, question: Callable[[Connection, int], Page]
+) -> Iterator[Sequence[tuple[int, object]]]:
+    """Yield a question's pages, each read in a short transaction of its own."""
+    after: int | None = 0
+    while after is not None:
+        with run.database.read() as connection:
+            page = question(connection, after)
+        yield page.rows
+        after = page.next
+
+
+def _is_unusable(stored: object, run: Run) -> bool:
+    raw = None if stored is None else str(stored)
+    return isinstance(parse_phone(raw, run.settings.clinic_country), Unsendable)
+
+
+def _ids(what: str, found: Found) -> tuple[str, ...]:
+    more = "" if found.count == len(found.ids) else ", …"
+    return (f"{what}: {', '.join(map(str, found.ids))}{more}",)

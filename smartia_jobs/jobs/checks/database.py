@@ -1,0 +1,66 @@
+"""The database: whether it can be reached, whose it is, and what it has of ours."""
+
+from smartia_jobs.clinic.index import IndexState, index_state
+from smartia_jobs.clinic.schema import problems
+from smartia_jobs.database_url import masked
+from smartia_jobs.jobs.checks.finding import Finding, Level
+from smartia_jobs.outbox.schema import HEAD, current_version
+from smartia_jobs.run import Run
+
+
+def reachable(run: Run) -> Finding:
+    """Open the database and ask it something.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: that failed.
+    """
+    with run.database.read() as connection:
+        # Opening an SQLite file reads nothing of it.
+        connection.exec_driver_sql(
+            "SELECT count(*) FROM sqlite_master"
+            if connection.dialect.name == "sqlite"
+            else "SELECT 1"
+        ).scalar()
+    return Finding("database", Level.OK, f"Reached: {masked(run.settings.database_url)}")
+
+
+def smartia_tables(run: Run) -> Finding:
+    """Look for every table and column of SmartIA's that this program uses."""
+    with run.database.read() as connection:
+        missing = problems(connection)
+    if missing:
+        step = "correct DATABASE_URL, or let SmartIA create its tables"
+        return Finding("smartia_tables", Level.PROBLEM, missing[0], step, tuple(missing[1:]))
+    return Finding("smartia_tables", Level.OK, "All tables and columns are there.")
+
+
+def own_tables(run: Run) -> Finding:
+    """Compare the version of our tables with the one this program needs."""
+    with run.database.read() as connection:
+        version = current_version(connection)
+    if version is not None and version >= HEAD:
+        newer = "" if version == HEAD else f", newer than this program needs ({HEAD})"
+        return Finding("own_tables", Level.OK, f"Version {version}{newer}.")
+    if version is None:
+        text = "Not there yet: by this database nothing was ever sent."
+    else:
+        text = f"Version {version}; this program needs {HEAD}."
+    if run.settings.auto_migrate:
+        step = "none: the next real run of a job creates or upgrades them"
+        return Finding("own_tables", Level.WARNING, text, step)
+    return Finding("own_tables", Level.PROBLEM, text, "run: smartia-jobs db upgrade")
+
+
+def index(run: Run) -> Finding:
+    """Look for the index by which due visits are found."""
+    with run.database.read() as connection:
+        state, dialect = index_state(connection), connection.dialect.name
+    if state is IndexState.PRESENT:
+        return Finding("index", Level.OK, "On appointments (appointment_date, status).")
+    text = "Left behind unusable by a build that broke off, or still being built."
+    if state is IndexState.MISSING:
+        text = "Not there: every run reads all appointments."
+    step = "run: smartia-jobs db upgrade"
+    if dialect == "sqlite":
+        step = "none: the next real run of a job builds it"
+    return Finding("index", Level.WARNING, text, step)

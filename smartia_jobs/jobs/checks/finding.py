@@ -1,0 +1,120 @@
+"""One line of ``check``: what was looked at, how it stands, and what to do next."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from smartia_jobs.database import explain
+from smartia_jobs.errors import ConfigurationError, ExitStatus, SmartiaJobsError
+
+_T = TypeVar("_T")
+
+
+class Level(StrEnum):
+    """How one thing stands."""
+
+    OK = "ok"
+    #: Worth a look; everything works.
+    WARNING = "warning"
+    #: A person must mend it.
+    PROBLEM = "problem"
+    #: The database or WhatsApp gave no answer; asking again may help.
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How one thing stands.
+
+    Attributes:
+        name: what was looked at; stable, a key for programs.
+        level: how it stands.
+        text: what was found, in a sentence or two.
+        next_step: what to do; empty when there is nothing to do.
+        details: more lines for a person: values, ids, readings.
+    """
+
+    name: str
+    level: Level
+    text: str
+    next_step: str = ""
+    details: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The name as a person reads it."""
+        return self.name.replace("_", " ")
+
+    def as_json(self) -> dict[str, object]:
+        """Return the stable JSON object documented in the README."""
+        return {
+            "name": self.name,
+            "level": str(self.level),
+            "text": self.text,
+            "next_step": self.next_step or None,
+            "details": list(self.details),
+        }
+
+
+def failure(name: str, error: SmartiaJobsError) -> Finding:
+    """Return the finding that stands for an error; its text already says what to do."""
+    unreachable = error.exit_status in (ExitStatus.UNAVAILABLE, ExitStatus.RETRY)
+    level = Level.UNREACHABLE if unreachable else Level.PROBLEM
+    first, *others = error.problems if isinstance(error, ConfigurationError) else (str(error),)
+    return Finding(
+        name,
+        level,
+        first,
+        next_step="run it again; if it stays so, look at the network" if unreachable else "",
+        details=tuple(others),
+    )
+
+
+def exit_status(findings: Iterable[Finding]) -> ExitStatus:
+    """Return 78 for any problem, else 69 for anything unreachable, else 0."""
+    levels = {finding.level for finding in findings}
+    if Level.PROBLEM in levels:
+        return ExitStatus.CONFIGURATION
+    return ExitStatus.UNAVAILABLE if Level.UNREACHABLE in levels else ExitStatus.OK
+
+
+class Findings:
+    """What was found so far; a question that fails becomes a finding of its own."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.all: list[Finding] = []
+
+    def ask(self, name: str, question: Callable[[], _T]) -> _T | None:
+        """Return the answer; when there is none, note why and return None.
+
+        Raises:
+            SmartiaJobsError: this program itself is at fault.
+        """
+        try:
+            return question()
+        except SmartiaJobsError as error:
+            self._note(name, error)
+        except SQLAlchemyError as error:
+            self._note(name, explain(error))
+        return None
+
+    def look(self, name: str, question: Callable[[], Finding]) -> Finding | None:
+        """Note what a question finds; return it, or None when it failed."""
+        finding = self.ask(name, question)
+        if finding is not None:
+            self.all.append(finding)
+        return finding
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether the last thing that was asked gave no answer."""
+        return bool(self.all) and self.all[-1].level is Level.UNREACHABLE
+
+    def _note(self, name: str, error: SmartiaJobsError) -> None:
+        if error.exit_status is ExitStatus.BUG:
+            raise error
+        self.all.append(failure(name, error))

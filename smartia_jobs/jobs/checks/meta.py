@@ -1,0 +1,88 @@
+"""Asking Meta, in the order in which one answer makes the next question worth asking."""
+
+from smartia_jobs.errors import SmartiaJobsError
+from smartia_jobs.jobs.checks import whatsapp
+from smartia_jobs.jobs.checks.finding import Finding, Findings, Level, failure
+from smartia_jobs.jobs.checks.standing import Standing, compare
+from smartia_jobs.messages.catalogue import load_catalogue
+from smartia_jobs.run import Run
+from smartia_jobs.settings import Settings
+from smartia_jobs.whatsapp import account as meta
+from smartia_jobs.whatsapp.management import GraphRefusalError, Management
+from smartia_jobs.whatsapp.templates import registered_templates
+
+
+def ask_meta(run: Run, management: Management, people: int | None, found: Findings) -> None:
+    """Look at token, number, account and templates; a dead token or network costs one question.
+
+    Args:
+        run: settings and clock.
+        management: who is asked.
+        people: patients expected tomorrow; None when that is not known.
+        found: where to note it.
+    """
+    settings = run.settings
+    if (
+        _look_at_token(run, management, found)
+        and _look_at_number(settings, management, people, found)
+        and _look_at_account(settings, management, found)
+    ):
+        _look_at_templates(settings, management, found)
+    if management.clock_skew is not None:
+        found.all.append(whatsapp.clock(management.clock_skew))
+
+
+def _look_at_token(run: Run, management: Management, found: Findings) -> bool:
+    """Return whether the rest can be asked with this token."""
+    try:
+        token = meta.token(management)
+    except GraphRefusalError as error:
+        # Whether a token may ask about itself is Meta's affair; the others will tell.
+        text = f"Meta does not tell about it: {error}"
+        found.all.append(Finding("token", Level.WARNING, text))
+        return True
+    except SmartiaJobsError as error:
+        found.all.append(failure("token", error))
+        return False
+    found.all.append(whatsapp.token(token, run.settings, run.clock.now()))
+    return token.is_valid and meta.READING in token.scopes
+
+
+def _look_at_number(
+    settings: Settings, management: Management, people: int | None, found: Findings
+) -> bool:
+    number_id = settings.meta_phone_number_id
+    if number_id is None:
+        return True  # the settings' own finding says so
+    number = found.ask("number", lambda: meta.number(management, number_id))
+    if number is not None:
+        found.all.append(whatsapp.number(number))
+        found.all.append(whatsapp.throughput(number, settings))
+        found.all.append(whatsapp.daily_limit(number, people))
+    return not found.unreachable
+
+
+def _look_at_account(settings: Settings, management: Management, found: Findings) -> bool:
+    """Return whether the account's templates can be asked for."""
+    waba_id = settings.meta_waba_id
+    if waba_id is None:
+        text = "META_WABA_ID is not set: account and templates are not looked at."
+        step = "set it: WhatsApp Manager shows the account's id"
+        found.all.append(Finding("account", Level.WARNING, text, step))
+        return False
+    account = found.ask("account", lambda: meta.account(management, waba_id))
+    if account is None:
+        return False
+    numbers = found.ask("account", lambda: meta.number_ids(management, waba_id))
+    if numbers is not None:
+        owns = settings.meta_phone_number_id in (None, *numbers)
+        found.all.append(whatsapp.account(account, owns_number=owns))
+    return not found.unreachable
+
+
+def _look_at_templates(settings: Settings, management: Management, found: Findings) -> None:
+    def standings() -> list[Standing]:
+        registered = registered_templates(management, settings.meta_waba_id or "")
+        return compare(load_catalogue(settings.messages_file), settings, registered)
+
+    found.all += map(whatsapp.template, found.ask("templates", standings) or ())

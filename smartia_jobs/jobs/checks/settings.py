@@ -1,0 +1,98 @@
+"""Settings, catalogue and surroundings: what can be judged without asking anybody."""
+
+from datetime import timedelta
+from math import ceil
+
+from smartia_jobs.environment import describe
+from smartia_jobs.jobs.checks.finding import Finding, Level
+from smartia_jobs.jobs.courier import OnlyTo
+from smartia_jobs.messages.catalogue import Catalogue, MessageTemplate
+from smartia_jobs.settings import Settings
+
+#: What Cloud Run gives a task unless it is told otherwise.
+#: Source: https://cloud.google.com/run/docs/configuring/task-timeout (2026-11).
+_USUAL_TIMEOUT = timedelta(minutes=10)
+#: Waits for throttles, start and database, besides the sending itself (design: waits in a run).
+_RESERVE = timedelta(minutes=6)
+
+
+def settings_in_force(settings: Settings, *, must_send: bool) -> Finding:
+    """List every setting, secrets masked, and say what is missing to send at all.
+
+    Raises:
+        ConfigurationError: ``ONLY_TO`` holds something that is no phone.
+    """
+    OnlyTo(settings)
+    details = tuple(f"{name}={value}" for name, value in describe(settings))
+    needed = {
+        "META_ACCESS_TOKEN": settings.meta_access_token,
+        "META_PHONE_NUMBER_ID": settings.meta_phone_number_id,
+    }
+    missing = [name for name, value in needed.items() if not value]
+    if missing:
+        level = Level.PROBLEM if must_send else Level.WARNING
+        text = f"{' and '.join(missing)} not set: nothing can be sent."
+        step = "create the WhatsApp account and its token (README: first reminder)"
+        return Finding("settings", level, text, step, details)
+    if settings.only_to:
+        text = f"ONLY_TO is set: all but {len(settings.only_to)} phones are skipped."
+        return Finding("settings", Level.WARNING, text, "unset it when the trial is over", details)
+    return Finding("settings", Level.OK, f"All {len(details)} are valid.", details=details)
+
+
+def cloud_run(settings: Settings, people: int | None) -> Finding:
+    """Say what a task needs on Cloud Run, which does not tell it how it was set up.
+
+    Args:
+        settings: with the job's name, as Cloud Run set it.
+        people: how many a day's largest run writes to; None when that is not known.
+    """
+    name = f"job {settings.cloud_run_job}"
+    if settings.database_url.startswith("sqlite"):
+        text = f"{name}: an SQLite file vanishes with the container."
+        return Finding("cloud_run", Level.PROBLEM, text, "use PostgreSQL")
+    sending = timedelta(seconds=(people or 0) / (settings.send_rate * settings.task_count))
+    minutes = ceil((sending + _RESERVE) / timedelta(minutes=1))
+    text = f"{name}, {settings.task_count} tasks; a run takes up to {minutes} min."
+    step = (
+        f"give it a task time-out of {minutes} min or more and 1 to 3 retries (both are not"
+        " visible from inside): gcloud run jobs describe"
+    )
+    enough = timedelta(minutes=minutes) <= _USUAL_TIMEOUT
+    return Finding("cloud_run", Level.OK if enough else Level.WARNING, text, step)
+
+
+def time_to_live(settings: Settings, catalogue: Catalogue) -> Finding:
+    """Compare how long the catalogue lets WhatsApp try with when reminders lose their use."""
+    latest = {"24h": settings.reminder_24h.latest, "2h": settings.reminder_2h.latest}
+    found = (outlives(catalogue[kind], limit) for kind, limit in latest.items())
+    too_long = [problem for problem in found if problem is not None]
+    if not too_long:
+        return Finding("time_to_live", Level.OK, "No reminder outlives its use.")
+    step = "in MESSAGES_FILE give the kind a shorter time_to_live_seconds and a new name (…_v2)"
+    return Finding("time_to_live", Level.WARNING, too_long[0], step, tuple(too_long[1:]))
+
+
+def outlives(template: MessageTemplate, latest: timedelta) -> str | None:
+    """Say that WhatsApp may try longer than a reminder is of use; None when it may not.
+
+    A phone that was off could show it after the visit.
+    """
+    if template.time_to_live is not None and template.time_to_live <= latest:
+        return None
+    setting = "REMINDER_2H_LATEST_MINUTES" if template.kind == "2h" else "REMINDER_24H_LATEST_HOURS"
+    return (
+        f"The {template.kind} reminder may reach a phone that was off for up to"
+        f" {in_words(template.time_to_live)}, which is longer than {setting} ({in_words(latest)})."
+    )
+
+
+def in_words(duration: timedelta | None) -> str:
+    """Write a time to live for a person; None stands for Meta's default."""
+    if duration is None:
+        return "30 days"
+    seconds = int(duration.total_seconds())
+    for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds > length and seconds % length == 0:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"

@@ -1,0 +1,140 @@
+"""Time: the clinic's clock, and whether visits are read as the clinic means them."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from smartia_jobs.appointment import Appointment
+from smartia_jobs.clinic.appointments import Appointments, Window
+from smartia_jobs.clinic.findings import hours_of_visits
+from smartia_jobs.clinic.schema import DateStorage, date_storage
+from smartia_jobs.clinic.times import Storage, StoredTimes, to_instant, to_wall
+from smartia_jobs.jobs.checks.finding import Finding, Level
+from smartia_jobs.run import Run
+
+_SHOWN = 3
+_AHEAD = timedelta(days=60)
+#: Hours in which hardly any clinic sees patients, and those in which nearly all do.
+_NIGHT = frozenset({22, 23, 0, 1, 2, 3, 4, 5})
+_DAY = range(7, 20)
+#: Visits outside the day by which one reading must be better to be worth a warning.
+_CLEARLY = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How this database's dates are read, and how else they could be.
+
+    Attributes:
+        times: None while it was not said which of the two is right.
+        other: PostgreSQL's ``timestamptz`` only: the reading that was not chosen.
+    """
+
+    times: StoredTimes | None
+    other: StoredTimes | None = None
+
+
+def reading(run: Run) -> Reading:
+    """Return how dates are read, by their type and ``STORED_TIMES``.
+
+    Raises:
+        ConfigurationError: the column is of no type for dates.
+    """
+    zone = run.settings.clinic_timezone
+    with run.database.read() as connection:
+        stored = date_storage(connection)
+    if stored is not DateStorage.TIMESTAMPTZ:
+        is_text = stored is DateStorage.TEXT
+        return Reading(StoredTimes(Storage.TEXT if is_text else Storage.TIMESTAMP, zone))
+    wall, instant = StoredTimes(Storage.WALL_AS_UTC, zone), StoredTimes(Storage.INSTANT, zone)
+    if run.settings.stored_times is None:
+        return Reading(None, wall)
+    chosen_instant = run.settings.stored_times == "instant"
+    return Reading(instant, wall) if chosen_instant else Reading(wall, instant)
+
+
+def time_zone(run: Run, how: Reading) -> Finding:
+    """Show the clinic's clock, and its next visits as the clinic would read them."""
+    zone = run.settings.clinic_timezone
+    times = how.times or how.other
+    visits = _next_visits(run, times) if times else ()
+    both = how.other is not None
+    lines = tuple(_both_ways(visit, times) if both and times else _line(visit) for visit in visits)
+    clock = f"It is {to_wall(run.now, zone):%a %d %b %Y, %H:%M} in {zone.key}."
+    if how.times is None:
+        text = f"{clock} STORED_TIMES is not set, and dates may be read in two ways."
+        step = "set STORED_TIMES=wall or =instant, whichever shows the visits as they are"
+        return Finding("time_zone", Level.PROBLEM, text, step, lines)
+    if not visits:
+        return Finding("time_zone", Level.OK, f"{clock} No visit lies ahead to compare with.")
+    text = f"{clock} The next visits, as patients would be told: does this look right?"
+    return Finding("time_zone", Level.OK, text, details=lines)
+
+
+def hours(run: Run, how: Reading) -> Finding:
+    """Look whether the hours of visits are those of a clinic, or seem to be shifted."""
+    if how.times is None:
+        return Finding("hours", Level.OK, "Not looked at before STORED_TIMES is set.")
+    visits = _hours(run, how.times)
+    if not visits:
+        return Finding("hours", Level.OK, f"No open visit in the next {_AHEAD.days} days.")
+    text = f"Visits begin from {min(visits)}:00 to {max(visits)}:59."
+    at_night = sum(count for hour, count in visits.items() if hour in _NIGHT)
+    step = "look at the visits above; correct CLINIC_TIMEZONE, STORED_TIMES or the visits"
+    if how.other is not None:
+        odd, odd_otherwise = _outside_the_day(visits), _outside_the_day(_hours(run, how.other))
+        if odd - odd_otherwise >= _CLEARLY:
+            text = (
+                f"{text} Read the other way, only {odd_otherwise} instead of {odd} of"
+                f" {visits.total()} would lie outside 7:00 to 20:00."
+            )
+            return Finding("hours", Level.WARNING, text, f"STORED_TIMES may be wrong: {step}")
+    if at_night:
+        text = f"{at_night} of {visits.total()} visits begin between 22:00 and 6:00: shifted?"
+        return Finding("hours", Level.WARNING, text, step)
+    return Finding("hours", Level.OK, text)
+
+
+def tomorrow(run: Run) -> tuple[datetime, datetime]:
+    """Return the next local day as instants, half-open."""
+    zone = run.settings.clinic_timezone
+    today = to_wall(run.now, zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    first, last = (to_instant(today + timedelta(days=days), zone) for days in (1, 2))
+    return first, last
+
+
+def _hours(run: Run, times: StoredTimes) -> Counter[int]:
+    with run.database.read() as connection:
+        return hours_of_visits(connection, times, run.now, run.now + _AHEAD)
+
+
+def _outside_the_day(visits: Counter[int]) -> int:
+    return sum(count for hour, count in visits.items() if hour not in _DAY)
+
+
+def _next_visits(run: Run, times: StoredTimes) -> tuple[Appointment, ...]:
+    window = Window(run.now, run.now + _AHEAD)
+    shown: list[Appointment] = []
+    with run.database.read() as connection:
+        for page in Appointments(times).pages(connection, window):
+            shown += [visit for visit in page if visit.start is not None and visit.is_open]
+            if len(shown) >= _SHOWN:
+                break
+    return tuple(shown[:_SHOWN])
+
+
+def _line(visit: Appointment) -> str:
+    return f"appointment {visit.id}: {visit.start:%a %d %b %H:%M}"
+
+
+def _both_ways(visit: Appointment, times: StoredTimes) -> str:
+    """Show a visit by both readings of what is stored, whichever was chosen."""
+    start = visit.start or datetime.min  # noqa: DTZ901 - only visits with a start are shown
+    if times.storage is Storage.INSTANT:
+        stored = to_instant(start, times.zone)
+    else:
+        stored = start.replace(tzinfo=UTC)
+    return (
+        f"appointment {visit.id}: {stored:%a %d %b %H:%M} (wall)"
+        f" or {to_wall(stored, times.zone):%a %d %b %H:%M} (instant)"
+    )
