@@ -7,8 +7,10 @@ from typing import Any
 
 from smartia_jobs.whatsapp.management import Management, Rows
 
-#: What a token needs: to send, and to read templates, number and account.
-NEEDED_SCOPES = ("whatsapp_business_messaging", "whatsapp_business_management")
+#: What a token may do to read templates, number and account.
+READING = "whatsapp_business_management"
+#: What a token needs: to send, and to read.
+NEEDED_SCOPES = ("whatsapp_business_messaging", READING)
 
 #: Messages a second, by throughput level.
 #: Source: Meta, "Throughput" (2026-09).
