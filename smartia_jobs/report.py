@@ -136,15 +136,22 @@ class Report:
     @property
     def exit_status(self) -> ExitStatus:
         """The one status that tells the scheduler the truth (design: exit statuses)."""
-        statuses = set(self.statuses)
+        statuses = self.statuses | self._implied_statuses()
+        return next((status for status in PRECEDENCE if status in statuses), ExitStatus.OK)
+
+    def _implied_statuses(self) -> set[ExitStatus]:
+        """Return what the counts say; those of a dry run are foreseen, not its own failures."""
+        if self.dry_run:
+            return set()
+        implied: set[ExitStatus] = set()
         if self.results[Result.RETRY]:
-            statuses.add(ExitStatus.RETRY)
+            implied.add(ExitStatus.RETRY)
         unreached = self.results[Result.FAILED] + self.results[Result.UNKNOWN]
         tried = unreached + self.results[Result.SENT]
         many = tried >= 5 and unreached * 2 >= tried
         if many or (self.strict and unreached):
-            statuses.add(ExitStatus.UNREACHED)
-        return next((s for s in PRECEDENCE if s in statuses), ExitStatus.OK)
+            implied.add(ExitStatus.UNREACHED)
+        return implied
 
     def as_json(self) -> dict[str, Any]:
         """Return the stable JSON object of design §9 (documented in the README)."""
