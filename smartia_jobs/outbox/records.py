@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, or_, update
+from sqlalchemy import Connection, bindparam, case, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from smartia_jobs.message import Answer, SentMessage, Verdict
@@ -69,10 +69,14 @@ def record(
     """
     if not finished:
         return
-    connection.execute(_update(run_id), [values for one in finished for values in _values(one)])
+    # In one order everywhere, so that two processes never wait for each other in a circle.
+    values = sorted(
+        (row for one in finished for row in _values(one)), key=lambda row: int(row["outbox_id"])
+    )
+    connection.execute(_update(run_id), values)
     refused = {one.claim.phone.canonical: one for one in finished if _opts_out(one)}
     if refused:
-        _record_opt_outs(connection, refused.values())
+        _record_opt_outs(connection, [refused[phone] for phone in sorted(refused)])
     if interactions:
         sent = [_sent_message(one) for one in finished if one.state is State.SENT]
         errand.calendar.write_interactions(connection, sent)
@@ -105,7 +109,9 @@ def _update(run_id: str) -> Any:
         )
         .values(
             state=bindparam("new_state"),
-            attempts=outbox.c.attempts + bindparam("posted"),
+            # Without a lease, the request was counted when it ended.
+            attempts=outbox.c.attempts
+            + case((outbox.c.lease_until.is_not(None), bindparam("posted")), else_=0),
             message_id=bindparam("new_message_id"),
             wa_id=bindparam("new_wa_id"),
             held=bindparam("new_held"),

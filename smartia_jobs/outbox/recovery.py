@@ -1,9 +1,11 @@
 """What a run mends before it claims: claims whose owner died, retries that lost their use."""
 
+import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from smartia_jobs.appointment import Appointment
 from smartia_jobs.database import now_plus
@@ -12,6 +14,8 @@ from smartia_jobs.outbox.states import State
 from smartia_jobs.outbox.tables import outbox
 from smartia_jobs.report import Reason
 from smartia_jobs.run import Run
+
+logger = logging.getLogger(__name__)
 
 #: Rows looked at in one transaction.
 _CHUNK = 500
@@ -39,18 +43,27 @@ def recover(run: Run, errand: Errand) -> Recovery:
     the patient, so it becomes ``unknown``. The lease is measured on the database's clock.
     """
     with run.database.write() as connection:
+        overdue = (
+            outbox.c.state == str(State.CLAIMED),
+            outbox.c.lease_until < now_plus(connection, 0),
+        )
         lost = connection.execute(
             update(outbox)
-            .where(
-                outbox.c.state == str(State.CLAIMED), outbox.c.lease_until < now_plus(connection, 0)
-            )
+            .where(_free(overdue), *overdue)
             .values(
                 state=str(State.UNKNOWN),
                 attempts=outbox.c.attempts + 1,
+                lease_until=None,
                 error="the process that was sending it died",
                 updated_at=run.now,
             )
         ).rowcount
+    if lost:
+        logger.warning(
+            "a run died while it was sending: some messages may have been accepted"
+            " (see: smartia-jobs outbox --state unknown)",
+            extra={"ctx": {"action": "recovered", "unknown": lost}},
+        )
     expired = missed = 0
     after = 0
     while True:
@@ -97,12 +110,24 @@ def _close_retries(
             over.append(row.id)
             missed += reason is Reason.TOO_LATE
     if over:
+        useless = (outbox.c.id.in_(over), outbox.c.state == str(State.RETRY))
         connection.execute(
             update(outbox)
-            .where(outbox.c.id.in_(over), outbox.c.state == str(State.RETRY))
+            .where(_free(useless), *useless)
             .values(state=str(State.EXPIRED), run_id=run.id, updated_at=run.now)
         )
     return len(over), missed, rows[-1].id if len(rows) == _CHUNK else 0
+
+
+def _free(wanted: Collection[ColumnElement[bool]]) -> ColumnElement[bool]:
+    """Leave out rows that another process is writing at this moment, instead of waiting for it.
+
+    It knows better what becomes of them, and two that wait for nobody never wait in a circle.
+    (SQLite has one writer at a time, and leaves the locking out.)
+    """
+    return outbox.c.id.in_(
+        select(outbox.c.id).where(*wanted).with_for_update(skip_locked=True).scalar_subquery()
+    )
 
 
 def _overtaken(
