@@ -1,6 +1,7 @@
 """One run of one job: everything a job is given, so that it need not reach for anything."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -26,6 +27,8 @@ class Stop:
         self.status: ExitStatus | None = None
         #: Whether somebody looks at the event by itself; a signal raises until then.
         self.heeded = False
+        #: Says what would be lost, should the process have to leave before it is done.
+        self.last_words: Callable[[], None] = lambda: None
 
     def request(self, status: ExitStatus) -> None:
         """Ask the run to end with this status; the first wish counts."""

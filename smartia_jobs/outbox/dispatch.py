@@ -5,6 +5,7 @@ the workers that are idle. The transaction is never open while the network is us
 """
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -76,6 +77,7 @@ class Dispatch:
         An outcome is yielded only after it was committed. From here on a signal is a wish,
         not an exception.
         """
+        self._run.stop.last_words = self._ledger.log_unrecorded
         self._run.stop.heeded = True
         try:
             while not self._done():
@@ -113,7 +115,9 @@ class Dispatch:
                 raise
             self._ledger.failed()
             logger.warning("the database did not take a turn; trying again")
-            self._clock.wait(self._run.stop.event, DATABASE_REST_S)
+            # Not on the event of the signal: its handler runs in this very thread, and to set
+            # an event takes the lock that a beginning wait holds for a moment.
+            self._clock.wait(threading.Event(), DATABASE_REST_S)
             return
         self._settle(self._ledger.written())
         self._outcomes.extend(claimed.outcomes)
@@ -303,7 +307,9 @@ class Dispatch:
     def _end_flights(self) -> None:
         """Give requests in flight a last chance to answer; what does not is unknown."""
         deadline_s = self._clock.monotonic() + LAST_ANSWERS_S
-        while self._workers.in_flight and self._clock.monotonic() < deadline_s:
+        while self._clock.monotonic() < deadline_s:
+            if not self._workers.in_flight and not self._ledger.waiting:
+                return
             self._hear(self._workers.collect(LOOK_AROUND_S))
             self._try_to_write()
         self._ledger.take(self._workers.abandon())
@@ -319,11 +325,15 @@ class Dispatch:
     def _try_to_write(self) -> None:
         """Commit what waits, if the database lets us; it keeps waiting otherwise."""
         try:
-            if self._ledger.doubtful:
-                self._settle(self._ledger.write_one_by_one())
-            elif self._ledger.waiting:
+            if self._ledger.waiting and not self._ledger.doubtful:
                 self._commit([])
                 self._settle(self._ledger.written())
+        except DBAPIError as error:
+            self._ledger.failed()
+            if is_transient(error):
+                return
+        try:
+            self._settle(self._ledger.write_one_by_one())
         except DBAPIError:
             self._ledger.failed()
 
@@ -333,10 +343,8 @@ class Dispatch:
             pending = heappop(self._waiting)[2]
             result = Result.RETRY if pending.attempts else Result.LEFT
             yield from (Outcome(visit.id, result) for visit in pending.visits)
-        if self._brakes.end is not None and self._brakes.end.status is ExitStatus.UNAVAILABLE:
-            quick = self._ledger.hopeless
-        else:
-            quick = self._run.stop.requested
+        # A process that must leave, or whose database is away, counts what it has in memory.
+        quick = self._run.stop.requested or self._ledger.hopeless
         yield from self._feed.rest(quick=quick)
 
 
