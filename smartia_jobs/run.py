@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from smartia_jobs.clock import Clock
 from smartia_jobs.errors import ExitStatus
@@ -12,6 +12,7 @@ from smartia_jobs.settings import Settings
 
 if TYPE_CHECKING:
     from smartia_jobs.database import Database
+    from smartia_jobs.report import Report
 
 
 class Stop:
@@ -42,6 +43,18 @@ class Stop:
         return self.event.is_set()
 
 
+class Progress(Protocol):
+    """Who watches a run: told how much there is to do, then how far it has come."""
+
+    def expect(self, visits: int) -> None:
+        """Learn about how many visits will be looked at."""
+        ...
+
+    def show(self, report: "Report") -> None:
+        """Learn what became of them so far; called after each, so it must be quick."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """What one execution of one job works with.
@@ -56,6 +69,7 @@ class Run:
         limit: at most this many messages; None for no limit.
         strict: any failed or unknown patient makes the run end with 65.
         stop: the wish to end.
+        progress: who watches; None when nobody does.
     """
 
     id: str
@@ -67,3 +81,4 @@ class Run:
     limit: int | None = None
     strict: bool = False
     stop: Stop = field(default_factory=Stop)
+    progress: Progress | None = None

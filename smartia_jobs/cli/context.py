@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,6 +56,7 @@ def perform(
     clock: Clock,
 ) -> Report:
     """Call a job with everything it needs, and log the closing line of its run."""
+    from smartia_jobs.cli.progress import watched
     from smartia_jobs.database import Database
     from smartia_jobs.environment import require_sending
 
@@ -69,19 +70,21 @@ def perform(
     listen_to_signals(stop)
     began_s = clock.monotonic()
     try:
-        report = job(
-            Run(
-                id=run_id,
-                settings=settings,
-                clock=clock,
-                database=database,
-                now=now,
-                dry_run=options.dry_run,
-                limit=options.limit,
-                strict=options.strict,
-                stop=stop,
+        with nullcontext() if options.dry_run else watched(command) as progress:
+            report = job(
+                Run(
+                    id=run_id,
+                    settings=settings,
+                    clock=clock,
+                    database=database,
+                    now=now,
+                    dry_run=options.dry_run,
+                    limit=options.limit,
+                    strict=options.strict,
+                    stop=stop,
+                    progress=progress,
+                )
             )
-        )
     finally:
         database.close()
     report.duration_s = clock.monotonic() - began_s

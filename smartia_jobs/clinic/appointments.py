@@ -88,11 +88,7 @@ class Appointments:
         """
         query = (
             _select()
-            .where(
-                appointments.c.appointment_date >= self.times.lower_bound(window.from_at),
-                appointments.c.appointment_date <= self.times.upper_bound(window.until_at),
-                _has(statuses),
-            )
+            .where(*self._within(window, statuses))
             .order_by(appointments.c.appointment_date, appointments.c.id)
             .limit(size)
         )
@@ -110,6 +106,17 @@ class Appointments:
             appointments=tuple(a for a in read if a.start_at is None or a.start_at in window),
             next=Cursor(rows[-1].appointment_date, rows[-1].id) if len(rows) == size else None,
         )
+
+    def count(
+        self,
+        connection: Connection,
+        window: Window,
+        *,
+        statuses: Collection[AppointmentStatus] | None = None,
+    ) -> int:
+        """Return how many rows :meth:`pages` reads for ``window``: at least what it yields."""
+        query = select(func.count()).where(*self._within(window, statuses))
+        return connection.execute(query).scalar_one()
 
     def pages(
         self,
@@ -176,11 +183,7 @@ class Appointments:
         in_window = (
             select(appointments.c.id, tail.label("tail"))
             .join(patients, patients.c.id == appointments.c.patient_id)
-            .where(
-                appointments.c.appointment_date >= self.times.lower_bound(window.from_at),
-                appointments.c.appointment_date <= self.times.upper_bound(window.until_at),
-                _has(None),
-            )
+            .where(*self._within(window, None))
             .subquery()
         )
         counted = select(
@@ -198,6 +201,16 @@ class Appointments:
             by_tail.setdefault(row.tail, []).append(row.id)
         shared = (tuple(ids) for ids in by_tail.values())
         return {one: ids for ids in shared for one in ids}
+
+    def _within(
+        self, window: Window, statuses: Collection[AppointmentStatus] | None
+    ) -> tuple[Any, ...]:
+        """Return the conditions of ``window``, widened where dates are stored as wall time."""
+        return (
+            appointments.c.appointment_date >= self.times.lower_bound(window.from_at),
+            appointments.c.appointment_date <= self.times.upper_bound(window.until_at),
+            _has(statuses),
+        )
 
     def _appointment(self, row: Row[Any]) -> Appointment:
         start_at = self.times.read(row.appointment_date)

@@ -1,5 +1,9 @@
 """Carrying out an errand and adding up what became of everybody it was about."""
 
+from collections.abc import Collection
+
+from smartia_jobs.appointment import AppointmentStatus
+from smartia_jobs.clinic.appointments import Appointments, Window
 from smartia_jobs.clinic.times import to_wall
 from smartia_jobs.outbox.dispatch import Dispatch
 from smartia_jobs.outbox.errand import Errand
@@ -22,6 +26,19 @@ def new_report(run: Run, job: str) -> Report:
     )
 
 
+def expect(
+    run: Run,
+    appointments: Appointments,
+    window: Window,
+    *,
+    statuses: Collection[AppointmentStatus] | None = None,
+) -> None:
+    """Tell who watches how many visits there are to look at."""
+    if run.progress is not None:
+        with run.database.read() as connection:
+            run.progress.expect(appointments.count(connection, window, statuses=statuses))
+
+
 def deliver(run: Run, errand: Errand, report: Report) -> None:
     """Send what is due, or decide it in a dry run, and add up the outcomes."""
     if run.dry_run:
@@ -35,6 +52,8 @@ def deliver(run: Run, errand: Errand, report: Report) -> None:
     dispatch = Dispatch(run, errand)
     for outcome in dispatch.outcomes():
         report.add(outcome)
+        if run.progress is not None:
+            run.progress.show(report)
     if dispatch.end is not None:
         report.stop(dispatch.end.why, dispatch.end.status)
     if run.stop.status is not None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from smartia_jobs.appointment import Appointment
+from smartia_jobs.appointment import Appointment, AppointmentStatus
 from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.no_shows import (
     Attendance,
@@ -14,8 +14,9 @@ from smartia_jobs.clinic.no_shows import (
     count_left_open,
     find_missed,
 )
+from smartia_jobs.clinic.reengagement import ReengagementRule
 from smartia_jobs.errors import ExitStatus, UsageError
-from smartia_jobs.jobs.delivery import deliver, new_report
+from smartia_jobs.jobs.delivery import deliver, expect, new_report
 from smartia_jobs.jobs.invitation import invitation
 from smartia_jobs.jobs.marking import mark_missed, take_back
 from smartia_jobs.jobs.opening import open_clinic
@@ -64,6 +65,8 @@ def mark_no_shows(run: Run, *, mark_all: bool = False, invite: bool = True) -> R
     else:
         report.extra["marked"] = mark_missed(run, appointments, past.missed)
     if errand is not None:
+        window = ReengagementRule.of(run.settings).window(run.now)
+        expect(run, appointments, window, statuses={AppointmentStatus.NO_SHOW})
         deliver(run, errand, report)
     return report
 

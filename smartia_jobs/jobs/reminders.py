@@ -7,9 +7,10 @@ from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.hours import SendingHours
 from smartia_jobs.clinic.reminders import ReminderRule
 from smartia_jobs.clinic.visit_days import VisitDays
+from smartia_jobs.jobs.checks.settings import outlives
 from smartia_jobs.jobs.clinic_calendar import ClinicCalendar
 from smartia_jobs.jobs.courier import OnlyTo, WhatsAppCourier, person
-from smartia_jobs.jobs.delivery import deliver, new_report
+from smartia_jobs.jobs.delivery import deliver, expect, new_report
 from smartia_jobs.jobs.opening import open_clinic
 from smartia_jobs.messages.catalogue import MessageTemplate, load_catalogue
 from smartia_jobs.outbox.errand import Errand
@@ -52,9 +53,12 @@ def send_reminders(run: Run, kind: ReminderKind) -> Report:
     template = load_catalogue(run.settings.messages_file)[kind.command]
     appointments = open_clinic(run)
     rule = _rule(run.settings, kind)
+    if (warning := outlives(template, rule.times.latest)) is not None:
+        report.warnings.append(warning)
     only_to = OnlyTo(run.settings)
     errand = _errand(run, kind, template, appointments, rule=rule, only_to=only_to)
     report.missed = _missed(run, errand, appointments, rule=rule, only_to=only_to)
+    expect(run, appointments, rule.window(run.now))
     deliver(run, errand, report)
     return report
 
