@@ -175,9 +175,8 @@ class Dispatch:
     def _hear(self, finished: Sequence[Finished]) -> None:
         """Learn from what came back, and hand it to the ledger."""
         for one in finished:
-            if one.answer is not None:
-                self._learn(one)
-        self._ledger.take(finished)
+            self._ledger.take([one])  # before anything that learning from it adds
+            self._learn(one)
         self._ledger.close_gate_if_late()
 
     def _learn(self, one: Finished) -> None:

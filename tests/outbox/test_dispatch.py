@@ -1,6 +1,7 @@
 """Promises 1 to 5 and 7, over both databases: once, never lost, never wrong, never silent."""
 
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -20,6 +21,7 @@ from tests.support.fake_courier import (
     NOT_SENT,
     REFUSED,
     FakeCourier,
+    FreePace,
     always,
     in_turn,
 )
@@ -247,6 +249,42 @@ def test_a_few_request_errors_are_those_patients_own(desk: Desk) -> None:
 
     assert counts(report) == {"failed": 4, "sent": 4}
     assert Counter(desk.states().values()) == {"failed": 4, "sent": 4}
+
+
+def test_a_request_error_and_a_success_heard_in_one_turn_are_recorded_in_order(
+    sqlite_clinic: Clinic,
+) -> None:
+    main_thread_is_busy, refused_first = threading.Event(), threading.Event()
+
+    class UnhurriedPace(FreePace):
+        def room(self, horizon_s: float) -> int:
+            if len(courier.posted) == 3:
+                main_thread_is_busy.set()
+                time.sleep(0.2)  # both answers arrive meanwhile
+            return super().room(horizon_s)
+
+    def answer(_: str, before: int) -> Answer:
+        if before == 0:
+            return ACCEPTED
+        main_thread_is_busy.wait(5)
+        if before == 1:
+            refused_first.set()
+            return BAD_REQUEST
+        refused_first.wait(5)
+        time.sleep(0.05)
+        return ACCEPTED
+
+    desk = Desk(sqlite_clinic, workers=2)
+    for hours in (20, 21, 22):
+        desk.book(hours=hours)
+    courier = FakeCourier(answer)
+    courier.pace = UnhurriedPace()
+
+    report = desk.run(courier)
+
+    assert counts(report) == {"sent": 2, "failed": 1}
+    written = sqlite_clinic.rows("SELECT state, attempts FROM smartia_outbox ORDER BY state")
+    assert [tuple(row.values()) for row in written] == [("failed", 1), ("sent", 1), ("sent", 1)]
 
 
 def test_one_patient_who_cannot_be_reached_does_not_stop_the_others(desk: Desk) -> None:
