@@ -52,7 +52,7 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Up to :data:`PAGE_SIZE` rows as (id, stored value), and the id after which the next begin."""
+    """Some rows as (id, stored value), and the id after which the next ones begin."""
 
     rows: tuple[tuple[int, object], ...]
     #: None after the last page.
@@ -120,7 +120,7 @@ def asked_to_cancel(connection: Connection, times: StoredTimes, now: datetime) -
     return _found(connection, query, visits.c.id)
 
 
-def open_dates(connection: Connection, after: int) -> Page:
+def open_dates(connection: Connection, after: int, *, size: int = PAGE_SIZE) -> Page:
     """Return a page of visits that are not closed, each with its date as it is stored.
 
     On PostgreSQL only those dates that no program's calendar holds (infinity, 44 BC), as text:
@@ -135,22 +135,22 @@ def open_dates(connection: Connection, after: int) -> Page:
     query = query.where(
         appointments.c.id > after, or_(status.is_(None), status.not_in(CLOSED))
     ).order_by(appointments.c.id)
-    return _page(connection, query)
+    return _page(connection, query, size)
 
 
-def phones(connection: Connection, after: int) -> Page:
+def phones(connection: Connection, after: int, *, size: int = PAGE_SIZE) -> Page:
     """Return a page of patients, each with the phone as it is stored."""
     query = (
         select(patients.c.id, patients.c.phone_number.label("stored"))
         .where(patients.c.id > after)
         .order_by(patients.c.id)
     )
-    return _page(connection, query)
+    return _page(connection, query, size)
 
 
-def _page(connection: Connection, query: Select[Any]) -> Page:
-    rows = [(row.id, row.stored) for row in connection.execute(query.limit(PAGE_SIZE))]
-    return Page(tuple(rows), rows[-1][0] if len(rows) == PAGE_SIZE else None)
+def _page(connection: Connection, query: Select[Any], size: int) -> Page:
+    rows = [(row.id, row.stored) for row in connection.execute(query.limit(size))]
+    return Page(tuple(rows), rows[-1][0] if len(rows) == size else None)
 
 
 def _found(connection: Connection, query: Select[Any], key: ColumnElement[int]) -> Found:

@@ -1,0 +1,103 @@
+"""A check as its tests run it: a clinic, a sandbox whose account is in order, and no waiting."""
+
+import threading
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from smartia_jobs.clock import ShiftedClock
+from smartia_jobs.database import Database
+from smartia_jobs.jobs.check import Checked, check
+from smartia_jobs.jobs.checks.finding import Finding, Level
+from smartia_jobs.jobs.no_show import mark_no_shows
+from smartia_jobs.jobs.reminders import DAY_AHEAD, HOURS_AHEAD, send_reminders
+from smartia_jobs.messages.catalogue import load_catalogue
+from smartia_jobs.messages.definition import definition
+from smartia_jobs.run import Run
+from smartia_jobs.sandbox import PHONE_NUMBER_ID, WABA_ID, Sandbox
+from smartia_jobs.settings import Settings
+from tests.support import Clinic
+
+TOKEN = "EAAverysecret"
+APP_SECRET = "0123456789abcdef"
+
+#: A Monday, nine o'clock in São Paulo.
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+JOBS = {
+    "24h": lambda run: send_reminders(run, DAY_AHEAD),
+    "2h": lambda run: send_reminders(run, HOURS_AHEAD),
+    "no-show": mark_no_shows,
+}
+
+
+class Patient(ShiftedClock):
+    """A clock on which a wait is noted and takes no time."""
+
+    def __init__(self, start_at: datetime) -> None:
+        """Run from this moment on."""
+        super().__init__(start_at)
+        self.waits: list[float] = []
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        """Note it."""
+        self.waits.append(seconds)
+        return False
+
+
+def wall(text: str) -> datetime:
+    """Return a clinic wall time, such as ``2026-11-24T14:30``."""
+    return datetime.fromisoformat(text)
+
+
+def definitions(**changes: Any) -> list[dict[str, Any]]:
+    """Return the shipped messages as they are submitted."""
+    return [
+        {**definition(template, clinic_name="Clínica", clinic_phone=None), **changes}
+        for template in load_catalogue(None).templates.values()
+    ]
+
+
+def online_settings(sandbox: Sandbox, **changes: Any) -> Settings:
+    """Return settings for the sandbox's account."""
+    settings = Settings(
+        meta_access_token=TOKEN,
+        meta_app_secret=APP_SECRET,
+        meta_phone_number_id=PHONE_NUMBER_ID,
+        meta_waba_id=WABA_ID,
+        meta_api_url=sandbox.url,
+    )
+    return replace(settings, **changes)
+
+
+def checked(
+    clinic: Clinic, settings: Settings, *, online: bool | None = None, now: datetime = NOW
+) -> Checked:
+    """Check a clinic read-only."""
+    settings = replace(settings, database_url=clinic.url)
+    if clinic.dialect == "postgresql" and settings.stored_times is None:
+        settings = replace(settings, stored_times="wall")
+    return checked_as_it_is(settings, online=online, now=now)
+
+
+def checked_as_it_is(
+    settings: Settings, *, online: bool | None = None, now: datetime = NOW
+) -> Checked:
+    """Check with exactly these settings."""
+    with closing(Database(settings.database_url, read_only=True)) as database:
+        run = Run("test", settings, Patient(now), database, now, dry_run=True)
+        return check(run, JOBS, online=online)
+
+
+def by_name(checked: Checked) -> Mapping[str, Finding]:
+    """Return the findings by name; each name occurs once."""
+    names = [finding.name for finding in checked.findings]
+    assert len(names) == len(set(names)), names
+    return {finding.name: finding for finding in checked.findings}
+
+
+def not_ok(checked: Checked) -> dict[str, Level]:
+    """Return the levels of all findings that are not ok."""
+    return {f.name: f.level for f in checked.findings if f.level is not Level.OK}
