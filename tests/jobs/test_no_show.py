@@ -137,6 +137,32 @@ def run_at_instant(desk: NoShowDesk, instant: datetime) -> None:
     desk.run(invite=False)
 
 
+def test_true_instants_are_read_as_such(postgres_clinic: Clinic, sandbox: Sandbox) -> None:
+    postgres_clinic.stored_times = "instant"
+    desk = NoShowDesk(postgres_clinic, sandbox)
+    over, not_yet = desk.visit(60 * MINUTE), desk.visit(59 * MINUTE)
+    older = [desk.visit(7 * DAY), desk.visit(7 * DAY + MINUTE)]
+
+    report = desk.run()
+
+    assert desk.statuses([over, not_yet]) == ["NO_SHOW", "SCHEDULED"]
+    assert desk.statuses(older) == ["NO_SHOW", "SCHEDULED"]
+    assert report.extra == {"marked": 2, "left_open": 1}
+    assert len(desk.accepted) == 1
+
+
+def test_a_column_without_a_zone_holds_wall_time(
+    plain_timestamp_clinic: Clinic, sandbox: Sandbox
+) -> None:
+    desk = NoShowDesk(plain_timestamp_clinic, sandbox)
+    over, not_yet = desk.visit(60 * MINUTE), desk.visit(59 * MINUTE)
+
+    report = desk.run()
+
+    assert desk.statuses([over, not_yet]) == ["NO_SHOW", "SCHEDULED"]
+    assert report.messages == 1
+
+
 # -- how far back --------------------------------------------------------------------------------
 
 
