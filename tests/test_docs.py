@@ -81,11 +81,18 @@ def container_arguments(path: Path) -> list[str]:
     return [" ".join(re.findall(r"[^\s,\"']+", inside)) for inside in lists]
 
 
+def instances_of(template: Path) -> list[str]:
+    """Return the instances of a systemd template unit for which there is a timer."""
+    timers = sorted(template.parent.glob(f"{template.stem}*.timer"))
+    return [timer.stem.removeprefix(template.stem) for timer in timers]
+
+
 def calls() -> Iterator[tuple[str, str]]:
     for path in _EVERYTHING:
         where = str(path.relative_to(_ROOT))
         for line in command_lines(path) + container_arguments(path):
-            yield where, line
+            for instance in instances_of(path) if "%i" in line else [""]:
+                yield where, line.replace("%i", instance)
 
 
 def mistakes(arguments: list[str]) -> list[str]:
