@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, FromClause, case, func, select
 
 from smartia_jobs.appointment import AppointmentStatus
-from smartia_jobs.clinic.local_time import LocalTime
+from smartia_jobs.clinic.local_time import LONGEST_LEAD_DAYS, LocalTime
 from smartia_jobs.clinic.period import Period
 from smartia_jobs.clinic.statistics import rate
 from smartia_jobs.clinic.tables import appointments
@@ -35,6 +35,15 @@ class LeadTime(StrEnum):
     UP_TO_A_WEEK = "1-6_days"
     UP_TO_A_MONTH = "7-29_days"
     LONGER = "30+_days"
+
+    @classmethod
+    def of(cls, days: int) -> "LeadTime":
+        """Return the band of so many days, 0 or more."""
+        if days == 0:
+            return cls.SAME_DAY
+        if days < 7:
+            return cls.UP_TO_A_WEEK
+        return cls.UP_TO_A_MONTH if days < LONGEST_LEAD_DAYS else cls.LONGER
 
 
 class Reminded(StrEnum):
@@ -119,7 +128,7 @@ def count_by_reminders(
     missed = appointments.c.status == AppointmentStatus.NO_SHOW
     query = (
         select(
-            _lead_time(local.lead_days(period)).label("lead_time"),
+            local.lead_days(period).label("lead_days"),
             _reminded(reminders).label("reminded"),
             func.count(),
             func.count().filter(missed),
@@ -129,31 +138,18 @@ def count_by_reminders(
             local.within(period.from_at, period.to_at),
             appointments.c.status.in_([AppointmentStatus.COMPLETED, AppointmentStatus.NO_SHOW]),
         )
-        .group_by("lead_time", "reminded")
+        .group_by("lead_days", "reminded")
     )
     left_out = 0
-    found: dict[tuple[str, str], tuple[int, int]] = {}
-    for lead_time, reminded, visits, no_show in connection.execute(query):
-        if lead_time is None:
+    groups = {(lead, had): Group(lead, had) for lead in LeadTime for had in Reminded}
+    for lead_days, reminded, visits, no_show in connection.execute(query):
+        if lead_days is None or lead_days < 0:
             left_out += visits
         else:
-            found[lead_time, reminded] = visits, no_show
-    groups = (
-        Group(lead_time, reminded, *found.get((lead_time, reminded), (0, 0)))
-        for lead_time in LeadTime
-        for reminded in Reminded
-    )
-    return Effect(tuple(groups), left_out)
-
-
-def _lead_time(days: ColumnElement[int]) -> ColumnElement[Any]:
-    return case(
-        (days < 0, None),
-        (days == 0, LeadTime.SAME_DAY.value),
-        (days < 7, LeadTime.UP_TO_A_WEEK.value),
-        (days < 30, LeadTime.UP_TO_A_MONTH.value),
-        (days >= 30, LeadTime.LONGER.value),
-    )
+            key = LeadTime.of(lead_days), Reminded(reminded)
+            group = groups[key]
+            groups[key] = Group(*key, group.visits + visits, group.no_show + no_show)
+    return Effect(tuple(groups.values()), left_out)
 
 
 def _reminded(reminders: FromClause) -> ColumnElement[Any]:

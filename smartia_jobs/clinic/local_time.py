@@ -24,8 +24,9 @@ from smartia_jobs.clinic.period import Period
 from smartia_jobs.clinic.tables import appointments
 from smartia_jobs.clinic.times import Storage, StoredTimes, to_instant, to_wall
 
-#: A longer lead than this is never told apart by the day, so a zone's older rules do not matter.
-_EXACT_LEAD = timedelta(days=32)
+#: Longer leads are not told apart, so what a zone's clocks did before does not matter.
+LONGEST_LEAD_DAYS = 30
+_EXACT_LEAD = timedelta(days=LONGEST_LEAD_DAYS + 2)
 
 _DATE = appointments.c.appointment_date
 _BOOKED = appointments.c.created_at
@@ -80,18 +81,33 @@ class LocalTime:
         return cast(extract("hour", self.minute), Integer)
 
     def lead_days(self, period: Period) -> ColumnElement[int]:
-        """Return the local days from booking to visit: exact below 31, for visits of ``period``.
+        """Return the local days from booking to visit, for visits of ``period``.
 
-        NULL where the booking was not recorded; negative where the row was made afterwards.
+        -1 where the row was made on a later day, 30 for any longer lead, and NULL where the
+        booking was not recorded: so a grouping by it has few groups.
         """
-        if not self._is_text:
-            # The epoch reads timestamp as UTC and timestamptz as the instant it is.
-            booked = func.to_timestamp(extract("epoch", _BOOKED))
-            booked_day = cast(func.timezone(self.times.zone.key, booked), Date)
-            return type_coerce(self.day - booked_day, Integer)
-        utc = func.substr(_BOOKED, 1, 19)
-        day = func.date(utc, _shift(self.times.zone, utc, period))
-        return cast(func.julianday(self.day) - func.julianday(day), Integer)
+        if self._is_text:
+            utc = func.substr(_BOOKED, 1, 19)
+            text_day = func.date(utc, _shift(self.times.zone, utc, period))
+            lead = cast(func.julianday(self.day) - func.julianday(text_day), Integer)
+            return func.max(-1, func.min(lead, LONGEST_LEAD_DAYS))
+        # The epoch reads timestamp as UTC and timestamptz as the instant it is.
+        booked = func.to_timestamp(extract("epoch", _BOOKED))
+        days = self.day - cast(func.timezone(self.times.zone.key, booked), Date)
+        lead_days = type_coerce(days, Integer)
+        # Unlike SQLite's, these pass over a NULL.
+        capped = func.greatest(-1, func.least(lead_days, LONGEST_LEAD_DAYS))
+        return case((lead_days.is_not(None), capped))
+
+    def booked_between(self, from_at: datetime, to_at: datetime) -> ColumnElement[bool]:
+        """Return whether a visit was booked in a span, both ends and their seconds included."""
+        first, last = (at.astimezone(UTC).replace(microsecond=0) for at in (from_at, to_at))
+        last += timedelta(seconds=1)
+        if self._is_text:
+            # SQLite's CURRENT_TIMESTAMP.
+            form = "%Y-%m-%d %H:%M:%S"
+            return _BOOKED.between(first.strftime(form), last.strftime(form))
+        return _BOOKED.between(first, last)
 
     def booked_within(self, instant: ColumnElement[Any], span: timedelta) -> ColumnElement[bool]:
         """Return whether a visit was booked after ``instant`` (of ours), but within ``span``."""

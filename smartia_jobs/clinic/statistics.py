@@ -89,20 +89,29 @@ def count_by_hour(
     return dict(sorted(_counts_by(hour, connection, times, period)))
 
 
-def count_rebooked(connection: Connection, times: StoredTimes, invited: FromClause) -> int:
+def count_rebooked(
+    connection: Connection, times: StoredTimes, period: Period, invitations: FromClause
+) -> int:
     """Return how many patients booked again within ``REBOOKING_TIME`` of an invitation.
 
     Args:
         connection: a reading transaction.
         times: how SmartIA's dates are stored.
-        invited: one row for each invitation, with ``patient_id`` and ``sent_at`` (an instant as
-            our own tables store it).
+        period: in which they were invited.
+        invitations: one row for each, with ``patient_id`` and ``sent_at`` (an instant as our
+            own tables store it).
     """
-    booked_again = LocalTime(times).booked_within(invited.c.sent_at, REBOOKING_TIME)
-    joined = invited.join(
-        appointments, (appointments.c.patient_id == invited.c.patient_id) & booked_again
+    local = LocalTime(times)
+    # A cheap bound first: of all bookings there have ever been, only recent ones are joined.
+    # A message may be accepted well after the claim that put it into the period.
+    recent = local.booked_between(period.from_at, period.to_at + 2 * REBOOKING_TIME)
+    joined = invitations.join(
+        appointments,
+        (appointments.c.patient_id == invitations.c.patient_id)
+        & recent
+        & local.booked_within(invitations.c.sent_at, REBOOKING_TIME),
     )
-    patients = func.count(distinct(invited.c.patient_id))
+    patients = func.count(distinct(invitations.c.patient_id))
     return connection.execute(select(patients).select_from(joined)).scalar_one()
 
 

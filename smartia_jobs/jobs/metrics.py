@@ -205,7 +205,7 @@ def _count_reengaged(connection: Connection, times: StoredTimes, period: Period)
     span = (period.from_at, period.to_at)
     return Reengagement(
         invited=outbox.count_invited(connection, *span),
-        booked_again=count_rebooked(connection, times, outbox.accepted_invitations(*span)),
+        booked_again=count_rebooked(connection, times, period, outbox.accepted_invitations(*span)),
     )
 
 

@@ -108,6 +108,15 @@ def test_the_lead_time_is_counted_in_local_days(
     assert seen(metrics) == {(lead_time, Reminded.NONE): (1, 1)}
 
 
+def test_different_leads_of_one_band_add_up(clinic: Clinic, desk: Desk) -> None:
+    visit(clinic, "NO_SHOW", lead_days=2)
+    visit(clinic, "COMPLETED", lead_days=5)
+
+    metrics = measure(clinic, NOW)
+
+    assert seen(metrics) == {(LeadTime.UP_TO_A_WEEK, Reminded.NONE): (2, 1)}
+
+
 def test_a_booking_late_in_the_evening_belongs_to_that_local_day(
     clinic: Clinic, desk: Desk
 ) -> None:

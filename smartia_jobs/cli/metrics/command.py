@@ -147,7 +147,8 @@ def _put(text: str, output: Path | None) -> None:
             sys.stdout.write(text)
             sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever reads has seen enough; what is still buffered must not complain at exit.
+        # Whoever reads has seen enough; what is still buffered must not complain at exit
+        # (Python's documentation of `signal`, "Note on SIGPIPE").
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         where = "standard output" if output is None else f"--output {output}"
