@@ -1,0 +1,36 @@
+"""A site for each test: nothing of it is left when the test has ended."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from smartia_jobs.messages.catalogue import load_catalogue
+from smartia_jobs.messages.definition import definition
+from smartia_jobs.sandbox.server import Sandbox
+from tests.crash.site import Site
+from tests.support import Clinic, StartCli
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    templates = [
+        definition(template, clinic_name="sua clínica", clinic_phone=None)
+        for template in load_catalogue(None).templates.values()
+    ]
+    with Sandbox(templates=templates) as server:
+        yield server
+
+
+@pytest.fixture
+def site(clinic: Clinic, sandbox: Sandbox, start_cli: StartCli) -> Site:
+    return Site(clinic, sandbox, start_cli)
+
+
+@pytest.fixture
+def postgres_site(postgres_clinic: Clinic, sandbox: Sandbox, start_cli: StartCli) -> Site:
+    return Site(postgres_clinic, sandbox, start_cli)
+
+
+@pytest.fixture
+def sqlite_site(sqlite_clinic: Clinic, sandbox: Sandbox, start_cli: StartCli) -> Site:
+    return Site(sqlite_clinic, sandbox, start_cli)
