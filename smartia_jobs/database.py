@@ -2,11 +2,11 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
@@ -16,7 +16,15 @@ from smartia_jobs.database_errors import explain, is_transient
 from smartia_jobs.errors import ConfigurationError
 
 # What the tables and queries need of the database comes from this one module.
-__all__ = ["Database", "NativeEnum", "UtcDateTime", "explain", "is_transient", "now_plus"]
+__all__ = [
+    "Database",
+    "NativeEnum",
+    "UtcDateTime",
+    "explain",
+    "insert_once",
+    "is_transient",
+    "now_plus",
+]
 
 # Every limit is set inside its transaction: behind PgBouncer the next transaction may be
 # another server session. UTC keeps a naive value from meaning the server's zone. A process
@@ -121,6 +129,22 @@ class Database:
             connection.close()
             raise
         return connection
+
+
+def insert_once(connection: Connection, table: Table, *, key: Sequence[str]) -> Any:
+    """Return an INSERT into ``table`` that leaves rows alone whose unique key is there already.
+
+    Args:
+        connection: the one it will run on: each engine has a statement of its own, and loading
+            the other's would cost a run a tenth of its time.
+        table: one of our own.
+        key: the columns of the unique key.
+    """
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert
+    else:
+        from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
+    return insert(table).on_conflict_do_nothing(index_elements=key)
 
 
 def _sqlite_engine(url: str, read_only: bool, busy_timeout_s: float) -> Engine:

@@ -7,10 +7,9 @@ from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Connection, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from smartia_jobs.appointment import Appointment
-from smartia_jobs.database import now_plus
+from smartia_jobs.database import insert_once, now_plus
 from smartia_jobs.message import Message, Phone, Unsendable
 from smartia_jobs.outbox.errand import Errand
 from smartia_jobs.outbox.rows import Key, Row, obstacle, rows_of
@@ -228,11 +227,9 @@ def _obtain(
         if changed.rowcount == 1:
             obtained[visit.id] = row.id
     if new:
-        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
         made = connection.execute(
-            dialect.insert(outbox)
+            insert_once(connection, outbox, key=["appointment_id", "kind", "start"])
             .values(lease)
-            .on_conflict_do_nothing(index_elements=["appointment_id", "kind", "start"])
             .returning(outbox.c.appointment_id, outbox.c.id),
             sorted(new, key=lambda one: int(one["appointment_id"])),
         )

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from smartia_jobs.appointment import Appointment, AppointmentStatus
+from smartia_jobs.database import insert_once
 from smartia_jobs.outbox.rows import Key
 from smartia_jobs.outbox.tables import marks
 
@@ -56,11 +56,10 @@ def remember(
     """
     if not visits:
         return set()
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     made = connection.execute(
-        dialect.insert(marks)
-        .on_conflict_do_nothing(index_elements=["appointment_id", "start"])
-        .returning(marks.c.appointment_id),
+        insert_once(connection, marks, key=["appointment_id", "start"]).returning(
+            marks.c.appointment_id
+        ),
         [
             {
                 "appointment_id": visit.id,

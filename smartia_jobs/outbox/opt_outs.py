@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
+from smartia_jobs.database import insert_once
 from smartia_jobs.outbox.tables import opt_outs
 
 #: Phones in one IN list.
@@ -30,11 +30,9 @@ class OptOut:
 
 def add_opt_out(connection: Connection, phone: str, *, at: datetime) -> bool:
     """Note a canonical phone that the clinic typed; return False when it was there already."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     made = connection.execute(
-        dialect.insert(opt_outs)
+        insert_once(connection, opt_outs, key=["phone"])
         .values(phone=phone, source="person", created_at=at)
-        .on_conflict_do_nothing(index_elements=["phone"])
         .returning(opt_outs.c.id)
     )
     return made.first() is not None

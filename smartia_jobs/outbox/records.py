@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, or_, update
-from sqlalchemy.dialects import postgresql, sqlite
 
+from smartia_jobs.database import insert_once
 from smartia_jobs.message import Answer, SentMessage, Verdict
 from smartia_jobs.outbox.claims import Claim
 from smartia_jobs.outbox.errand import Errand
@@ -157,9 +157,8 @@ def _opts_out(one: Finished) -> bool:
 
 
 def _record_opt_outs(connection: Connection, refused: Iterable[Finished]) -> None:
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     connection.execute(
-        dialect.insert(opt_outs).on_conflict_do_nothing(index_elements=["phone"]),
+        insert_once(connection, opt_outs, key=["phone"]),
         [
             {
                 "phone": one.claim.phone.canonical,
