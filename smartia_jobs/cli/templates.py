@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from smartia_jobs.message import Answer
     from smartia_jobs.settings import Settings
 
-app = typer.Typer(name="templates", help="The messages beside what Meta has approved.")
+app = typer.Typer(name="templates")
 
 
 @app.callback(invoke_without_command=True)

@@ -1,0 +1,274 @@
+"""``templates``: the catalogue beside Meta's, what is registered, previews; no database."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smartia_jobs.errors import ConfigurationError, RefusedError, UnavailableError, UsageError
+from smartia_jobs.jobs.templates import (
+    Registration,
+    preview_templates,
+    send_preview,
+    show_templates,
+    submit_templates,
+)
+from smartia_jobs.message import Verdict
+from smartia_jobs.messages.catalogue import KINDS
+from smartia_jobs.sandbox import WABA_ID, Sandbox, Scripted
+from smartia_jobs.whatsapp.management import Management
+from smartia_jobs.whatsapp.templates import registered_templates
+from tests.jobs.check_desk import NOW, TOKEN, Patient, definitions, online_settings
+
+DAY_AHEAD = ("smartia_lembrete_24h_v1", "pt_BR")
+CLOCK = Patient(NOW)
+
+
+@pytest.fixture
+def sandbox(no_threads_left: None) -> Iterator[Sandbox]:
+    """A fresh account without a template."""
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def full(no_threads_left: None) -> Iterator[Sandbox]:
+    """An account with the shipped messages approved."""
+    with Sandbox(templates=definitions()) as running:
+        yield running
+
+
+def registered(sandbox: Sandbox, name: str = DAY_AHEAD[0]) -> dict[str, Any]:
+    """Return a template as the sandbox has it."""
+    with closing(Management(online_settings(sandbox), CLOCK)) as management:
+        found = registered_templates(management, WABA_ID)
+    return next(dict(one.definition) for one in found if one.name == name)
+
+
+def test_a_fresh_account_gets_every_message_with_all_that_meta_wants(sandbox: Sandbox) -> None:
+    settings = online_settings(sandbox, clinic_name="Aurora", clinic_phone="11 3333-4444")
+
+    done = submit_templates(settings, CLOCK)
+
+    assert [(s.template.kind, s.result, s.status) for s in done] == [
+        (kind, Registration.SUBMITTED, "PENDING") for kind in KINDS
+    ]
+    assert "review" in done[0].next_step
+    day, hours = registered(sandbox), registered(sandbox, "smartia_lembrete_2h_v1")
+    assert (day["category"], day["parameter_format"]) == ("UTILITY", "NAMED")
+    assert day["message_send_ttl_seconds"] == 21_600
+    assert hours["message_send_ttl_seconds"] == 2_700
+    examples = day["components"][0]["example"]["body_text_named_params"]
+    assert {"param_name": "clinica", "example": "Aurora"} in examples
+    (button,) = day["components"][-1]["buttons"]
+    assert (button["type"], button["phone_number"]) == ("PHONE_NUMBER", "+551133334444")
+    invitation = registered(sandbox, "smartia_novo_horario_v1")
+    assert invitation["category"] == "MARKETING"
+    assert "message_send_ttl_seconds" not in invitation
+
+
+def test_what_was_submitted_stands_as_wanted_once_it_is_approved(sandbox: Sandbox) -> None:
+    settings = online_settings(sandbox, clinic_phone="+551133334444")
+    submit_templates(settings, CLOCK)
+    for standing in show_templates(settings, CLOCK):
+        assert (standing.status, standing.level) == ("PENDING", "problem")
+        sandbox.templates.change(standing.template.name, "pt_BR", status="APPROVED")
+
+    standings = show_templates(settings, CLOCK)
+
+    assert [(s.status, s.level, s.differences) for s in standings] == [("APPROVED", "ok", ())] * 3
+
+
+def test_a_reminder_is_never_registered_to_live_longer_than_its_use(sandbox: Sandbox) -> None:
+    settings = online_settings(sandbox)
+    earlier = replace(settings.reminder_24h, latest=timedelta(hours=4))
+
+    submit_templates(replace(settings, reminder_24h=earlier), CLOCK)
+
+    assert registered(sandbox)["message_send_ttl_seconds"] == 14_400
+
+
+def test_a_reminder_without_a_time_to_live_gets_that_of_its_use(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    file = tmp_path / "messages.toml"
+    file.write_text(
+        '[24h]\nname = "oi"\nlanguage = "pt_BR"\ncategory = "UTILITY"\n'
+        'body = "Olá, seu horário está marcado. Até breve!"\n'
+    )
+    settings = online_settings(sandbox, messages_file=file)
+
+    submit_templates(settings, CLOCK, kinds=["24h"])
+
+    assert registered(sandbox, "oi")["message_send_ttl_seconds"] == 21_600
+
+
+def test_only_the_named_kinds_are_submitted(sandbox: Sandbox) -> None:
+    done = submit_templates(online_settings(sandbox), CLOCK, kinds=["2h"])
+
+    assert [s.template.kind for s in done] == ["2h"]
+    assert len(show_templates(online_settings(sandbox), CLOCK)) == 3
+    assert [s.status for s in show_templates(online_settings(sandbox), CLOCK)] == [
+        "MISSING",
+        "PENDING",
+        "MISSING",
+    ]
+
+
+def test_what_exists_is_never_edited_or_submitted_again(full: Sandbox) -> None:
+    full.script("POST /message_templates", Scripted(code=190), repeat_last=True)
+    before = registered(full)
+
+    done = submit_templates(online_settings(full), CLOCK)
+
+    assert {s.result for s in done} == {Registration.EXISTS}
+    assert registered(full) == before
+
+
+def test_a_changed_text_is_explained_to_be_a_new_version(full: Sandbox, tmp_path: Path) -> None:
+    file = tmp_path / "messages.toml"
+    file.write_text(
+        f'[24h]\nname = "{DAY_AHEAD[0]}"\nlanguage = "pt_BR"\ncategory = "UTILITY"\n'
+        'body = "Olá, seu horário está marcado. Até breve!"\n'
+    )
+    settings = online_settings(full, messages_file=file)
+    before = registered(full)
+
+    (done,) = submit_templates(settings, CLOCK, kinds=["24h"])
+
+    assert done.result is Registration.DIFFERS
+    assert "never edited" in done.text
+    assert "_v2" in done.next_step
+    assert registered(full) == before
+    (standing, *_) = show_templates(settings, CLOCK)
+    assert [part.partition(":")[0] for part in standing.differences] == ["variables", "text"]
+
+
+def test_a_template_that_meta_refuses_does_not_cost_the_others(sandbox: Sandbox) -> None:
+    sandbox.script(
+        "POST /message_templates", Scripted(code=100, subcode=2388293, details="Too few words")
+    )
+
+    first, *others = submit_templates(online_settings(sandbox), CLOCK)
+
+    assert first.result is Registration.REFUSED
+    assert "Too few words" in first.text
+    assert {s.result for s in others} == {Registration.SUBMITTED}
+
+
+def test_a_template_registered_at_the_same_moment_is_no_failure(sandbox: Sandbox) -> None:
+    sandbox.script("POST /message_templates", Scripted(code=100, subcode=2388024))
+
+    (done,) = submit_templates(online_settings(sandbox), CLOCK, kinds=["24h"])
+
+    assert done.result is Registration.EXISTS
+
+
+def test_a_category_that_meta_chose_is_told(sandbox: Sandbox) -> None:
+    answer = '{"id": "1", "status": "PENDING", "category": "MARKETING"}'
+    sandbox.script("POST /message_templates", Scripted(status=200, body=answer))
+
+    (done,) = submit_templates(online_settings(sandbox), CLOCK, kinds=["24h"])
+
+    assert "MARKETING instead of UTILITY" in done.text
+
+
+def test_two_kinds_of_one_template_register_it_once(sandbox: Sandbox, tmp_path: Path) -> None:
+    section = (
+        'name = "oi"\nlanguage = "pt_BR"\ncategory = "UTILITY"\ntime_to_live_seconds = 2700\n'
+        'body = "Olá, seu horário está marcado. Até breve!"\n'
+    )
+    file = tmp_path / "messages.toml"
+    file.write_text(f"[24h]\n{section}\n[2h]\n{section}")
+    settings = online_settings(sandbox, messages_file=file)
+
+    done = submit_templates(settings, CLOCK, kinds=["24h", "2h"])
+
+    assert [s.result for s in done] == [Registration.SUBMITTED, Registration.EXISTS]
+
+
+@pytest.mark.parametrize("typed", ["0800 123 4567", "nosso telefone"])
+def test_a_clinic_phone_that_cannot_be_read_says_how_to_write_it(
+    sandbox: Sandbox, typed: str
+) -> None:
+    with pytest.raises(ConfigurationError, match="CLINIC_PHONE"):
+        submit_templates(online_settings(sandbox, clinic_phone=typed), CLOCK)
+
+
+def test_a_clinic_may_be_called_at_a_service_number(sandbox: Sandbox) -> None:
+    submit_templates(online_settings(sandbox, clinic_phone="+55 800 123 4567"), CLOCK)
+
+    (button,) = registered(sandbox)["components"][-1]["buttons"]
+    assert button["phone_number"] == "+558001234567"
+
+
+@pytest.mark.parametrize("call", [show_templates, submit_templates])
+def test_without_the_accounts_id_it_is_named(sandbox: Sandbox, call: Any) -> None:
+    with pytest.raises(ConfigurationError, match="META_WABA_ID"):
+        call(online_settings(sandbox, meta_waba_id=None), CLOCK)
+
+
+@pytest.mark.parametrize("call", [show_templates, submit_templates])
+def test_a_dead_token_a_wrong_id_and_a_gateway_have_their_own_errors(
+    sandbox: Sandbox, call: Any
+) -> None:
+    with pytest.raises(RefusedError, match="META_WABA_ID"):
+        call(online_settings(sandbox, meta_waba_id=WABA_ID + "9"), CLOCK)
+    sandbox.account.refused_tokens.add(TOKEN)
+    with pytest.raises(RefusedError, match="token"):
+        call(online_settings(sandbox), CLOCK)
+    sandbox.script("/message_templates", Scripted(status=502), repeat_last=True)
+    with pytest.raises(UnavailableError):
+        call(online_settings(sandbox), CLOCK)
+
+
+def test_a_kind_that_is_none_is_told_with_those_that_are(sandbox: Sandbox) -> None:
+    with pytest.raises(UsageError, match="24h, 2h, no_show"):
+        submit_templates(online_settings(sandbox), CLOCK, kinds=["48h"])
+    assert registered_count(sandbox) == 0
+
+
+def registered_count(sandbox: Sandbox) -> int:
+    """Return how many templates the sandbox has."""
+    return sum(s.registered is not None for s in show_templates(online_settings(sandbox), CLOCK))
+
+
+def test_previews_read_as_a_patient_would_read_them(full: Sandbox) -> None:
+    settings = online_settings(full, clinic_name="Clínica Aurora", clinic_phone="+551133334444")
+
+    texts = dict(preview_templates(settings))
+
+    assert list(texts) == list(KINDS)
+    assert "Olá, Marina!" in texts["24h"]
+    assert "Clínica Aurora" in texts["24h"]
+    assert "[ Ligar para nós ]" in texts["24h"]
+    assert "{{" not in "".join(texts.values())
+
+
+def test_a_preview_is_sent_once_to_the_phone_that_was_named(full: Sandbox) -> None:
+    answer = send_preview(online_settings(full), kind="24h", phone="11 98765-4321")
+
+    assert answer.verdict is Verdict.SENT
+    (message,) = full.received
+    assert message["to"] == "+5511987654321"
+    assert message["text"] == dict(preview_templates(online_settings(full)))["24h"]
+
+
+def test_a_preview_that_may_have_been_accepted_is_not_sent_again(full: Sandbox) -> None:
+    full.script("*", Scripted(cut=True, accepted=True))
+
+    answer = send_preview(online_settings(full), kind="24h", phone="+5511987654321")
+
+    assert answer.verdict is Verdict.UNKNOWN
+    assert len(full.received) == 1
+
+
+def test_a_preview_to_no_phone_sends_nothing(full: Sandbox) -> None:
+    with pytest.raises(UsageError, match="--send-to"):
+        send_preview(online_settings(full), kind="24h", phone="12345")
+
+    assert full.received == []
