@@ -78,6 +78,13 @@ class Outcome:
     messages: int = 0
 
 
+#: What a person should look after.
+_UNREACHED = frozenset({Result.FAILED, Result.UNKNOWN})
+
+#: So many of them are named; the outbox lists all.
+MOST_NAMED = 10
+
+
 @dataclass(slots=True)
 class Report:
     """The sum of a run. ``due`` is what the results add up to, by construction."""
@@ -104,6 +111,8 @@ class Report:
     extra: dict[str, int] = field(default_factory=dict)
     #: Warnings for a person: what to look at, in a sentence each.
     warnings: list[str] = field(default_factory=list)
+    #: The first patients who were not reached, for a person to look after.
+    unreached: list[Outcome] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:
         """Count one appointment; keep its decision in a dry run."""
@@ -111,6 +120,8 @@ class Report:
         self.messages += outcome.messages
         if outcome.result is Result.SKIPPED:
             self.skipped[outcome.reason] += 1
+        if outcome.result in _UNREACHED and len(self.unreached) < MOST_NAMED:
+            self.unreached.append(outcome)
         if self.dry_run:
             self.decisions.append(
                 {

@@ -73,7 +73,12 @@ def _rows(report: Report) -> Iterator[tuple[str, int, str]]:
 
 def _notes(report: Report) -> Iterator[str]:
     if report.stopped is not None:
-        yield f"Stopped: {report.stopped}."
+        yield f"Stopped: {report.stopped.rstrip('.')}."
+    if not report.dry_run:
+        for one in report.unreached:
+            yield f"Appointment {one.appointment_id} {one.result}: {one.reason}".rstrip(": ")
+        if report.results[Result.FAILED] + report.results[Result.UNKNOWN] > len(report.unreached):
+            yield "More of them: smartia-jobs outbox --state failed (or unknown)."
     yield from report.warnings
     yield f"Exit {int(report.exit_status)} after {report.duration_s:.1f} s, run {report.run_id}."
 
