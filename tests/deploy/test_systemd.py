@@ -1,0 +1,146 @@
+"""The systemd units, as systemd itself reads them."""
+
+import re
+import shutil
+import subprocess
+from configparser import RawConfigParser
+from pathlib import Path
+
+import pytest
+
+from smartia_jobs.errors import ExitStatus
+from smartia_jobs.outbox.brakes import PATIENCE_S
+from smartia_jobs.outbox.dispatch import LAST_ANSWERS_S
+from tests.deploy.program import DEPLOY, NAMES, parse
+from tests.deploy.statuses import FINAL
+
+FOLDER = DEPLOY / "systemd"
+JOBS = ["24h", "2h", "no-show"]
+PROGRAM = "/srv/smartia/smartia-jobs/.venv/bin/smartia-jobs"
+
+needs_systemd = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="systemd is not installed"
+)
+
+
+def unit(name: str) -> RawConfigParser:
+    """Read a unit; keys that stand there more than once are not used in ours."""
+    parser = RawConfigParser(strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read(FOLDER / name, encoding="utf-8")
+    return parser
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """The units beside a program that exists."""
+    program = tmp_path / "smartia-jobs"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    units = tmp_path / "units"
+    units.mkdir()
+    for path in FOLDER.iterdir():
+        text = path.read_text("utf-8").replace(PROGRAM, str(program))
+        (units / path.name).write_text(text, encoding="utf-8")
+    return units
+
+
+@needs_systemd
+def test_systemd_understands_every_unit(installed: Path) -> None:
+    units = [f"smartia-jobs@{job}.{kind}" for job in JOBS for kind in ("service", "timer")]
+    units += [f"smartia-jobs-failed@{job}.service" for job in JOBS]
+
+    checked = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *(installed / name for name in units)],
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/bin:/bin", "SYSTEMD_UNIT_PATH": f"{installed}:"},
+    )
+
+    about_ours = [line for line in checked.stderr.splitlines() if "smartia" in line]
+    assert (checked.returncode, about_ours) == (0, [])
+
+
+@needs_systemd
+def test_the_check_notices_a_mistake(installed: Path) -> None:
+    service = installed / "smartia-jobs@.service"
+    service.write_text(service.read_text("utf-8").replace("RestartSec=10min", "RestartSec=soon"))
+
+    checked = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", installed / "smartia-jobs@2h.service"],
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/bin:/bin", "SYSTEMD_UNIT_PATH": f"{installed}:"},
+    )
+
+    assert "smartia-jobs@.service" in checked.stderr
+
+
+@needs_systemd
+@pytest.mark.parametrize("job", JOBS)
+def test_a_timer_goes_off_when_cloud_run_s_trigger_does(job: str) -> None:
+    when = unit(f"smartia-jobs@{job}.timer")["Timer"]["OnCalendar"]
+
+    shown = subprocess.run(
+        ["systemd-analyze", "calendar", "--iterations=3", when],
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/bin:/bin", "TZ": "UTC"},
+    )
+
+    assert shown.returncode == 0, shown.stderr
+    elapses = re.findall(r"\d\d:\d\d:00 UTC$", shown.stdout, re.M)
+    expected = {"24h": "12:00:00 UTC", "2h": r"10:00 UTC", "no-show": "40:00 UTC"}
+    assert len(elapses) == 3
+    assert all(elapse.endswith(expected[job]) for elapse in elapses)
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_a_timer_makes_up_for_what_the_machine_slept_through(job: str) -> None:
+    timer = unit(f"smartia-jobs@{job}.timer")
+
+    assert timer["Timer"]["Persistent"] == "true"
+    assert timer["Install"]["WantedBy"] == "timers.target"
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_the_service_runs_the_command_it_is_named_for(job: str) -> None:
+    command = unit("smartia-jobs@.service")["Service"]["ExecStart"].replace("%i", job).split()
+
+    assert command[0] == PROGRAM
+    assert parse(command[1:]) == job
+
+
+def test_the_service_tries_again_only_where_that_helps() -> None:
+    service = unit("smartia-jobs@.service")["Service"]
+
+    prevented = {int(status) for status in service["RestartPreventExitStatus"].split()}
+    assert service["Restart"] == "on-failure"
+    assert prevented == FINAL | {int(ExitStatus.INTERRUPTED)}
+    assert int(service["SuccessExitStatus"]) == ExitStatus.TERMINATED
+
+
+def test_the_service_has_time_to_wait_for_whatsapp_and_to_stop() -> None:
+    service = unit("smartia-jobs@.service")["Service"]
+
+    assert int(service["TimeoutStartSec"].removesuffix("min")) * 60 > 2 * PATIENCE_S
+    assert int(service["TimeoutStopSec"].removesuffix("s")) > LAST_ANSWERS_S
+
+
+def test_an_hour_of_failures_does_not_use_up_the_next_hour_s_tries() -> None:
+    service = unit("smartia-jobs@.service")
+    window = int(service["Unit"]["StartLimitIntervalSec"].removesuffix("min"))
+    rest = int(service["Service"]["RestartSec"].removesuffix("min"))
+    allowed = int(service["Unit"]["StartLimitBurst"])
+
+    starts = [hour * 60 + again * rest for hour in range(3) for again in range(allowed)]
+
+    assert rest * allowed < window < 60  # a fourth try is refused
+    for first in starts:
+        assert len([start for start in starts if first <= start < first + window]) <= allowed
+
+
+def test_the_units_name_only_variables_that_exist() -> None:
+    text = (FOLDER / "smartia-jobs@.service").read_text("utf-8")
+
+    assert set(re.findall(r"Environment=(\w+)=", text)) <= NAMES
