@@ -1,6 +1,6 @@
 """Writing what was sent into SmartIA's ``interactions``, where the clinic reads its dialogues."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,9 +31,8 @@ def write_interactions(connection: Connection, sent: Sequence[SentMessage]) -> N
     """
     strangers = {message.patient_id for message in sent if message.conversation_id is None}
     known = newest_conversations(connection, strangers)
-    for patient_id in sorted(strangers - known.keys()):
-        first = next(message for message in sent if message.patient_id == patient_id)
-        known[patient_id] = _begin_conversation(connection, patient_id, first.sent_at)
+    firsts = {m.patient_id: m for m in reversed(sent) if m.patient_id in strangers - known.keys()}
+    known.update(_begin_conversations(connection, [firsts[one] for one in sorted(firsts)]))
     if sent:
         connection.execute(
             insert(interactions),
@@ -59,9 +58,22 @@ def stored_utc(connection: Connection, instant: datetime) -> Any:
     return instant
 
 
-def _begin_conversation(connection: Connection, patient_id: int, at: datetime) -> int:
-    stamp = stored_utc(connection, at)
-    new = insert(conversations).values(
-        patient_id=patient_id, state="DONE", created_at=stamp, updated_at=stamp
+def _begin_conversations(
+    connection: Connection, firsts: Sequence[SentMessage]
+) -> Mapping[int, int]:
+    """Begin one conversation for each patient; return their ids by patient."""
+    if not firsts:
+        return {}
+    begun = connection.execute(
+        insert(conversations).returning(conversations.c.patient_id, conversations.c.id),
+        [
+            {
+                "patient_id": message.patient_id,
+                "state": "DONE",
+                "created_at": (stamp := stored_utc(connection, message.sent_at)),
+                "updated_at": stamp,
+            }
+            for message in firsts
+        ],
     )
-    return int(connection.execute(new.returning(conversations.c.id)).scalar_one())
+    return {row.patient_id: row.id for row in begun}
