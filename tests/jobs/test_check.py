@@ -233,7 +233,7 @@ def test_visits_at_night_are_suspicious(clinic: Clinic) -> None:
     found = by_name(checked(clinic, READY, online=False))["hours"]
 
     assert found.level is Level.WARNING
-    assert "1 of 2 visits" in found.text
+    assert "1 of 2. Shifted?" in found.text
 
 
 def test_times_read_the_wrong_way_are_suspicious(postgres_clinic: Clinic) -> None:
@@ -282,7 +282,7 @@ def test_unusable_phones_are_counted_over_all_pages_and_named(clinic: Clinic) ->
 
     found = by_name(checked(clinic, READY, online=False))["phones"]
 
-    assert found.text.startswith("2 of 1007 patients")
+    assert found.text.endswith(": 2 of 1007.")
     assert found.details == (f"patients: {bad[0]}, {bad[1]}",)
 
 

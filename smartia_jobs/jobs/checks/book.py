@@ -41,7 +41,7 @@ def unreadable_dates(run: Run, times: StoredTimes) -> Finding:
         found = found.with_more([id_ for id_, stored in rows if times.read(stored) is None])
     if not found.count:
         return Finding("unreadable_dates", Level.OK, "Every open visit has a date.")
-    text = f"{found.count} open visits have a date that cannot be read: no reminder for them."
+    text = f"Open visits whose date cannot be read, so without a reminder: {found.count}."
     step = "correct appointment_date of these appointments (YYYY-MM-DD HH:MM)"
     return Finding("unreadable_dates", Level.WARNING, text, step, _ids("appointments", found))
 
@@ -52,7 +52,7 @@ def moved_by_chat(run: Run, times: StoredTimes) -> Finding:
         found = findings.moved_by_chat(connection, times, run.now)
     if not found.count:
         return Finding("moved_by_chat", Level.OK, "No visit stands twice.")
-    text = f"{found.count} visits moved by chat still stand at the old time too: both are reminded."
+    text = f"Visits moved by chat that still stand at the old time, both reminded: {found.count}."
     pairs = ", ".join(f"{old} → {new}" for old, new in found.ids)
     more = "" if found.count == len(found.ids) else ", …"
     step = "ask the patients, and cancel the visits that are no longer meant"
@@ -66,7 +66,7 @@ def asked_to_cancel(run: Run, times: StoredTimes) -> Finding:
         found = findings.asked_to_cancel(connection, times, run.now)
     if not found.count:
         return Finding("asked_to_cancel", Level.OK, "No open visit of a patient who cancelled.")
-    text = f"{found.count} open visits are of patients whose last chat asked to cancel."
+    text = f"Open visits of patients whose last chat asked to cancel: {found.count}."
     step = "ask the patients, and cancel the visits that are no longer meant"
     return Finding("asked_to_cancel", Level.WARNING, text, step, _ids("appointments", found))
 
@@ -80,7 +80,7 @@ def phones(run: Run) -> Finding:
         found = found.with_more(unusable)
     if not found.count:
         return Finding("phones", Level.OK, f"All {total} patients have a usable number.")
-    text = f"{found.count} of {total} patients have no usable number: they get no message."
+    text = f"Patients without a usable number, who get no message: {found.count} of {total}."
     step = "correct phone_number of these patients (country and area code)"
     return Finding("phones", Level.WARNING, text, step, _ids("patients", found))
 

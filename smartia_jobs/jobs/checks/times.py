@@ -90,7 +90,7 @@ def hours(run: Run, how: Reading) -> Finding:
             )
             return Finding("hours", Level.WARNING, text, f"STORED_TIMES may be wrong: {step}")
     if at_night:
-        text = f"{at_night} of {visits.total()} visits begin between 22:00 and 6:00: shifted?"
+        text = f"Visits that begin between 22:00 and 6:00: {at_night} of {visits.total()}. Shifted?"
         return Finding("hours", Level.WARNING, text, step)
     return Finding("hours", Level.OK, text)
 
