@@ -72,6 +72,15 @@ def test_two_visits_that_no_chat_moved_are_no_finding(clinic: Clinic) -> None:
     assert moved(clinic) == Pairs(0, ())
 
 
+def test_a_visit_booked_after_the_rescheduling_replaces_nothing(clinic: Clinic) -> None:
+    patient = clinic.add_patient()
+    chat = clinic.add_conversation(patient, intent="reschedule")
+    clinic.add_appointment(patient, TOMORROW, conversation_id=chat)
+    clinic.add_appointment(patient, LATER)
+
+    assert moved(clinic).count == 0
+
+
 @pytest.mark.parametrize("status", ["CANCELLED", "COMPLETED", "NO_SHOW"])
 def test_a_moved_visit_whose_old_one_is_closed_is_no_finding(clinic: Clinic, status: str) -> None:
     patient = clinic.add_patient()

@@ -249,6 +249,7 @@ def test_times_read_the_wrong_way_are_suspicious(postgres_clinic: Clinic) -> Non
 
     assert right.level is Level.OK
     assert wrong.level is Level.WARNING
+    assert "only 0 instead of 8 of 16" in wrong.text
     assert "STORED_TIMES" in wrong.next_step
 
 
