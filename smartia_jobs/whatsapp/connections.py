@@ -32,6 +32,7 @@ class Adapter(HTTPAdapter):
 
     def __init__(self, size: int, tls: ssl.SSLContext) -> None:
         self._tls = tls
+        self._pool: Any = None
         super().__init__(pool_connections=1, pool_maxsize=size, pool_block=True)
 
     def init_poolmanager(
@@ -39,6 +40,20 @@ class Adapter(HTTPAdapter):
     ) -> None:
         super().init_poolmanager(connections, maxsize, block, ssl_context=self._tls, **pool_kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+
+    def get_connection_with_tls_context(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return the one pool, without looking at proxies and certificates for each request."""
+        if self._pool is None:
+            self._pool = super().get_connection_with_tls_context(request, *args, **kwargs)
+        return self._pool
+
+    def request_url(self, request: Any, proxies: Any) -> str:
+        """Return the path to ask for: there is no proxy that would need the whole address."""
+        return str(request.path_url)
+
+    def close(self) -> None:
+        self._pool = None
+        super().close()
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Add no certificates: the context has them, and the pool demands a valid one."""
