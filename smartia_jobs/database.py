@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -42,6 +43,9 @@ _BEGIN = {
     ),
     ("postgresql", "write"): f"BEGIN ISOLATION LEVEL READ COMMITTED; {_POSTGRESQL_LIMITS}",
 }
+
+#: How long SQLite waits for another writer before it is asked again, in milliseconds.
+_TURN_MS = 100
 
 
 class Database:
@@ -113,7 +117,10 @@ class Database:
     def _begun(self, begin: str) -> Connection:
         connection = self._engine.connect()
         try:
-            connection.exec_driver_sql(begin)
+            if begin == _BEGIN["sqlite", "write"]:
+                _queue_for_sqlite(connection, begin)
+            else:
+                connection.exec_driver_sql(begin)
         except DBAPIError as error:
             connection.close()
             if not error.connection_invalidated:
@@ -145,6 +152,28 @@ def insert_once(connection: Connection, table: Table, *, key: Sequence[str]) -> 
     else:
         from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
     return insert(table).on_conflict_do_nothing(index_elements=key)
+
+
+def _queue_for_sqlite(connection: Connection, begin: str) -> None:
+    """Begin to write, waiting for other writers as long as ``busy_timeout`` says.
+
+    SQLite itself would look ever more rarely and hear no signal meanwhile: beside seven busy
+    writers that starves. Asked anew in short turns, it looks often and a signal is heard.
+    """
+    patience_ms = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
+    give_up_s = time.monotonic() + patience_ms / 1000
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {min(patience_ms, _TURN_MS)}")
+    try:
+        while True:
+            try:
+                connection.exec_driver_sql(begin)
+                return
+            except DBAPIError as error:
+                code = getattr(error.orig, "sqlite_errorcode", None)
+                if code != sqlite3.SQLITE_BUSY or time.monotonic() >= give_up_s:
+                    raise
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {patience_ms}")
 
 
 def _sqlite_engine(url: str, read_only: bool, busy_timeout_s: float) -> Engine:
