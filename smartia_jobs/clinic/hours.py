@@ -37,12 +37,12 @@ class SendingHours:
 
     def closed(self, now: datetime) -> Reason | None:
         """Return why nothing may be sent at ``now``; None when it may."""
-        spells = self._spells(now, days=(1, 0, -1))
+        spells = self._spells(now, days=(0, -1))
         return next((s.why for s in spells if s.begins_at <= now < s.ends_at), None)
 
     def next_closing(self, now: datetime) -> datetime | None:
         """Return the next instant after ``now`` at which sending must cease, if there is one."""
-        spells = self._spells(now, days=range(-1, 9))
+        spells = self._spells(now, days=range(8))
         # Clocks that skip a whole spell leave an empty one.
         return next((s.begins_at for s in spells if now < s.begins_at < s.ends_at), None)
 
