@@ -12,6 +12,10 @@ from tests.support import Clinic
 SENT_AT = datetime(2026, 11, 23, 12, 0, 5, 250_000, tzinfo=UTC)
 
 
+#: For what both engines do alike.
+only_sqlite = pytest.mark.parametrize("clinic", ["sqlite"], indirect=True)
+
+
 def sent(
     patient_id: int,
     conversation_id: int | None = None,
@@ -28,6 +32,7 @@ def write(database: Database, *messages: SentMessage) -> None:
         write_interactions(connection, messages)
 
 
+@only_sqlite
 def test_the_newest_conversation_of_each_patient_is_found(
     clinic: Clinic, database: Database
 ) -> None:
@@ -91,6 +96,7 @@ def test_messages_of_one_turn_to_new_patients_share_a_conversation_each(
     assert clinic.value("SELECT count(*) FROM conversations") == 3
 
 
+@only_sqlite
 def test_a_conversation_begun_since_the_visit_was_read_is_the_one(
     clinic: Clinic, database: Database
 ) -> None:
@@ -103,6 +109,7 @@ def test_a_conversation_begun_since_the_visit_was_read_is_the_one(
     assert clinic.value("SELECT state FROM conversations") == "NEW_INTENT"
 
 
+@only_sqlite
 def test_a_message_whose_id_is_unknown_is_written_without(
     clinic: Clinic, database: Database
 ) -> None:
@@ -111,13 +118,11 @@ def test_a_message_whose_id_is_unknown_is_written_without(
     assert clinic.value("SELECT provider_message_id FROM interactions") is None
 
 
-def test_nothing_sent_writes_nothing(sqlite_clinic: Clinic) -> None:
-    database = Database(sqlite_clinic.url)
-
+@only_sqlite
+def test_nothing_sent_writes_nothing(clinic: Clinic, database: Database) -> None:
     write(database)
-    database.close()
 
-    assert sqlite_clinic.rows("SELECT id FROM interactions") == []
+    assert clinic.rows("SELECT id FROM interactions") == []
 
 
 def test_what_is_written_is_gone_when_the_turn_fails(clinic: Clinic, database: Database) -> None:
@@ -145,15 +150,14 @@ def test_the_moment_is_stored_as_the_instant_it_was(clinic: Clinic, database: Da
     assert begun == as_utc
 
 
-def test_on_sqlite_the_moment_looks_like_smartias_own(sqlite_clinic: Clinic) -> None:
-    database = Database(sqlite_clinic.url)
-    conversation = sqlite_clinic.add_conversation(sqlite_clinic.add_patient())
-    own = sqlite_clinic.add_interaction(conversation, "Oi")  # dated by SQLite: CURRENT_TIMESTAMP
-    dated = sqlite_clinic.value("SELECT created_at FROM interactions WHERE id = :id", id=own)
+@only_sqlite
+def test_on_sqlite_the_moment_looks_like_smartias_own(clinic: Clinic, database: Database) -> None:
+    conversation = clinic.add_conversation(clinic.add_patient())
+    own = clinic.add_interaction(conversation, "Oi")  # dated by SQLite: CURRENT_TIMESTAMP
+    dated = clinic.value("SELECT created_at FROM interactions WHERE id = :id", id=own)
     moment = datetime.fromisoformat(dated).replace(tzinfo=UTC)
 
     write(database, sent(1, conversation, sent_at=moment))
-    database.close()
 
-    assert sqlite_clinic.value("SELECT max(created_at) FROM interactions") == dated
-    assert sqlite_clinic.value("SELECT min(created_at) FROM interactions") == dated
+    assert clinic.value("SELECT max(created_at) FROM interactions") == dated
+    assert clinic.value("SELECT min(created_at) FROM interactions") == dated

@@ -1,5 +1,7 @@
 """Stored times: what they mean in the clinic's zone, and bounds that miss none of them."""
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -276,6 +278,16 @@ def test_no_bound_is_more_than_a_day_and_a_half_away(
 # -- when a visit was booked --------------------------------------------------------------------
 
 
+@pytest.fixture
+def machine_in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Set the machine's own zone, which must mean nothing."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
 @pytest.mark.parametrize(
     ("stored", "booked_at"),
     [
@@ -293,5 +305,7 @@ def test_no_bound_is_more_than_a_day_and_a_half_away(
         (datetime(2026, 11, 20, 9, tzinfo=SAO_PAULO), "2026-11-20 12:00"),
     ],
 )
-def test_the_moment_of_booking_is_utc_or_unknown(stored: Any, booked_at: str | None) -> None:
+def test_the_moment_of_booking_is_utc_or_unknown(
+    machine_in_tokyo: None, stored: Any, booked_at: str | None
+) -> None:
     assert read_booked_at(stored) == (utc(booked_at) if booked_at else None)

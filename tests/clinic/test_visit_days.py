@@ -27,7 +27,7 @@ WINDOW = Window(
 )
 
 by_phone = partial(person, country="BR")
-#: PostgreSQL refuses such values by itself.
+#: For what the other engine refuses by itself, or does alike.
 only_sqlite = pytest.mark.parametrize("clinic", ["sqlite"], indirect=True)
 
 
@@ -62,9 +62,12 @@ class Reading:
 
     def rest(self, days: VisitDays) -> list[list[int]]:
         found: list[list[int]] = []
-        while (page := self.next(days)) is not None:
+        for _ in range(100):
+            page = self.next(days)
+            if page is None:
+                return found
             found += page
-        return found
+        pytest.fail("the pages have no end")
 
     def all(self, *, size: int = 500) -> list[list[int]]:
         return self.rest(self.days(size=size))
@@ -148,6 +151,7 @@ def test_an_unreadable_date_stands_alone(clinic: Clinic, reading: Reading) -> No
     assert sorted(found) == sorted([[one] for one in (*unreadable, readable)])
 
 
+@only_sqlite
 def test_a_visit_without_status_is_looked_at_with_its_persons_others(
     clinic: Clinic, reading: Reading
 ) -> None:
@@ -159,9 +163,10 @@ def test_a_visit_without_status_is_looked_at_with_its_persons_others(
 
 @only_sqlite
 def test_what_lies_outside_the_window_is_not_told_with_it(clinic: Clinic, reading: Reading) -> None:
-    within, _ = book(clinic, [27 * 60 - 30, 27 * 60 + 1])
+    _, first = book(clinic, [-18 * 60 - 1, -18 * 60])
+    last, _ = book(clinic, [27 * 60, 27 * 60 + 1])
 
-    assert reading.all() == [[within]]
+    assert reading.all() == [[first], [last]]
 
 
 @only_sqlite
@@ -174,7 +179,7 @@ def test_the_visits_of_a_patient_who_is_gone_are_each_looked_at(
     assert reading.all() == [[visit] for visit in visits]
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     visits=st.lists(
         st.tuples(st.integers(0, 3), st.integers(-12, 24), st.booleans()), min_size=1, max_size=16
