@@ -16,7 +16,8 @@ from smartia_jobs.messages.catalogue import KINDS, Catalogue, MessageTemplate, l
 from smartia_jobs.messages.render import example_message, preview_text
 from smartia_jobs.settings import Settings
 from smartia_jobs.whatsapp.client import Client
-from smartia_jobs.whatsapp.management import GraphRefusalError, Management
+from smartia_jobs.whatsapp.graph import GraphRefusalError
+from smartia_jobs.whatsapp.management import Management
 from smartia_jobs.whatsapp.phones import parse_phone
 from smartia_jobs.whatsapp.templates import registered_templates
 

@@ -13,7 +13,8 @@ from smartia_jobs.errors import ConfigurationError, RefusedError, UnavailableErr
 from smartia_jobs.sandbox import PHONE_NUMBER_ID, WABA_ID, Sandbox, Scripted
 from smartia_jobs.settings import Settings
 from smartia_jobs.whatsapp import account
-from smartia_jobs.whatsapp.management import GraphRefusalError, Management
+from smartia_jobs.whatsapp.graph import GraphRefusalError
+from smartia_jobs.whatsapp.management import Management
 from smartia_jobs.whatsapp.templates import registered_templates
 
 TOKEN = "EAAverysecret"

@@ -5,9 +5,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from smartia_jobs.database import explain
 from smartia_jobs.errors import ConfigurationError, ExitStatus, SmartiaJobsError
 
 _T = TypeVar("_T")
@@ -94,6 +91,11 @@ class Findings:
         Raises:
             SmartiaJobsError: this program itself is at fault.
         """
+        # Only here, so that commands without a database do not load its library.
+        from sqlalchemy.exc import SQLAlchemyError
+
+        from smartia_jobs.database_errors import explain
+
         try:
             return question()
         except SmartiaJobsError as error:

@@ -8,7 +8,8 @@ from smartia_jobs.messages.catalogue import load_catalogue
 from smartia_jobs.run import Run
 from smartia_jobs.settings import Settings
 from smartia_jobs.whatsapp import account as meta
-from smartia_jobs.whatsapp.management import GraphRefusalError, Management
+from smartia_jobs.whatsapp.graph import GraphRefusalError
+from smartia_jobs.whatsapp.management import Management
 from smartia_jobs.whatsapp.templates import registered_templates
 
 
