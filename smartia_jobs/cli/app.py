@@ -12,6 +12,7 @@ from smartia_jobs.cli.demo import demo
 from smartia_jobs.cli.metrics.command import metrics
 from smartia_jobs.cli.no_show import no_show
 from smartia_jobs.cli.opt_out import app as opt_out
+from smartia_jobs.cli.outbox import app as outbox
 from smartia_jobs.cli.reminders import day_ahead, hours_ahead
 from smartia_jobs.cli.sandbox import sandbox
 from smartia_jobs.cli.templates import app as templates
@@ -37,6 +38,7 @@ app.command("check")(check)
 app.add_typer(templates)
 app.add_typer(db)
 app.add_typer(opt_out)
+app.add_typer(outbox)
 app.command("sandbox")(sandbox)
 app.command("demo")(demo)
 

@@ -122,7 +122,7 @@ class Workers:
             answer = self._courier.send(
                 claim.phone, claim.message, callback_data=str(claim.outbox_ids[0])
             )
-        except Exception:  # noqa: BLE001 - a bug in here must not lose the claim: nobody knows what was sent
+        except Exception:  # a bug in here must not lose the claim: nobody knows what was sent
             logger.exception("sending failed unexpectedly")
             answer = Answer(Verdict.UNKNOWN, "an error in this program", from_graph=False)
         return Finished(

@@ -1,0 +1,199 @@
+"""What a person does with the outbox: look at what is held, settle it, forget what is past."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
+
+from smartia_jobs.database import Database, now_plus
+from smartia_jobs.outbox.states import ACCEPTED, State
+from smartia_jobs.outbox.tables import opt_outs, outbox
+
+#: What still wants something: shown when no state is asked for.
+HELD = (State.UNKNOWN, State.RETRY)
+#: Nothing more will happen to these.
+FINAL = (*sorted(ACCEPTED), State.FAILED, State.EXPIRED)
+#: Rows of nearer visits are what keeps a message from being sent again; invitations are sent
+#: up to 30 days after a missed visit.
+SHORTEST_RETENTION = timedelta(days=31)
+#: Rows deleted in one transaction.
+_CHUNK = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One row of the outbox, as a person needs it.
+
+    Attributes:
+        id: what ``resend`` and ``settle`` are given.
+        kind: ``24h``, ``2h``, ``no_show``.
+        appointment_id: whose message.
+        start: what the patient is told, clinic wall time.
+        phone: as it is stored; mask it before it is shown.
+        state: where it stands.
+        attempts: requests posted so far.
+        since: when it came to stand there, aware UTC.
+        error: why, in plain words; None when nothing is known.
+    """
+
+    id: int
+    kind: str
+    appointment_id: int
+    start: datetime
+    phone: str | None
+    state: State
+    attempts: int
+    since: datetime
+    error: str | None
+
+
+def held(connection: Connection, states: Collection[State] = HELD) -> list[Held]:
+    """Return the rows in these states, the next visit first."""
+    query = (
+        select(outbox)
+        .where(outbox.c.state.in_([str(state) for state in states]))
+        .order_by(outbox.c.start, outbox.c.id)
+    )
+    return [
+        Held(
+            id=row.id,
+            kind=row.kind,
+            appointment_id=row.appointment_id,
+            start=row.start,
+            phone=row.phone,
+            state=State(row.state),
+            attempts=row.attempts,
+            since=row.updated_at,
+            error=row.error,
+        )
+        for row in connection.execute(query)
+    ]
+
+
+class Decision(StrEnum):
+    """What a person decides about a message that may have been accepted."""
+
+    RESEND = "resend"
+    SENT = "sent"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What became of one id.
+
+    Attributes:
+        id: as it was given.
+        visits: how many visits' rows were changed: a message may tell of several.
+        found: the state it was found in; None when there is no such row.
+    """
+
+    id: int
+    visits: int
+    found: State | None
+
+
+def resolve(
+    connection: Connection, ids: Sequence[int], decision: Decision, *, at: datetime
+) -> list[Resolved]:
+    """Apply a person's decision to messages that are unknown, all rows of each together.
+
+    A claim whose lease has ended counts as unknown; one that is being sent, and whatever
+    somebody has settled meanwhile, is left alone. The owner stays noted, so that one who
+    answers late can still record that a message to be sent again was sent after all.
+    """
+    done: dict[int, int] = {}
+    resolved = []
+    for outbox_id in ids:
+        row = connection.execute(
+            select(outbox.c.state, outbox.c.leader_id).where(outbox.c.id == outbox_id)
+        ).first()
+        if row is None:
+            resolved.append(Resolved(outbox_id, 0, None))
+            continue
+        leader = row.leader_id or outbox_id
+        if leader not in done:
+            done[leader] = _change(connection, leader, decision, at)
+        resolved.append(Resolved(outbox_id, done[leader], State(row.state)))
+    return resolved
+
+
+def _change(connection: Connection, leader: int, decision: Decision, at: datetime) -> int:
+    changes: dict[Decision, dict[str, Any]] = {
+        Decision.RESEND: {"state": str(State.RETRY), "error": "a person wants it sent again"},
+        Decision.SENT: {
+            "state": str(State.SENT),
+            "error": None,
+            "sent_at": func.coalesce(outbox.c.claimed_at, at),
+        },
+        Decision.FAILED: {"state": str(State.FAILED), "error": "a person found it undelivered"},
+    }
+    return connection.execute(
+        update(outbox)
+        .where(
+            or_(outbox.c.id == leader, outbox.c.leader_id == leader),
+            _unknown(connection),
+        )
+        .values(**changes[decision], lease_until=None, updated_at=at)
+    ).rowcount
+
+
+def _unknown(connection: Connection) -> ColumnElement[bool]:
+    dead = and_(
+        outbox.c.state == str(State.CLAIMED), outbox.c.lease_until < now_plus(connection, 0)
+    )
+    return or_(outbox.c.state == str(State.UNKNOWN), dead)
+
+
+def purge(database: Database, *, before_wall: datetime) -> Iterator[int]:
+    """Delete final rows of visits that began before a moment; yield how many, batch by batch.
+
+    Args:
+        database: open for writing; each batch is its own short transaction.
+        before_wall: clinic wall time, naive, at least ``SHORTEST_RETENTION`` ago.
+    """
+    past = (
+        select(outbox.c.id)
+        .where(outbox.c.state.in_([str(state) for state in FINAL]), outbox.c.start < before_wall)
+        .limit(_CHUNK)
+    )
+    deleted = _CHUNK
+    while deleted == _CHUNK:
+        with database.write() as connection:
+            deleted = connection.execute(
+                delete(outbox).where(outbox.c.id.in_(past.scalar_subquery()))
+            ).rowcount
+        yield deleted
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What was removed of one person."""
+
+    deleted: int
+    blanked: int
+    opt_outs: int
+
+
+def erase(
+    connection: Connection, is_theirs: Callable[[str], bool], *, before_wall: datetime
+) -> Erased:
+    """Remove every phone that is one person's, and WhatsApp's ids with it.
+
+    Rows of visits that began before ``before_wall`` (clinic wall time, naive) are deleted.
+    Later ones are kept without phone and ids: they are what keeps a message about that visit
+    from being sent again. What SmartIA itself stores is not touched.
+    """
+    texts = connection.scalars(select(outbox.c.phone).distinct().where(outbox.c.phone.is_not(None)))
+    theirs = [text for text in texts if is_theirs(text)]
+    silent = [text for text in connection.scalars(select(opt_outs.c.phone)) if is_theirs(text)]
+    rows = outbox.c.phone.in_(theirs)
+    deleted = connection.execute(delete(outbox).where(rows, outbox.c.start < before_wall)).rowcount
+    blanked = connection.execute(
+        update(outbox).where(rows).values(phone=None, message_id=None, wa_id=None)
+    ).rowcount
+    removed = connection.execute(delete(opt_outs).where(opt_outs.c.phone.in_(silent))).rowcount
+    return Erased(deleted, blanked, removed)

@@ -1,0 +1,186 @@
+"""What a person sees of the outbox and decides about it, on both databases."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import pytest
+
+from smartia_jobs.messages.catalogue import load_catalogue
+from smartia_jobs.messages.definition import definition
+from smartia_jobs.sandbox.scripts import Scripted
+from smartia_jobs.sandbox.server import Sandbox
+from tests.crash.site import Site
+from tests.support import Clinic, StartCli
+
+
+@pytest.fixture
+def sqlite_site(sqlite_clinic: Clinic, start_cli: StartCli, sandbox: Sandbox) -> Site:
+    return Site(sqlite_clinic, sandbox, start_cli)
+
+
+@pytest.fixture
+def site(clinic: Clinic, start_cli: StartCli, sandbox: Sandbox) -> Site:
+    return Site(clinic, sandbox, start_cli)
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    templates = [
+        definition(template, clinic_name="sua clínica", clinic_phone=None)
+        for template in load_catalogue(None).templates.values()
+    ]
+    with Sandbox(templates=templates) as server:
+        yield server
+
+
+def leave_unknown(site: Site) -> list[int]:
+    """Leave one patient's two visits of a day in one message that may have been accepted."""
+    site.book_a_day_twice()
+    site.sandbox.script("*", Scripted(cut=True, accepted=False))
+    assert site.run().json["unknown"] == 2
+    return [row["id"] for row in site.clinic.rows("SELECT id FROM smartia_outbox ORDER BY id")]
+
+
+def test_what_is_held_is_listed_with_masked_phones(sqlite_site: Site) -> None:
+    ids = leave_unknown(sqlite_site)
+
+    shown = sqlite_site.run("outbox", "--state", "unknown")
+
+    phone = sqlite_site.clinic.value("SELECT phone_number FROM patients")
+    assert shown.exit_code == 0
+    assert phone not in shown.stdout
+    assert all(str(one) in shown.stdout for one in ids)
+    listed = sqlite_site.run("outbox", "--json").json["messages"]
+    assert sorted(one["id"] for one in listed) == ids
+    assert {(one["state"], one["kind"], one["attempts"]) for one in listed} == {
+        ("unknown", "24h", 1)
+    }
+
+
+def test_a_message_that_is_resent_reaches_the_patient_whole(site: Site) -> None:
+    ids = leave_unknown(site)
+
+    decided = site.run("outbox", "resend", str(ids[1]))
+
+    assert decided.exit_code == 0
+    assert "2 visits" in decided.stdout
+    assert site.run().json["sent"] == 2
+    site.check()
+    assert site.accepted().total() == 1
+
+
+@pytest.mark.parametrize("as_", ["sent", "failed"])
+def test_a_settled_message_is_never_sent(sqlite_site: Site, as_: str) -> None:
+    ids = leave_unknown(sqlite_site)
+
+    decided = sqlite_site.run("outbox", "settle", *map(str, ids), f"--{as_}")
+
+    assert decided.exit_code == 0, decided.stderr
+    again = sqlite_site.run().json
+    assert again["skipped"] == {f"already_{as_}": 2}
+    assert again["held_unknown"] == 0
+    assert sqlite_site.accepted().total() == 0
+
+
+def test_what_cannot_be_settled_is_said_and_the_rest_is_done(sqlite_site: Site) -> None:
+    ids = leave_unknown(sqlite_site)
+
+    decided = sqlite_site.run("outbox", "settle", "4711", str(ids[0]), "--sent")
+
+    assert decided.exit_code == 2
+    assert "4711" in decided.stderr
+    assert sqlite_site.states() == {"sent": 1}
+    again = sqlite_site.run("outbox", "resend", str(ids[0]))
+    assert (again.exit_code, sqlite_site.states()) == (2, {"sent": 1})
+    assert "sent" in again.stderr
+
+
+def test_a_message_that_is_being_sent_is_left_alone(sqlite_site: Site) -> None:
+    ids = leave_unknown(sqlite_site)
+    sqlite_site.clinic.execute(
+        "UPDATE smartia_outbox SET state = 'claimed', lease_until = '2099-01-01 00:00:00.000000'"
+    )
+
+    decided = sqlite_site.run("outbox", "resend", str(ids[0]))
+
+    assert decided.exit_code == 2
+    assert sqlite_site.states() == {"claimed": 1}
+    sqlite_site.lapse()
+    assert sqlite_site.run("outbox", "settle", str(ids[0]), "--sent").exit_code == 0
+
+
+def test_on_unknown_resend_sends_once_more_and_no_oftener(sqlite_site: Site) -> None:
+    leave_unknown(sqlite_site)
+    sqlite_site.sandbox.script("*", Scripted(cut=True, accepted=False))
+
+    second = sqlite_site.run(ON_UNKNOWN="resend").json
+    third = sqlite_site.run(ON_UNKNOWN="resend").json
+
+    assert second["unknown"] == 2
+    assert third["skipped"] == {"held_unknown": 2}
+    assert len(sqlite_site.sandbox.received) == 2
+
+
+def test_purge_forgets_what_is_final_and_past_alone(site: Site) -> None:
+    site.book(3)
+    site.run()
+    old = datetime.now().astimezone().replace(tzinfo=None) - timedelta(days=200)
+    for appointment_id, state in ((1, "sent"), (2, "unknown")):
+        site.clinic.execute(
+            "UPDATE smartia_outbox SET start = :start, state = :state"
+            " WHERE id = (SELECT min(id) FROM smartia_outbox) + :place",
+            start=old if site.clinic.dialect != "sqlite" else f"{old:%Y-%m-%d %H:%M:%S.%f}",
+            state=state,
+            place=appointment_id - 1,
+        )
+
+    purged = site.run("outbox", "purge", "--older-than", "180d")
+
+    assert purged.exit_code == 0, purged.stderr
+    assert purged.stdout.startswith("1 row")
+    assert site.states() == {"unknown": 1, "sent": 1}
+    assert site.run("outbox", "purge", "--older-than", "7d").exit_code == 2
+
+
+def test_erase_leaves_no_trace_of_a_phone_and_sends_nothing_twice(site: Site) -> None:
+    site.book(2)
+    site.run()
+    phone = site.clinic.value("SELECT min(phone_number) FROM patients")
+    site.run("opt-out", "add", phone)
+    site.clinic.execute(
+        "UPDATE smartia_outbox SET phone = :raw WHERE id = (SELECT max(id) FROM smartia_outbox)",
+        raw=f"({phone[2:4]}) {phone[4:9]}-{phone[9:]}",
+    )
+
+    erased = site.run("outbox", "erase", phone)
+
+    assert erased.exit_code == 0, erased.stderr
+    left = site.clinic.rows("SELECT phone, wa_id, message_id FROM smartia_outbox")
+    assert [row["phone"] for row in left] == [None, None]
+    assert [row["message_id"] for row in left] == [None, None]
+    assert site.clinic.rows("SELECT * FROM smartia_opt_outs") == []
+    assert site.run().json["skipped"] == {"already_sent": 2}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("settle", "1"), ("settle", "1", "--sent", "--failed"), ("resend",), ("--state", "sent")],
+)
+def test_a_wrong_command_line_is_refused(
+    sqlite_clinic: Clinic, start_cli: StartCli, arguments: tuple[str, ...]
+) -> None:
+    process = start_cli("outbox", *arguments, env={"DATABASE_URL": sqlite_clinic.url})
+
+    assert process.wait(30) == 2
+
+
+def test_without_our_tables_there_is_nothing_to_show_and_nothing_to_settle(
+    sqlite_clinic: Clinic, start_cli: StartCli
+) -> None:
+    env = {"DATABASE_URL": sqlite_clinic.url}
+
+    shown = start_cli("outbox", env=env)
+    settled = start_cli("outbox", "settle", "1", "--sent", env=env)
+
+    assert shown.communicate(timeout=30)[0] == "0 visits\n"
+    assert settled.wait(30) == 78
