@@ -138,16 +138,16 @@ class Database:
         return connection
 
 
-def insert_once(connection: Connection, table: Table, *, key: Sequence[str]) -> Any:
+def insert_once(dialect: str, table: Table, *, key: Sequence[str]) -> Any:
     """Return an INSERT into ``table`` that leaves rows alone whose unique key is there already.
 
     Args:
-        connection: the one it will run on: each engine has a statement of its own, and loading
-            the other's would cost a run a tenth of its time.
+        dialect: ``sqlite`` or ``postgresql``: each has a statement of its own, and loading the
+            other's would cost a run a tenth of its time.
         table: one of our own.
         key: the columns of the unique key.
     """
-    if connection.dialect.name == "sqlite":
+    if dialect == "sqlite":
         from sqlalchemy.dialects.sqlite import insert
     else:
         from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]

@@ -3,9 +3,22 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, case, func, literal, or_, select, tuple_
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+)
 
 from smartia_jobs.appointment import DEFAULT_DURATION, Appointment, AppointmentStatus
 from smartia_jobs.clinic.tables import appointments, patients
@@ -229,18 +242,24 @@ class Appointments:
         )
 
 
+@cache
 def _select() -> Select[Any]:
     return select(
         appointments.c.id,
         appointments.c.patient_id,
         appointments.c.status,
-        appointments.c.appointment_date,
+        _of_our_calendar(appointments.c.appointment_date),
         appointments.c.duration_minutes,
-        appointments.c.created_at,
+        _of_our_calendar(appointments.c.created_at),
         patients.c.id.label("found_patient_id"),
         patients.c.name,
         patients.c.phone_number,
     ).join_from(appointments, patients, patients.c.id == appointments.c.patient_id, isouter=True)
+
+
+def _of_our_calendar(column: Column[Any]) -> ColumnElement[Any]:
+    """Return NULL for a date that Python has not: a keyboard easily makes the year 20260."""
+    return case((column.between("0002-01-01", "9998-12-31"), column)).label(column.name)
 
 
 def _has(statuses: Collection[AppointmentStatus] | None) -> Any:

@@ -4,22 +4,24 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from smartia_jobs.clinic.tables import conversations, interactions
 from smartia_jobs.message import SentMessage
+
+_NEWEST = (
+    select(conversations.c.patient_id, func.max(conversations.c.id).label("newest"))
+    .where(conversations.c.patient_id.in_(bindparam("patient_ids", expanding=True)))
+    .group_by(conversations.c.patient_id)
+)
 
 
 def newest_conversations(connection: Connection, patient_ids: Collection[int]) -> dict[int, int]:
     """Return each patient's newest conversation id; patients without one are left out."""
     if not patient_ids:
         return {}
-    query = (
-        select(conversations.c.patient_id, func.max(conversations.c.id).label("newest"))
-        .where(conversations.c.patient_id.in_(sorted(patient_ids)))
-        .group_by(conversations.c.patient_id)
-    )
-    return {row.patient_id: row.newest for row in connection.execute(query)}
+    rows = connection.execute(_NEWEST, {"patient_ids": sorted(patient_ids)})
+    return {row.patient_id: row.newest for row in rows}
 
 
 def write_interactions(connection: Connection, sent: Sequence[SentMessage]) -> None:

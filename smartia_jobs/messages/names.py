@@ -1,6 +1,7 @@
 """Text from the clinic's database made fit for a message: cleaned, shortened, first name only."""
 
 import unicodedata
+from functools import lru_cache
 
 from smartia_jobs.messages.variables import length
 
@@ -28,6 +29,7 @@ _NO_NAMES = frozenset(
 )  # fmt: skip
 
 
+@lru_cache(maxsize=512)  # clinic, weekday and time are the same in message after message
 def clean(text: str) -> str:
     """Return the text as Meta takes it for a parameter: one line, nothing unseen, no braces.
 

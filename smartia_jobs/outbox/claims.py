@@ -3,10 +3,11 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, update
+from sqlalchemy import ColumnElement, Connection, update
 
 from smartia_jobs.appointment import Appointment
 from smartia_jobs.database import insert_once, now_plus
@@ -209,10 +210,7 @@ def _obtain(
                 )
             else:
                 old.append((row, visit, values))
-    lease = {
-        "claimed_at": now_plus(connection, 0),
-        "lease_until": now_plus(connection, claimant.lease.total_seconds()),
-    }
+    lease = _lease(connection.dialect.name, claimant.lease)
     for row, visit, values in sorted(old, key=lambda one: one[0].id):
         resends = row.resends + (row.state is State.UNKNOWN)
         changed = connection.execute(
@@ -228,13 +226,29 @@ def _obtain(
             obtained[visit.id] = row.id
     if new:
         made = connection.execute(
-            insert_once(connection, outbox, key=["appointment_id", "kind", "start"])
-            .values(lease)
-            .returning(outbox.c.appointment_id, outbox.c.id),
+            _insertion(connection.dialect.name, claimant.lease),
             sorted(new, key=lambda one: int(one["appointment_id"])),
         )
         obtained.update((row.appointment_id, row.id) for row in made)
     return obtained
+
+
+@lru_cache(maxsize=2)
+def _insertion(dialect: str, lease: timedelta) -> Any:
+    """Return the claiming INSERT: it is the same in every turn, and making it takes a while."""
+    return (
+        insert_once(dialect, outbox, key=["appointment_id", "kind", "start"])
+        .values(_lease(dialect, lease))
+        .returning(outbox.c.appointment_id, outbox.c.id)
+    )
+
+
+@lru_cache(maxsize=2)
+def _lease(dialect: str, lease: timedelta) -> Mapping[str, ColumnElement[datetime]]:
+    return {
+        "claimed_at": now_plus(dialect, 0),
+        "lease_until": now_plus(dialect, lease.total_seconds()),
+    }
 
 
 def _values(

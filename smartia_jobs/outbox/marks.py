@@ -57,7 +57,7 @@ def remember(
     if not visits:
         return set()
     made = connection.execute(
-        insert_once(connection, marks, key=["appointment_id", "start"]).returning(
+        insert_once(connection.dialect.name, marks, key=["appointment_id", "start"]).returning(
             marks.c.appointment_id
         ),
         [

@@ -31,7 +31,7 @@ class OptOut:
 def add_opt_out(connection: Connection, phone: str, *, at: datetime) -> bool:
     """Note a canonical phone that the clinic typed; return False when it was there already."""
     made = connection.execute(
-        insert_once(connection, opt_outs, key=["phone"])
+        insert_once(connection.dialect.name, opt_outs, key=["phone"])
         .values(phone=phone, source="person", created_at=at)
         .returning(opt_outs.c.id)
     )

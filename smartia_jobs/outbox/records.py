@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, or_, update
@@ -99,6 +100,7 @@ def record_alone(
         _record_opt_outs(connection, [one])
 
 
+@lru_cache(maxsize=1)
 def _update(run_id: str) -> Any:
     return (
         update(outbox)
@@ -158,7 +160,7 @@ def _opts_out(one: Finished) -> bool:
 
 def _record_opt_outs(connection: Connection, refused: Iterable[Finished]) -> None:
     connection.execute(
-        insert_once(connection, opt_outs, key=["phone"]),
+        insert_once(connection.dialect.name, opt_outs, key=["phone"]),
         [
             {
                 "phone": one.claim.phone.canonical,

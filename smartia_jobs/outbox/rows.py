@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from smartia_jobs.outbox.states import ACCEPTED, State
 from smartia_jobs.outbox.tables import outbox
@@ -25,6 +25,19 @@ class Row:
     resends: int
 
 
+_OF_APPOINTMENTS = select(
+    outbox.c.id,
+    outbox.c.appointment_id,
+    outbox.c.start,
+    outbox.c.state,
+    outbox.c.run_id,
+    outbox.c.phone,
+    outbox.c.resends,
+).where(
+    outbox.c.appointment_id.in_(bindparam("ids", expanding=True)),
+    outbox.c.kind == bindparam("of_kind"),
+)
+
 #: (appointment id, wall-clock start)
 Key = tuple[int, datetime]
 
@@ -34,16 +47,8 @@ def rows_of(connection: Connection, kind: str, ids: Collection[int]) -> dict[Key
     found: dict[Key, Row] = {}
     wanted = sorted(ids)
     for first in range(0, len(wanted), _CHUNK):
-        query = select(
-            outbox.c.id,
-            outbox.c.appointment_id,
-            outbox.c.start,
-            outbox.c.state,
-            outbox.c.run_id,
-            outbox.c.phone,
-            outbox.c.resends,
-        ).where(outbox.c.appointment_id.in_(wanted[first : first + _CHUNK]), outbox.c.kind == kind)
-        for row in connection.execute(query):
+        values = {"ids": wanted[first : first + _CHUNK], "of_kind": kind}
+        for row in connection.execute(_OF_APPOINTMENTS, values):
             found[row.appointment_id, row.start] = Row(
                 row.id, State(row.state), row.run_id, row.phone, row.resends
             )
