@@ -382,6 +382,20 @@ def test_visits_are_read_again_as_they_are_now(
     assert now[cancelled].status is AppointmentStatus.CANCELLED
 
 
+@pytest.mark.parametrize("start", ["20260-11-24 09:00:00", "infinity", "-infinity"])
+def test_a_visit_moved_out_of_all_calendars_has_no_date_and_ends_no_run(
+    clinic: Clinic, database: Database, appointments: Appointments, start: str
+) -> None:
+    visit = clinic.add_appointment(clinic.add_patient(), TUESDAY)
+    clinic.move(visit, start)
+    clinic.execute("UPDATE appointments SET created_at = appointment_date")
+
+    with database.read() as connection:
+        now = appointments.by_id(connection, {visit})
+
+    assert (now[visit].start_at, now[visit].booked_at) == (None, None)
+
+
 @only_sqlite
 def test_more_visits_than_a_page_are_read_again_at_once(
     clinic: Clinic, database: Database, appointments: Appointments
