@@ -90,5 +90,6 @@ def _refuse(error: Exception, arguments: list[str]) -> int:
     context = getattr(error, "ctx", None)
     where = context.command_path if context is not None else "smartia-jobs"
     if message:
-        typer.echo(f"{where}: {message.rstrip('.')}. Try '{where} --help'.", err=True)
+        ended = message if message.endswith((".", "?", "!")) else f"{message}."
+        typer.echo(f"{where}: {ended} Try '{where} --help'.", err=True)
     return int(ExitStatus.USAGE)

@@ -23,7 +23,6 @@ def sandbox(
     """
     from smartia_jobs.messages.catalogue import load_catalogue
     from smartia_jobs.messages.definition import definition
-    from smartia_jobs.sandbox.account import PHONE_NUMBER_ID
     from smartia_jobs.sandbox.server import Sandbox
 
     with errors_as_status("sandbox"):
@@ -38,17 +37,19 @@ def sandbox(
                 f"port {port} on 127.0.0.1 cannot be used ({error.strerror}); try --port 0."
             ) from None
         with server:
-            for line in _how_to_use(server.url, PHONE_NUMBER_ID):
+            for line in _how_to_use(server.url):
                 typer.echo(line)
             server.wait()
 
 
-def _how_to_use(url: str, phone_number_id: str) -> tuple[str, ...]:
+def _how_to_use(url: str) -> tuple[str, ...]:
+    from smartia_jobs.sandbox.account import PHONE_NUMBER_ID, WABA_ID
+
     return (
         f"This is not Meta: a sandbox on {url} that reaches no phone. Stop it with Ctrl-C.",
         "In another terminal:",
         f"  export META_API_URL={url} META_ACCESS_TOKEN=any-token \\",
-        f"         META_PHONE_NUMBER_ID={phone_number_id}",
+        f"         META_PHONE_NUMBER_ID={PHONE_NUMBER_ID} META_WABA_ID={WABA_ID}",
         "  smartia-jobs 24h",
         f"  curl {url}/sandbox/messages",
     )
