@@ -99,7 +99,10 @@ def render(metrics: "Metrics", chosen: Format, *, to_terminal: bool = False) -> 
         case Format.JSON:
             import json
 
-            return json.dumps(metrics.as_json(), ensure_ascii=False, indent=2) + "\n"
+            # In a pipe one line, which Cloud Logging makes one entry of.
+            piped = to_terminal and not (sys.stdout and sys.stdout.isatty())
+            indent = None if piped else 2
+            return json.dumps(metrics.as_json(), ensure_ascii=False, indent=indent) + "\n"
         case Format.CSV:
             from smartia_jobs.cli.metrics.csv import to_csv
 
