@@ -71,7 +71,7 @@ def veto(
 
     Args:
         visit: missed, and due otherwise.
-        others: the same person's other visits from the beginning of its local day on.
+        others: the same person's other visits, at least from the beginning of its local day on.
         due: when a visit must have begun to be written about.
         told: those of ``others`` that an invitation was sent for, or may have been.
     """
@@ -160,7 +160,7 @@ class MissedVisits:
     def others(
         self, connection: Connection, visits: Collection[Appointment]
     ) -> Mapping[int, Sequence[Appointment]]:
-        """Return, for each visit, the same person's others from the start of its day on.
+        """Return, for each visit, the same person's others, at least from its day on.
 
         One query for all of them; visits without a readable date are left out.
         """
@@ -178,9 +178,7 @@ class MissedVisits:
             by_person.setdefault(self.identify(other), []).append(other)
         return {
             visit.id: [
-                other
-                for other in by_person.get(self.identify(visit), ())
-                if other.id != visit.id and _day(other) >= _day(visit)
+                other for other in by_person.get(self.identify(visit), ()) if other.id != visit.id
             ]
             for visit in dated
         }
