@@ -31,6 +31,17 @@ _runs = count(1)
 MONDAY_9 = datetime.fromisoformat("2026-11-23T09:00")
 
 
+class _DeskClock(ShiftedClock):
+    """Shows the desk's time, and what a test makes it lose."""
+
+    def __init__(self, desk: "Desk", start_at: datetime) -> None:
+        super().__init__(start_at, speed=desk.speed)
+        self._desk = desk
+
+    def now(self) -> datetime:
+        return super().now() + self._desk.late
+
+
 @dataclass
 class Desk:
     """A clinic, and the runs of the 24h errand over it."""
@@ -40,6 +51,8 @@ class Desk:
     workers: int = 4
     now: datetime = MONDAY_9
     speed: float = 1.0
+    #: Set by a test while a run is under way: its wall clock then shows that much more.
+    late: timedelta = timedelta(0)
 
     def run(
         self,
@@ -69,7 +82,7 @@ class Desk:
             yield Run(
                 id=f"run-{next(_runs)}",
                 settings=self.settings,
-                clock=ShiftedClock(now_at, speed=self.speed),
+                clock=_DeskClock(self, now_at),
                 database=database,
                 now=ShiftedClock(now_at, speed=0).now(),
                 limit=limit,

@@ -397,9 +397,12 @@ def test_throttling_without_end_leaves_the_rest_to_the_next_run(desk: Desk) -> N
 
 
 def test_a_throttled_run_does_not_remind_after_the_visit_is_too_near(desk: Desk) -> None:
-    visit = desk.book(hours=6.004)  # fourteen seconds before it is too late
-    desk.speed = 100.0
-    courier = FakeCourier(always(BUSY), retry_wait_s=20.0)
+    visit = desk.book(hours=7)
+
+    def lose_two_hours(_: str) -> None:
+        desk.late = timedelta(hours=2)
+
+    courier = FakeCourier(always(BUSY), before_send=lose_two_hours)
 
     report = desk.run(courier)
 

@@ -4,7 +4,6 @@ import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -32,7 +31,7 @@ def refuse_interactions(clinic: Clinic) -> None:
     )
 
 
-def once(act: Callable[[], None]) -> Callable[[str], None]:
+def once(act: Callable[[], object]) -> Callable[[str], None]:
     """Act before the first request only."""
     first = threading.Lock()
 
@@ -106,8 +105,7 @@ def test_a_database_that_stays_away_ends_the_run_and_names_what_it_leaves(
     other = sqlite3.connect(
         sqlite_clinic.url.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False
     )
-    desk.settings = replace(desk.settings)
-    courier = FakeCourier(before_send=once(lambda: other.execute("BEGIN IMMEDIATE") and None))
+    courier = FakeCourier(before_send=once(lambda: other.execute("BEGIN IMMEDIATE")))
 
     report = desk.run(courier)
     other.execute("ROLLBACK")
@@ -115,9 +113,6 @@ def test_a_database_that_stays_away_ends_the_run_and_names_what_it_leaves(
 
     assert report.exit_status is ExitStatus.UNAVAILABLE
     assert len(courier.posted) == 1  # the gate: what cannot be written is not made more of
-    unrecorded = [
-        record.ctx
-        for record in caplog.records
-        if getattr(record, "ctx", {}).get("action") == "unrecorded"
-    ]
+    contexts = [getattr(record, "ctx", {}) for record in caplog.records]
+    unrecorded = [context for context in contexts if context.get("action") == "unrecorded"]
     assert [(one["status"], one["kind"]) for one in unrecorded] == [("sent", "24h")]
