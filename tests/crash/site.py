@@ -89,7 +89,9 @@ class Site:
         """Run a process to its end."""
         return ended(self.start(*arguments, **variables))
 
-    def run_together(self, count: int, environments: Mapping[int, dict[str, str]]) -> list[CliResult]:
+    def run_together(
+        self, count: int, environments: Mapping[int, dict[str, str]]
+    ) -> list[CliResult]:
         """Run so many processes at the same time, each with variables of its own, if any."""
         processes = [self.start(**environments.get(n, {})) for n in range(count)]
         with ThreadPoolExecutor(count) as readers:
