@@ -15,12 +15,12 @@ dev     = .venv/.dev
 unexport PYTHONDONTWRITEBYTECODE
 
 .NOTPARALLEL:
-.PHONY: help demo test test-long check lock clean
+.PHONY: help demo test test-long test-image check lock clean
 
 help: ## list the targets
 	@echo 'smartia-jobs: reminds the patients of a SmartIA clinic over WhatsApp'
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: $(runtime) ## the day of a made-up clinic, through the real code; no account needed
 	@.venv/bin/smartia-jobs demo
@@ -30,6 +30,9 @@ test: $(dev) ## run the tests
 
 test-long: $(dev) ## run the races and soaks of many minutes
 	.venv/bin/python -m pytest -m long
+
+test-image: $(dev) ## run the Dockerfile's steps without Docker
+	.venv/bin/python -m pytest -m image tests/deploy/test_image.py
 
 check: $(dev) ## lint, formatting, types and the import rule
 	.venv/bin/ruff check .
