@@ -1,5 +1,7 @@
 """Our own tables, beside SmartIA's and without a foreign key into them."""
 
+from functools import cache
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -66,14 +68,22 @@ outbox = Table(
     UniqueConstraint("appointment_id", "kind", "start", name="smartia_outbox_once"),
 )
 
-# Only rows that still want something: a handful among millions.
-Index(
-    "smartia_outbox_open",
-    outbox.c.state,
-    outbox.c.kind,
-    sqlite_where=outbox.c.state.in_(["claimed", "retry", "unknown"]),
-    postgresql_where=outbox.c.state.in_(["claimed", "retry", "unknown"]),
-)
+
+@cache
+def draw_index() -> Index:
+    """Add the outbox's index to the tables: only rows that still want something, few of millions.
+
+    Queries need no drawing of it, and SQLAlchemy would load PostgreSQL's dialect to check one.
+    """
+    open_states = outbox.c.state.in_(["claimed", "retry", "unknown"])
+    return Index(
+        "smartia_outbox_open",
+        outbox.c.state,
+        outbox.c.kind,
+        sqlite_where=open_states,
+        postgresql_where=open_states,
+    )
+
 
 marks = Table(
     "smartia_no_show_marks",

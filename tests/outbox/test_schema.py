@@ -73,6 +73,7 @@ def start() -> Iterator[Start]:
 
 def test_the_migrations_make_exactly_the_tables_of_the_metadata(database: Database) -> None:
     schema.ensure(database, auto_migrate=True)
+    tables.draw_index()
 
     with database.write() as connection:
         migrated = describe(connection)

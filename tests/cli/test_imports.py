@@ -1,0 +1,130 @@
+"""What a start loads: nearly all of its time, and one careless import line brings it back."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import Clinic
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+_PROGRAM = """
+import json, pathlib, sys
+from smartia_jobs.cli import main
+status = main()
+pathlib.Path("modules.json").write_text(json.dumps(sorted(sys.modules)))
+raise SystemExit(status)
+"""
+
+#: Rich loads attrs where another program has installed it; compiled modules leave a trace.
+_NOT_OURS = {"attr", "cython_runtime"}
+
+TYPER = {"annotated_doc", "shellingham", "typer"}
+RICH = {"markdown_it", "mdurl", "pygments", "rich"}
+DATABASE = {"sqlalchemy", "typing_extensions"}
+
+
+class Start:
+    """What one start of the program has loaded."""
+
+    def __init__(self, modules: list[str]) -> None:
+        self.modules = set(modules)
+
+    @property
+    def libraries(self) -> set[str]:
+        """Packages from outside, by the name they are imported by."""
+        names = {name.partition(".")[0] for name in self.modules}
+        foreign = {name for name in names - sys.stdlib_module_names if not name.startswith("_")}
+        return foreign - _NOT_OURS - {"smartia_jobs"}
+
+    @property
+    def own(self) -> set[str]:
+        """The program's own modules, without the package's name."""
+        return {
+            name.removeprefix("smartia_jobs.")
+            for name in self.modules
+            if name.startswith("smartia_jobs.")
+        }
+
+    def below(self, package: str) -> set[str]:
+        """The package and what belongs to it."""
+        return {name for name in self.modules if name == package or name.startswith(f"{package}.")}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the program is started; ``.env`` is looked for here."""
+    return tmp_path
+
+
+def start(folder: Path, *arguments: str, **env: str) -> Start:
+    """Run the program to its end and return what it has loaded."""
+    subprocess.run(
+        [sys.executable, "-c", _PROGRAM, *arguments],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT), **env},
+        check=True,
+        capture_output=True,
+    )
+    return Start(json.loads((folder / "modules.json").read_text()))
+
+
+def start_job(folder: Path, clinic: Clinic, job: str) -> Start:
+    """Run a job for which nothing is due, a second time: the first one makes our tables."""
+    settings = {
+        "DATABASE_URL": clinic.url,
+        "STORED_TIMES": "wall",
+        "META_ACCESS_TOKEN": "made-up",
+        "META_PHONE_NUMBER_ID": "1",
+    }
+    start(folder, job, **settings)
+    return start(folder, job, **settings)
+
+
+def test_the_version_is_told_without_loading_anything(folder: Path) -> None:
+    started = start(folder, "--version")
+
+    assert started.libraries == set()
+    assert started.own == {"cli"}
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("24h", "--help"), ("no-show", "--help")])
+def test_help_loads_what_prints_it_and_no_job(folder: Path, arguments: tuple[str, ...]) -> None:
+    started = start(folder, *arguments)
+
+    assert started.libraries == TYPER | RICH
+    # The last are the types that the commands' own functions name.
+    assert {name.partition(".")[0] for name in started.own} == {
+        "cli", "clock", "errors", "log_lines", "logs", "report", "run", "settings",
+    }  # fmt: skip
+    assert not started.modules & {"asyncio", "hashlib", "sqlite3", "ssl", "tempfile"}
+
+
+@pytest.mark.parametrize("job", ["24h", "2h", "no-show"])
+def test_with_nothing_due_a_job_loads_the_database_alone(
+    folder: Path, clinic: Clinic, job: str
+) -> None:
+    started = start_job(folder, clinic, job)
+
+    driver = {"psycopg", "psycopg_binary"} if clinic.dialect == "postgresql" else set()
+    assert started.libraries == TYPER | DATABASE | driver
+    assert not started.below("sqlalchemy.orm")
+    assert not started.own & {
+        "messages.render",
+        "outbox.migrations",
+        "sandbox",
+        "whatsapp.client",
+        "whatsapp.connections",
+        "whatsapp.transport",
+        "whatsapp.waiting",
+    }
+
+
+def test_sqlite_does_not_load_postgresqls_dialect(folder: Path, sqlite_clinic: Clinic) -> None:
+    started = start_job(folder, sqlite_clinic, "24h")
+
+    assert not started.below("sqlalchemy.dialects.postgresql")
