@@ -38,6 +38,8 @@ LOOK_AROUND_S = 0.5
 DATABASE_REST_S = 0.5
 #: How long requests in flight may still answer after the run was asked to end.
 LAST_ANSWERS_S = 8.0
+#: Requests end in flocks; so long after one, no more of its flock are expected.
+FLOCK_S = 0.002
 #: So many equal request errors in a row are our mistake, not the patients'.
 EQUAL_ERRORS = 5
 
@@ -64,6 +66,8 @@ class Dispatch:
         #: Request errors whose fault is not yet clear: the patients' or the request's.
         self._suspects: list[Finished] = []
         self._accepted = 0
+        #: How long the last turn with the database took.
+        self._turn_s = 0.0
         self._outcomes: deque[Outcome] = deque()
 
     @property
@@ -82,6 +86,7 @@ class Dispatch:
         try:
             while not self._done():
                 self._hear(self._workers.collect(self._patience()))
+                self._rest()
                 self._turn()
                 yield from self._drain()
             self._workers.dismiss()
@@ -96,6 +101,20 @@ class Dispatch:
 
     # -- one turn ---------------------------------------------------------------------------
 
+    def _rest(self) -> None:
+        """Let more requests end, so that the next transaction serves them together.
+
+        A transaction costs as much as several messages do. It is held back while more of them
+        come, but never longer than the last one took.
+        """
+        until_s = self._clock.monotonic() + self._turn_s
+        while self._ledger.waiting and self._workers.in_flight:
+            self._clock.wait(threading.Event(), FLOCK_S)
+            more = self._workers.collect(0.0)
+            self._hear(more)
+            if not more or self._clock.monotonic() >= until_s:
+                return
+
     def _turn(self) -> None:
         """Record what has finished and claim for who is idle, in one transaction."""
         if self._ledger.hopeless:
@@ -108,7 +127,9 @@ class Dispatch:
             batch = self._next_batch()
             if not batch and not self._ledger.waiting:
                 return
+            began_s = self._clock.monotonic()
             claimed = self._commit(batch)
+            self._turn_s = self._clock.monotonic() - began_s
         except DBAPIError as error:
             self._take_back(batch)
             if not is_transient(error) and not self._ledger.waiting:
@@ -119,11 +140,11 @@ class Dispatch:
             # an event takes the lock that a beginning wait holds for a moment.
             self._clock.wait(threading.Event(), DATABASE_REST_S)
             return
-        self._settle(self._ledger.written())
-        self._outcomes.extend(claimed.outcomes)
         if claimed.claims:
             self._brakes.claimed()
             self._workers.give(claimed.claims)
+        self._settle(self._ledger.written())
+        self._outcomes.extend(claimed.outcomes)
 
     def _commit(self, batch: Sequence[Pending]) -> Claimed:
         claimant = Claimant.of(self._run)
