@@ -34,8 +34,8 @@ def test_eight_processes_race_again_and_again(site: Site, round_: int) -> None:
     race(site, due=500)
 
 
-def test_cloud_run_tasks_share_the_work_and_the_rate(site: Site) -> None:
-    tasks = 3
+def test_cloud_run_tasks_share_the_work_and_the_rate(postgres_site: Site) -> None:
+    site, tasks = postgres_site, 3
     site.book(60)
     shares = {
         n: {

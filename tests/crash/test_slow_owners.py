@@ -39,7 +39,8 @@ def test_a_claim_that_outlives_its_lease_is_sent_once_and_recorded_late(site: Si
     site.check()
 
 
-def test_what_a_slow_process_has_not_claimed_is_sent_by_the_others(site: Site) -> None:
+def test_what_a_slow_process_has_not_claimed_is_sent_by_the_others(postgres_site: Site) -> None:
+    site = postgres_site
     site.book(30)
     slow = frozen_in_flight(site, Scripted(delay_s=1))
 
