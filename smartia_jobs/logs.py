@@ -1,7 +1,8 @@
 """Where log lines go: standard error, for a person at a terminal or for machines."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,19 @@ def stderr_console() -> "Console":
             self.quiet = True
 
     return Terminal(stderr=True, highlight=False, markup=False, emoji=False)
+
+
+@contextmanager
+def logs_held() -> Iterator[None]:
+    """Let no thread write a log line meanwhile; it waits."""
+    handlers = [one for one in logging.getLogger().handlers if one.name == _NAME]
+    for handler in handlers:
+        handler.acquire()
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.release()
 
 
 def _is_for_a_person(record: logging.LogRecord) -> bool:

@@ -4,6 +4,7 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from smartia_jobs.log_lines import JsonLines
-from smartia_jobs.logs import configure_logs, log_event, stderr_console
+from smartia_jobs.logs import configure_logs, log_event, logs_held, stderr_console
 
 logger = logging.getLogger("smartia_jobs.test")
 
@@ -304,6 +305,20 @@ def test_the_lines_for_machines_can_be_had_on_a_terminal(stream: Stream) -> None
     log_event(logger, logging.INFO, "message", action="message", outbox_id=1)
 
     assert stream.text.endswith("message action=message outbox_id=1\n")
+
+
+def test_lines_wait_while_they_are_held(stream: Stream) -> None:
+    as_json(stream)
+    writer = threading.Thread(target=logger.info, args=("later",))
+
+    with logs_held():
+        writer.start()
+        writer.join(0.05)
+        before = stream.text
+    writer.join()
+
+    assert before == ""
+    assert entries(stream)[0]["message"] == "later"
 
 
 def test_json_can_be_had_on_a_terminal(stream: Stream) -> None:

@@ -127,9 +127,10 @@ class Appointments:
         *,
         statuses: Collection[AppointmentStatus] | None = None,
     ) -> int:
-        """Return how many rows :meth:`pages` reads for ``window``: at least what it yields."""
-        query = select(func.count()).where(*self._within(window, statuses))
-        return connection.execute(query).scalar_one()
+        """Return how many appointments :meth:`pages` yields for ``window``."""
+        query = select(appointments.c.appointment_date).where(*self._within(window, statuses))
+        starts = map(self.times.read, connection.scalars(query))
+        return sum(start_at is None or start_at in window for start_at in starts)
 
     def pages(
         self,

@@ -90,7 +90,9 @@ def test_log_lines_stay_readable_beside_the_bar(slow_run: dict[str, str], tmp_pa
     messages = [line for line in lines if "action=message" in line]
     assert drawn(result.screen)
     assert len(messages) == _VISITS
-    assert all(re.match(r"\d\d:\d\d:\d\d INFO    message action", line) for line in messages)
+    assert all(re.match(r"\d\d:\d\d:\d\d INFO    message action", line) for line in messages), (
+        messages
+    )
 
 
 @pytest.mark.parametrize(

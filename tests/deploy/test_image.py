@@ -186,8 +186,7 @@ def test_the_image_has_the_program_and_what_it_needs_and_nothing_else(image: Ima
     names = {name.replace("-", "_").lower() for name in re.findall(r"^([\w-]+)==", pinned, re.M)}
 
     installed = {
-        path.name.split("-")[0].replace("-", "_").lower()
-        for path in packages.glob("*.dist-info")
+        path.name.split("-")[0].replace("-", "_").lower() for path in packages.glob("*.dist-info")
     }
 
     assert "smartia_jobs" in installed
