@@ -15,7 +15,7 @@ from itertools import count
 from sqlalchemy.exc import DBAPIError
 
 from smartia_jobs.database import is_transient
-from smartia_jobs.errors import ExitStatus
+from smartia_jobs.errors import ExitStatus, InterruptedRunError
 from smartia_jobs.message import Verdict
 from smartia_jobs.outbox.brakes import LONGEST_WAIT_S, Brakes, End
 from smartia_jobs.outbox.claims import Claim, Claimant, Claimed, Pending, claim
@@ -84,20 +84,26 @@ class Dispatch:
         self._run.stop.last_words = self._ledger.log_unrecorded
         self._run.stop.heeded = True
         try:
-            while not self._done():
-                self._hear(self._workers.collect(self._patience()))
-                self._rest()
-                self._turn()
-                yield from self._drain()
-            self._workers.dismiss()
-            self._end_flights()
-            self._resolve_suspects(guilty=False)
-            self._write_last()
+            yield from self._fly()
+            self._land()
         except BaseException:
             self._ledger.log_unrecorded()  # a bug: say at least what it leaves behind
             raise
         yield from self._drain()
         yield from self._leave_the_rest()
+
+    def _fly(self) -> Iterator[Outcome]:
+        try:
+            while not self._done():
+                self._hear(self._workers.collect(self._patience()))
+                self._rest()
+                self._turn()
+                yield from self._drain()
+        except InterruptedRunError:
+            raise  # somebody who does not want to wait
+        except Exception:
+            self._land()  # the database refuses, or a bug: what was posted is still written down
+            raise
 
     # -- one turn ---------------------------------------------------------------------------
 
@@ -323,6 +329,13 @@ class Dispatch:
         if not self._waiting:
             return LOOK_AROUND_S
         return max(0.0, self._waiting[0][0] - self._clock.monotonic())
+
+    def _land(self) -> None:
+        """Hear what is in flight, write it down, and name what cannot be."""
+        self._workers.dismiss()
+        self._end_flights()
+        self._resolve_suspects(guilty=False)
+        self._write_last()
 
     def _end_flights(self) -> None:
         """Give requests in flight a last chance to answer; what does not is unknown."""

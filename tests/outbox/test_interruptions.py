@@ -1,15 +1,26 @@
 """A database that fails at the worst moments of a run: everybody is accounted for, once."""
 
 import random
+import sqlite3
+import threading
 from collections import Counter
 
 import pytest
+from sqlalchemy.exc import ProgrammingError
 
 from smartia_jobs.errors import ExitStatus
 from smartia_jobs.report import Result
 from tests.outbox.faulty_desk import Fault, FaultyDesk
 from tests.support import Clinic
-from tests.support.fake_courier import ACCEPTED, BUSY, FakeCourier
+from tests.support.fake_courier import ACCEPTED, BUSY, FakeCourier, FreePace
+
+
+class OneATurn(FreePace):
+    """Room for one more message in each turn."""
+
+    def room(self, horizon_s: float) -> int:
+        """One."""
+        return 1
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -55,3 +66,30 @@ def test_a_database_that_cannot_even_be_read_ends_the_run(clinic: Clinic) -> Non
 
     assert courier.posted == []
     assert report.exit_status is ExitStatus.UNAVAILABLE
+
+
+def test_a_database_that_refuses_a_claim_loses_no_answer_in_flight(clinic: Clinic) -> None:
+    refused = threading.Event()
+
+    def refuse(kind: str, n: int) -> None:
+        if (kind, n) == ("write", 2):
+            refused.set()
+            raise ProgrammingError("INSERT", None, sqlite3.OperationalError("no such column: a"))
+
+    desk = FaultyDesk(clinic, workers=4, faults=refuse)
+    for n in range(8):
+        desk.book(hours=20 + n / 10)
+    first = clinic.value("SELECT min(phone_number) FROM patients")
+
+    def answer_late(wire: str) -> None:
+        if first not in wire:  # which goes alone
+            refused.wait(20)
+
+    courier = FakeCourier(before_send=answer_late)
+    courier.pace = OneATurn()
+
+    with pytest.raises(ProgrammingError):
+        desk.run(courier)
+
+    assert len(courier.posted) == 2
+    assert Counter(desk.states().values()) == {"sent": 2}
