@@ -11,11 +11,15 @@ pythons = python3.14 python3.13 python3.12 python3.11 python3
 runtime = .venv/.runtime
 dev     = .venv/.dev
 
+# What is measured is installed as a clinic would: without development tools, which other
+# libraries look for and load, and not editable, which every start would pay for.
+measured = benchmarks/.venv/.measured
+
 # Without bytecode every start of the program costs three times as much.
 unexport PYTHONDONTWRITEBYTECODE
 
 .NOTPARALLEL:
-.PHONY: help demo test test-long test-image check lock clean
+.PHONY: help demo test test-long test-image check bench lock clean
 
 help: ## list the targets
 	@echo 'smartia-jobs: reminds the patients of a SmartIA clinic over WhatsApp'
@@ -40,6 +44,12 @@ check: $(dev) ## lint, formatting, types and the import rule
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
+bench: $(measured) ## measure the speed, 20 minutes, into docs/benchmarks.md (QUICK=1: try it)
+	@rm -rf build
+	@benchmarks/.venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps \
+		--force-reinstall .
+	@benchmarks/.venv/bin/python -m benchmarks $(if $(QUICK),--quick)
+
 lock: $(dev) ## pin the image's requirements anew, with the newest versions allowed
 	.venv/bin/python -m pip install -qq --disable-pip-version-check uv
 	.venv/bin/uv pip compile pyproject.toml --quiet --no-config --universal --upgrade \
@@ -47,9 +57,9 @@ lock: $(dev) ## pin the image's requirements anew, with the newest versions allo
 		--custom-compile-command 'make lock' --output-file requirements.txt
 
 clean: ## remove .venv and everything else that was generated
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+	rm -rf .venv benchmarks/.venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
 		.import_linter_cache
-	find smartia_jobs tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find smartia_jobs tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is written last and names the folder it was made in. So an environment that was left
 # half made, came along with a copied folder, or lost its interpreter is made anew; one that is
@@ -69,6 +79,13 @@ $(dev): pyproject.toml
 	@.venv/bin/python -m pip install -qq --disable-pip-version-check --editable '.[dev]'
 	@pwd > $(runtime)
 	@pwd > $@
+
+$(measured): pyproject.toml
+	@$(find_python); "$$python" -m venv --clear benchmarks/.venv
+	@echo 'Installing what is measured into benchmarks/.venv'
+	@benchmarks/.venv/bin/python -m pip install -qq --disable-pip-version-check \
+		'.[bench,postgres]'
+	@touch $@
 
 define environment
 if [ -f $(runtime) ]; then rm -f $(runtime) $(dev); exit 0; fi; \

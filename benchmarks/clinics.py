@@ -1,0 +1,130 @@
+"""SmartIA databases of any size, filled in bulk."""
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib import resources
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import psycopg
+
+ZONE = ZoneInfo("America/Sao_Paulo")
+
+#: Three patients of four have talked to the chatbot; the receptionist entered the others.
+_PATIENTS = """
+    WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :count)
+    INSERT INTO patients (id, phone_number, name)
+    SELECT n, '55119' || (70000000 + n), 'Marina Souza' FROM numbers
+"""
+_CONVERSATIONS = """
+    INSERT INTO conversations (patient_id, state) SELECT id, 'DONE' FROM patients WHERE id % 4 > 0
+"""
+#: In the past four times of five, else later than any reminder; spread over five years.
+_OTHERS = """
+    WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :count)
+    INSERT INTO appointments (patient_id, title, appointment_date, duration_minutes, status)
+    SELECT 1 + n % :patients, 'Consulta', {moment}, 60, {status}
+    FROM (SELECT n, CASE WHEN n % 5 > 0 THEN -100 - n % 2000000 ELSE 4000 + n % 500000 END
+          AS minutes FROM numbers) AS visits
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Clinic:
+    """A database, and what is in it.
+
+    Attributes:
+        url: as ``DATABASE_URL``.
+        due: visits that a reminder is due for, each of another patient.
+    """
+
+    url: str
+    due: int
+
+
+def sqlite_clinic(path: Path, *, due: int = 0, others: int = 0, journal: str = "delete") -> Clinic:
+    """Write a SmartIA file whose next day has ``due`` visits."""
+    schema = resources.files("smartia_jobs.sandbox").joinpath("smartia_sqlite.sql")
+    moment = "strftime('%Y-%m-%d %H:%M:%f000', :now, minutes || ' minutes')"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA journal_mode = {journal}")
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.executescript(f"BEGIN; {schema.read_text()} COMMIT;")
+        with connection:
+            patients = max(due, others // 20, 1)
+            connection.execute(_PATIENTS, {"count": patients})
+            connection.execute(_CONVERSATIONS)
+            if others:
+                connection.execute(
+                    _OTHERS.format(moment=moment, status=_status("minutes < 0")),
+                    {"count": others, "patients": patients, "now": f"{_now():%Y-%m-%d %H:%M:%S}"},
+                )
+            connection.executemany(
+                "INSERT INTO appointments (patient_id, title, appointment_date, duration_minutes,"
+                " status) VALUES (?, 'Consulta', ?, 60, 'CONFIRMED')",
+                ((n, f"{start:%Y-%m-%d %H:%M:%S.%f}") for n, start in _due(due)),
+            )
+    return Clinic(f"sqlite:///{path}", due)
+
+
+def postgresql_clinic(url: str, *, due: int = 0, others: int = 0) -> Clinic:
+    """Fill a database that has SmartIA's empty tables; the program's index is built as well."""
+    native = url.replace("postgresql+psycopg://", "postgresql://")
+    moment = "cast(%(now)s AS timestamptz) + minutes * interval '1 minute'"
+    with psycopg.connect(native, options="-c timezone=UTC") as connection:
+        patients = max(due, others // 20, 1)
+        connection.execute(_named(_PATIENTS), {"count": patients})
+        connection.execute(_named(_CONVERSATIONS), {})
+        if others:
+            status = f"cast({_status('minutes < 0')} AS appointmentstatus)"
+            connection.execute(
+                _named(_OTHERS.format(moment=moment, status=status)),
+                {"count": others, "patients": patients, "now": _now()},
+            )
+        with (
+            connection.cursor() as cursor,
+            cursor.copy(
+                "COPY appointments (patient_id, title, appointment_date, duration_minutes, status)"
+                " FROM STDIN"
+            ) as rows,
+        ):
+            for number, start in _due(due):
+                rows.write_row((number, "Consulta", start, 60, "CONFIRMED"))
+        connection.commit()
+        connection.autocommit = True
+        connection.execute(
+            "CREATE INDEX smartia_appointments_date_status ON appointments"
+            " (appointment_date, status)"
+        )
+        connection.execute("VACUUM ANALYZE")
+    return Clinic(url, due)
+
+
+def _now() -> datetime:
+    """Return the clinic's wall time, naive, as SmartIA stores it (``STORED_TIMES=wall``)."""
+    return datetime.now(UTC).astimezone(ZONE).replace(tzinfo=None)
+
+
+def _due(count: int) -> list[tuple[int, datetime]]:
+    """Return patients and starts, spread over the window that a run now reminds."""
+    first, span = _now() + timedelta(hours=10), timedelta(hours=24)
+    return [
+        (n, (first + span * n / count).replace(second=0, microsecond=0))
+        for n in range(1, count + 1)
+    ]
+
+
+def _status(is_past: str) -> str:
+    return (
+        f"CASE WHEN {is_past} THEN CASE n % 7 WHEN 0 THEN 'NO_SHOW' WHEN 1 THEN 'CANCELLED'"
+        " ELSE 'COMPLETED' END ELSE 'SCHEDULED' END"
+    )
+
+
+def _named(sql: str) -> bytes:
+    """Return a statement with SQLite's ``:name`` as psycopg's ``%(name)s``."""
+    for name in ("count", "patients", "now"):
+        sql = sql.replace(f":{name}", f"%({name})s")
+    return sql.replace(" % ", " %% ").encode()

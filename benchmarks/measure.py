@@ -1,0 +1,85 @@
+"""Running programs one after the other, and what each of them cost."""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one process took.
+
+    Attributes:
+        wall_s: from its start to its end.
+        cpu_s: user and system time.
+        peak_mib: the most memory it had at once.
+    """
+
+    wall_s: float
+    cpu_s: float
+    peak_mib: float
+
+
+class FailedError(Exception):
+    """A program that is measured ended with an error: its figures would mean nothing."""
+
+
+def run(command: Sequence[str | Path], *, folder: Path, env: Mapping[str, str] = {}) -> Cost:
+    """Run a program to its end; its log goes to a file, as a scheduler would have it.
+
+    Raises:
+        FailedError: it did not end with 0.
+    """
+    log = folder / "log"
+    with log.open("wb") as stderr:
+        began_s = time.perf_counter()
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            cwd=folder,
+            env={**_environment(), **env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        wall_s = time.perf_counter() - began_s
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        end = log.read_text(errors="replace")[-2000:]
+        raise FailedError(f"{' '.join(map(str, command))} ended with {process.returncode}:\n{end}")
+    # Kibibytes on Linux, bytes on macOS.
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
+    return Cost(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / unit)
+
+
+def _environment() -> dict[str, str]:
+    """Return the machine's environment without what steers Python or this program."""
+    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
+    return {name: os.environ[name] for name in kept if name in os.environ}
+
+
+def interleaved(rounds: int, **measures: Callable[[], T]) -> dict[str, list[T]]:
+    """Take several measures in turns, so that a slow minute of the machine slows them all."""
+    taken: dict[str, list[T]] = {name: [] for name in measures}
+    for _ in range(rounds):
+        for name, measure in measures.items():
+            taken[name].append(measure())
+    return taken
+
+
+def ratio(these: Sequence[float], those: Sequence[float]) -> float:
+    """Return the median of these, as a multiple of the median of those."""
+    return statistics.median(these) / statistics.median(those)
+
+
+def milliseconds(seconds: Sequence[float]) -> str:
+    """Return the median in milliseconds."""
+    return f"{statistics.median(seconds) * 1000:.0f} ms"

@@ -1,0 +1,112 @@
+"""How long a start takes, and whether it stays as short when the clinic has a million visits."""
+
+import json
+import statistics
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.clinics import Clinic, postgresql_clinic, sqlite_clinic
+from benchmarks.measure import interleaved, milliseconds, ratio, run
+from benchmarks.results import Result
+
+PROGRAM = [sys.executable, "-m", "smartia_jobs"]
+_SENDERS = Path(__file__).with_name("senders")
+_TYPER = "import typer"
+_WITH_ORM = "import typer, sqlalchemy.orm, sqlalchemy.dialects.sqlite.pysqlite"
+
+
+def settings(clinic: Clinic) -> dict[str, str]:
+    """Return the environment of a run on this clinic."""
+    return {
+        "DATABASE_URL": clinic.url,
+        "STORED_TIMES": "wall",
+        "META_ACCESS_TOKEN": "made-up",
+        "META_PHONE_NUMBER_ID": "1",
+    }
+
+
+def starts(folder: Path, *, rounds: int) -> Iterator[Result]:
+    """Compare what everybody waits for with its floor: the import of the libraries it needs."""
+    nothing_due = sqlite_clinic(folder / "start.db", others=1000)
+    job = [*PROGRAM, "24h"]
+    run(job, folder=folder, env=settings(nothing_due))  # makes our tables and the bytecode
+    taken = interleaved(
+        rounds,
+        typer=lambda: run([sys.executable, "-c", _TYPER], folder=folder).wall_s,
+        version=lambda: run([*PROGRAM, "--version"], folder=folder).wall_s,
+        help=lambda: run([*PROGRAM, "--help"], folder=folder).wall_s,
+        orm=lambda: run([sys.executable, "-c", _WITH_ORM], folder=folder).wall_s,
+        job=lambda: run(job, folder=folder, env=settings(nothing_due)).wall_s,
+    )
+    for what, name, floor, at_most in (
+        ("`--version` / `import typer`", "version", "typer", 1.2),
+        ("`--help` / `import typer`", "help", "typer", 2.6),
+        ("nothing due, SQLite / `import typer, sqlalchemy.orm`", "job", "orm", 1.25),
+    ):
+        yield Result(
+            what,
+            ratio(taken[name], taken[floor]),
+            f"{milliseconds(taken[name])} / {milliseconds(taken[floor])}",
+            at_most=at_most,
+        )
+
+
+def scale(folder: Path, postgresql: str, *, many: int, rounds: int) -> Iterator[Result]:
+    """Compare a run with nothing due on very many visits with one on a thousand."""
+    clinics = {
+        "SQLite": (
+            sqlite_clinic(folder / "few.db", others=1000),
+            sqlite_clinic(folder / "many.db", others=many),
+        ),
+        "PostgreSQL": (
+            postgresql_clinic(postgresql.format(database="few"), others=1000),
+            postgresql_clinic(postgresql.format(database="many"), others=many),
+        ),
+    }
+    for engine, (few, much) in clinics.items():
+        for command in (["24h"], ["no-show", "--no-message"]):
+            yield _scale_of(folder, engine, few, much, many=many, rounds=rounds, command=command)
+        yield _metrics(folder, engine, much, many=many)
+
+
+def _scale_of(
+    folder: Path,
+    engine: str,
+    few: Clinic,
+    much: Clinic,
+    *,
+    many: int,
+    rounds: int,
+    command: list[str],
+) -> Result:
+    job = [*PROGRAM, *command]
+    for clinic in (few, much):
+        run(job, folder=folder, env=settings(clinic))
+    taken = interleaved(
+        rounds,
+        few=lambda: run(job, folder=folder, env=settings(few)).wall_s,
+        much=lambda: run(job, folder=folder, env=settings(much)).wall_s,
+    )
+    return Result(
+        f"`{command[0]}` with nothing due, {engine}: {many:,} visits / 1,000",
+        ratio(taken["much"], taken["few"]),
+        f"{milliseconds(taken['much'])} / {milliseconds(taken['few'])}",
+        at_most=1.15,
+    )
+
+
+def _metrics(folder: Path, engine: str, clinic: Clinic, *, many: int) -> Result:
+    """Compare building the metrics with the same statements sent by the driver alone."""
+    out = folder / "metrics.json"
+    run(
+        [sys.executable, _SENDERS / "metrics.py", clinic.url, out],
+        folder=folder,
+    )
+    taken = json.loads(out.read_text())
+    return Result(
+        f"`metrics`, {engine}, {many:,} visits / its bare SQL",
+        statistics.median(taken["metrics"]) / statistics.median(taken["sql"]),
+        f"{milliseconds(taken['metrics'])} / {milliseconds(taken['sql'])}",
+        at_most=1.3,
+    )
