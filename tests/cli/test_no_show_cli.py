@@ -215,18 +215,19 @@ def test_undoing_a_run_that_never_was_is_wrong_usage(
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "why"),
     [
-        ("--undo", "run", "--mark-all"),
-        ("--undo", "run", "--no-message"),
-        ("--undo", "run", "--limit", "3"),
-        ("--now", "2026-03-10T10:00"),
+        (("--undo", "run", "--mark-all"), "cannot be combined"),
+        (("--undo", "run", "--no-message"), "cannot be combined"),
+        (("--undo", "run", "--limit", "3"), "cannot be combined"),
+        (("--now", "2026-03-10T10:00"), "only together with --dry-run"),
     ],
 )
 def test_options_that_contradict_each_other_are_wrong_usage(
-    sqlite_clinic: Clinic, run_cli: RunCli, wrong: tuple[str, ...]
+    sqlite_clinic: Clinic, run_cli: RunCli, wrong: tuple[str, ...], why: str
 ) -> None:
     result = run_cli("no-show", *wrong, env={"DATABASE_URL": sqlite_clinic.url})
 
     assert result.exit_code == 2
+    assert why in result.stderr
     assert result.stdout == ""
