@@ -96,9 +96,27 @@ class _Until(io.RawIOBase):
 
 
 class _Connection(HTTPConnection):
-    """A connection that says for sure when nothing was sent: whatever fails in connecting."""
+    """A connection that says for sure when nothing was sent: whatever fails in connecting.
+
+    A request's head and body leave together, in one packet and one TLS record instead of two.
+    """
 
     response_class = _Response
+    _held: list[bytes] | None = None
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        held = self._held = []
+        try:
+            super().request(*args, **kwargs)
+        finally:
+            self._held = None
+        super().send(b"".join(held))
+
+    def send(self, data: Any) -> None:
+        if self._held is None:
+            super().send(data)
+        else:
+            self._held.append(data)
 
     def connect(self) -> None:
         try:
