@@ -123,7 +123,11 @@ def resolve(
 
 def _change(connection: Connection, leader: int, decision: Decision, at: datetime) -> int:
     changes: dict[Decision, dict[str, Any]] = {
-        Decision.RESEND: {"state": str(State.RETRY), "error": "a person wants it sent again"},
+        Decision.RESEND: {
+            "state": str(State.RETRY),
+            "error": "a person wants it sent again",
+            "resends": outbox.c.resends + 1,  # the one that ON_UNKNOWN=resend would allow
+        },
         Decision.SENT: {
             "state": str(State.SENT),
             "error": None,

@@ -121,6 +121,18 @@ def test_on_unknown_resend_sends_once_more_and_no_oftener(sqlite_site: Site) -> 
     assert len(sqlite_site.sandbox.received) == 2
 
 
+def test_what_a_person_resent_is_not_resent_by_itself_as_well(sqlite_site: Site) -> None:
+    ids = leave_unknown(sqlite_site)
+    sqlite_site.sandbox.script("*", Scripted(cut=True, accepted=False))
+    sqlite_site.run("outbox", "resend", str(ids[0]))
+    assert sqlite_site.run(ON_UNKNOWN="resend").json["unknown"] == 2
+
+    third = sqlite_site.run(ON_UNKNOWN="resend").json
+
+    assert third["skipped"] == {"held_unknown": 2}
+    assert len(sqlite_site.sandbox.received) == 2
+
+
 def test_purge_forgets_what_is_final_and_past_alone(site: Site) -> None:
     site.book(3)
     site.run()
