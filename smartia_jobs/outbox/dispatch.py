@@ -22,8 +22,9 @@ from smartia_jobs.outbox.claims import Claim, Claimant, Claimed, Pending, claim
 from smartia_jobs.outbox.errand import Errand
 from smartia_jobs.outbox.feed import Feed
 from smartia_jobs.outbox.ledger import Ledger
-from smartia_jobs.outbox.records import Finished, record
+from smartia_jobs.outbox.records import Finished, give_back_own, record
 from smartia_jobs.outbox.states import State
+from smartia_jobs.outbox.suspects import Suspects
 from smartia_jobs.outbox.workers import Gate, Workers
 from smartia_jobs.report import Outcome, Result
 from smartia_jobs.run import Run
@@ -40,8 +41,6 @@ DATABASE_REST_S = 0.5
 LAST_ANSWERS_S = 8.0
 #: Requests end in flocks; so long after one, no more of its flock are expected.
 FLOCK_S = 0.002
-#: So many equal request errors in a row are our mistake, not the patients'.
-EQUAL_ERRORS = 5
 
 
 class Dispatch:
@@ -63,8 +62,7 @@ class Dispatch:
         self._feed = Feed(run, errand)
         self._waiting: list[tuple[float, int, Pending]] = []
         self._order = count()
-        #: Request errors whose fault is not yet clear: the patients' or the request's.
-        self._suspects: list[Finished] = []
+        self._suspects = Suspects()
         self._accepted = 0
         #: How long the last turn with the database took.
         self._turn_s = 0.0
@@ -104,8 +102,6 @@ class Dispatch:
         except Exception:
             self._land()  # the database refuses, or a bug: what was posted is still written down
             raise
-
-    # -- one turn ---------------------------------------------------------------------------
 
     def _rest(self) -> None:
         """Let more requests end, so that the next transaction serves them together.
@@ -197,8 +193,6 @@ class Dispatch:
         wake_s = self._clock.monotonic() + seconds
         heappush(self._waiting, (wake_s, next(self._order), pending))
 
-    # -- what answers mean --------------------------------------------------------------------
-
     def _hear(self, finished: Sequence[Finished]) -> None:
         """Learn from what came back, and hand it to the ledger."""
         for one in finished:
@@ -215,41 +209,28 @@ class Dispatch:
             case Verdict.SENT:
                 pace.success()
                 self._accepted += 1
-                self._resolve_suspects(guilty=False)
-            case Verdict.GIVE_UP:
-                self._resolve_suspects(guilty=False)
             case Verdict.UNKNOWN:
                 self._accepted += 1
-            case Verdict.BAD_REQUEST:
-                self._suspect(one)
             case Verdict.SLOW_DOWN:
                 if answer.wait_s is not None and answer.wait_s > LONGEST_WAIT_S:
                     self._brakes.stop("WhatsApp asks to wait for long", ExitStatus.RETRY)
                 self._brakes.waited(pace.slow_down(one.started_s, answer.wait_s))
+        self._acquit(self._suspects.hear(one))
+        if self._suspects.request_is_bad:
+            self._convict_request()
         if self._brakes.busy:
             self._brakes.waited(pace.slow_down(self._clock.monotonic()))
 
-    def _suspect(self, one: Finished) -> None:
-        """Hold a request error until its fellows show whether the request is at fault."""
-        answer = one.answer
-        if answer is None:
-            return
-        known = self._suspects[0].answer if self._suspects else None
-        if known is not None and known.code != answer.code:
-            self._resolve_suspects(guilty=False)
-        self._suspects.append(one)
-        if len(self._suspects) == EQUAL_ERRORS:
-            self._brakes.stop(answer.reason, ExitStatus.CONFIGURATION)
-            self._resolve_suspects(guilty=True)
+    def _acquit(self, innocent: Iterable[Finished]) -> None:
+        """Fail those whom WhatsApp refused for their own sake."""
+        self._ledger.take([replace(one, state=State.FAILED, started_s=None) for one in innocent])
 
-    def _resolve_suspects(self, *, guilty: bool) -> None:
-        """Close the held request errors: a guilty request leaves its patients to the next run."""
-        suspects, self._suspects = self._suspects, []
-        for one in suspects:
-            if guilty:
-                self._outcomes.extend(_outcomes(one.claim, Result.RETRY, one))
-            else:
-                self._ledger.take([replace(one, state=State.FAILED, started_s=None)])
+    def _convict_request(self) -> None:
+        """End the run: the request is wrong, so whoever it was refused for waits for the next."""
+        for one in self._suspects.release():
+            if one.answer is not None:
+                self._brakes.stop(one.answer.reason, ExitStatus.CONFIGURATION)
+            self._outcomes.extend(_outcomes(one.claim, Result.RETRY, one))
 
     def _settle(self, written: Iterable[Finished]) -> None:
         """Report what was committed, or let it wait for its next try."""
@@ -270,7 +251,7 @@ class Dispatch:
                 if verdict is Verdict.SLOW_DOWN
                 else self._errand.courier.retry_wait_s(one.answer, attempts)
             )
-            if verdict is Verdict.STOP or wait_s is None or wait_s > LONGEST_WAIT_S:
+            if wait_s is None or wait_s > LONGEST_WAIT_S:
                 self._outcomes.extend(_outcomes(one.claim, Result.RETRY, one))
             else:
                 self._wait(Pending(one.claim.visits, attempts), wait_s)
@@ -295,8 +276,6 @@ class Dispatch:
     def _drain(self) -> Iterator[Outcome]:
         while self._outcomes:
             yield self._outcomes.popleft()
-
-    # -- the end --------------------------------------------------------------------------
 
     def _done(self) -> bool:
         if self._run.stop.requested:
@@ -334,7 +313,11 @@ class Dispatch:
         """Hear what is in flight, write it down, and name what cannot be."""
         self._workers.dismiss()
         self._end_flights()
-        self._resolve_suspects(guilty=False)
+        ended = self._brakes.end is not None or self._run.stop.requested
+        if self._suspects.request_is_good and not ended:
+            self._acquit(self._suspects.release())
+        else:
+            self._convict_request()
         self._write_last()
 
     def _end_flights(self) -> None:
@@ -354,6 +337,19 @@ class Dispatch:
             self._ledger.log_unrecorded()
             for one in (*self._ledger.waiting, *self._ledger.refused):
                 self._outcomes.extend(_outcomes(one.claim, Result.UNKNOWN, one))
+        elif self._ledger.was_doubtful:
+            self._give_back_strays()
+
+    def _give_back_strays(self) -> None:
+        """Release claims of ours that were committed although the database's answer got lost.
+
+        Everything that was posted is recorded by now: what is still claimed never was.
+        """
+        try:
+            with self._run.database.write() as connection:
+                give_back_own(connection, run_id=self._run.id, at=self._clock.now())
+        except DBAPIError:
+            logger.warning("claims of this run may be left; they become unknown unsent")
 
     def _try_to_write(self) -> None:
         """Commit what waits, if the database lets us; it keeps waiting otherwise."""
@@ -378,7 +374,11 @@ class Dispatch:
             yield from (Outcome(visit.id, result) for visit in pending.visits)
         # A process that must leave, or whose database is away, counts what it has in memory.
         quick = self._run.stop.requested or self._ledger.hopeless
-        yield from self._feed.rest(quick=quick)
+        try:
+            yield from self._feed.rest(quick=quick)
+        except DBAPIError:
+            logger.warning("the database went away; what lies beyond is not counted")
+            yield from self._feed.rest(quick=True)
 
 
 _RESULTS = {State.SENT: Result.SENT, State.FAILED: Result.FAILED, State.UNKNOWN: Result.UNKNOWN}

@@ -36,6 +36,8 @@ class Ledger:
         self._failing_s = 0.0
         # The last commit's fate is not known: each outcome is checked before it is written.
         self.doubtful = False
+        #: Whether any commit of this run was ever in doubt.
+        self.was_doubtful = False
 
     def take(self, finished: Sequence[Finished]) -> None:
         """Add outcomes to write in the next turn."""
@@ -54,7 +56,7 @@ class Ledger:
         if self._failing_since_s is None:
             self._failing_since_s = now_s
         self._failing_s = now_s - self._failing_since_s
-        self.doubtful = True
+        self.doubtful = self.was_doubtful = True
         self.close_gate_if_late()
 
     def close_gate_if_late(self) -> None:

@@ -83,6 +83,15 @@ def record(
         errand.calendar.write_interactions(connection, sent)
 
 
+def give_back_own(connection: Connection, *, run_id: str, at: datetime) -> None:
+    """Return every claim of this run that was surely never posted to ``retry``."""
+    connection.execute(
+        update(outbox)
+        .where(outbox.c.run_id == run_id, outbox.c.state == str(State.CLAIMED))
+        .values(state=str(State.RETRY), lease_until=None, updated_at=at)
+    )
+
+
 def record_alone(
     connection: Connection, errand: Errand, one: Finished, *, run_id: str, interaction: bool
 ) -> None:

@@ -113,10 +113,27 @@ def test_a_visit_cancelled_between_reading_and_claiming_is_left_alone(desk: Desk
     assert report.skipped == {Reason.NO_LONGER_OPEN: 1}
 
 
-def test_a_visit_moved_between_reading_and_claiming_is_not_told_its_old_time(desk: Desk) -> None:
+def test_a_visit_moved_within_its_day_while_the_run_goes_on_is_told_its_new_time(
+    desk: Desk,
+) -> None:
     desk.book(hours=10)
     moved = desk.book(hours=20)
     later = desk.now + timedelta(hours=22)
+    courier = FakeCourier(before_send=lambda _: desk.clinic.move(moved, later))
+
+    report = desk.run(courier)
+
+    assert [one.text for one in courier.posted] == ["19:00", "07:00"]
+    assert counts(report) == {"sent": 2}
+    assert counts(desk.run(FakeCourier())) == {"skipped": 2}
+
+
+def test_a_visit_moved_to_another_day_while_the_run_goes_on_is_left_to_the_next(
+    desk: Desk,
+) -> None:
+    desk.book(hours=10)
+    moved = desk.book(hours=20)
+    later = desk.now + timedelta(hours=48)
     courier = FakeCourier(before_send=lambda _: desk.clinic.move(moved, later))
 
     report = desk.run(courier)
@@ -285,6 +302,29 @@ def test_a_request_error_and_a_success_heard_in_one_turn_are_recorded_in_order(
     assert counts(report) == {"sent": 2, "failed": 1}
     written = sqlite_clinic.rows("SELECT state, attempts FROM smartia_outbox ORDER BY state")
     assert [tuple(row.values()) for row in written] == [("failed", 1), ("sent", 1), ("sent", 1)]
+
+
+@pytest.mark.parametrize("patients", [1, 4])
+def test_a_request_that_nobody_shows_to_be_good_fails_nobody(desk: Desk, patients: int) -> None:
+    for _ in range(patients):
+        desk.book()
+
+    report = desk.run(FakeCourier(always(BAD_REQUEST)))
+
+    assert counts(report) == {"retry": patients}
+    assert report.exit_status is ExitStatus.CONFIGURATION
+    assert counts(desk.run(FakeCourier())) == {"sent": patients}
+
+
+def test_a_run_that_is_stopped_fails_nobody(desk: Desk) -> None:
+    for _ in range(6):
+        desk.book()
+    desk.workers = 1
+
+    report = desk.run(FakeCourier(in_turn(ACCEPTED, BAD_REQUEST, BAD_REQUEST, EXPIRED_TOKEN)))
+
+    assert counts(report) == {"sent": 1, "retry": 3, "left": 2}
+    assert report.exit_status is ExitStatus.REFUSED
 
 
 def test_one_patient_who_cannot_be_reached_does_not_stop_the_others(desk: Desk) -> None:
