@@ -2,9 +2,8 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
-from itertools import groupby
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, update
@@ -138,13 +137,19 @@ def _parcels(
                 claimed.skip([read], reason or Reason.NO_LONGER_OPEN)
                 if row is not None and row.state is State.RETRY and reason in _OVERTAKEN:
                     overtaken.append(row.id)
-            else:
-                visit = replace(visit, conversation_id=read.conversation_id)
-                ready.append((errand.courier.address(visit), visit, row))
+                continue
+            if visit.start != read.start:  # moved within its day: told at its new time
+                if row is not None and row.state is State.RETRY:
+                    overtaken.append(row.id)
+                row = rows.get((visit.id, visit.start)) if visit.start else None
+            visit = replace(visit, conversation_id=read.conversation_id)
+            ready.append((errand.courier.address(visit), visit, row))
         # A phone that was changed meanwhile parts visits that were read as one person's.
-        for _, same in groupby(ready, key=lambda one: _destination(one[0])):
-            together = list(same)
-            yield _Parcel(pending, together[0][0], [(visit, row) for _, visit, row in together])
+        parcels: dict[str, _Parcel] = {}
+        for address, visit, row in ready:
+            parcel = _Parcel(pending, address, [])
+            parcels.setdefault(_destination(address), parcel).visits.append((visit, row))
+        yield from parcels.values()
     _expire(connection, overtaken, claimant)
 
 
@@ -179,7 +184,7 @@ def objection(
         )
         if reason is not None:
             return reason
-    if visit.start != read.start:
+    if _day(visit) != _day(read):
         return Reason.MOVED
     return errand.calendar.refusal(visit, claimant.now) or vetoes.get(visit.id)
 
@@ -313,6 +318,10 @@ def _expire(connection: Connection, ids: Collection[int], claimant: Claimant) ->
             .where(outbox.c.id.in_(sorted(ids)), outbox.c.state == str(State.RETRY))
             .values(state=str(State.EXPIRED), run_id=claimant.run_id, updated_at=claimant.now)
         )
+
+
+def _day(visit: Appointment) -> date | None:
+    return visit.start.date() if visit.start else None
 
 
 def _destination(address: Phone | Unsendable) -> str:
