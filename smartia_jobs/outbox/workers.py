@@ -17,9 +17,11 @@ from smartia_jobs.run import Stop
 
 logger = logging.getLogger(__name__)
 
-#: No POST starts on a claim older than this: with the connect (5 s) and read (30 s) time-outs
-#: it ends before the lease (120 s) does.
-OLDEST_CLAIM_S = 60.0
+#: No POST starts on a claim older than this. Claims are made half a second ahead of their slots,
+#: so none is so old for nothing; and with it a request ends well before the lease (120 s) does,
+#: although a slow name server and several addresses may each add to the time-outs of
+#: connecting (5 s) and reading (30 s).
+OLDEST_CLAIM_S = 20.0
 
 
 @dataclass(slots=True)
@@ -75,9 +77,20 @@ class Workers:
         for claim in claims:
             self._in_flight[claim.outbox_ids[0]] = claim
             if self._threads < min(self.count, len(self._in_flight)):
-                self._threads += 1
-                threading.Thread(target=self._work, name="post", daemon=True).start()
+                self._start_thread()
             self._tasks.put(_Task(claim, self._courier.pace.slot(), epoch))
+
+    def _start_thread(self) -> None:
+        try:
+            threading.Thread(target=self._work, name="post", daemon=True).start()
+        except RuntimeError:
+            if self._threads == 0:
+                raise
+            # The machine allows no more threads: those there are do the work.
+            self.count = self._threads
+            logger.warning("no more than %d workers could be started", self._threads)
+        else:
+            self._threads += 1
 
     def collect(self, timeout_s: float) -> list[Finished]:
         """Return what has finished, waiting up to ``timeout_s`` for the first."""
