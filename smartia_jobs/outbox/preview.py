@@ -12,6 +12,9 @@ from smartia_jobs.outbox.schema import tables_exist
 from smartia_jobs.report import Outcome, Reason, Result
 from smartia_jobs.run import Run
 
+#: A person-day, and the reasons against visits of its page, by id.
+_Decided = tuple[tuple[Appointment, ...], Mapping[int, Reason | None]]
+
 
 def preview(run: Run, errand: Errand) -> Iterator[Outcome]:
     """Yield what a run at this moment would do with each appointment, in the order of visits.
@@ -20,19 +23,26 @@ def preview(run: Run, errand: Errand) -> Iterator[Outcome]:
     """
     claimant = replace(Claimant.of(run), now=run.now)
     messages = 0
+    while (decisions := _page(run, errand, claimant)) is not None:
+        for day, reasons in decisions:
+            full = run.limit is not None and messages >= run.limit
+            outcomes = [_decision(errand, visit, reasons, full=full) for visit in day]
+            messages += any(one.result is Result.WOULD_SEND for one in outcomes)
+            yield from outcomes
+
+
+def _page(run: Run, errand: Errand, claimant: Claimant) -> list[_Decided] | None:
+    """Read and judge the next page in a transaction of its own; None after the last."""
     with run.database.read() as connection:
-        known = tables_exist(connection)
-        while (page := errand.calendar.next_page(connection)) is not None:
-            visits = [visit for day in page for visit in day]
-            ids = {visit.id for visit in visits}
-            rows = rows_of(connection, errand.kind, ids) if known else {}
-            vetoes = errand.calendar.vetoes(connection, visits)
-            reasons = {v.id: objection(errand, v, v, rows, vetoes, claimant) for v in visits}
-            for day in page:
-                full = run.limit is not None and messages >= run.limit
-                outcomes = [_decision(errand, visit, reasons, full=full) for visit in day]
-                messages += any(one.result is Result.WOULD_SEND for one in outcomes)
-                yield from outcomes
+        page = errand.calendar.next_page(connection)
+        if page is None:
+            return None
+        visits = [visit for day in page for visit in day]
+        ids = {visit.id for visit in visits}
+        rows = rows_of(connection, errand.kind, ids) if tables_exist(connection) else {}
+        vetoes = errand.calendar.vetoes(connection, visits)
+    reasons = {v.id: objection(errand, v, v, rows, vetoes, claimant) for v in visits}
+    return [(day, reasons) for day in page]
 
 
 def _decision(
@@ -44,7 +54,9 @@ def _decision(
     reason = reasons[visit.id]
     if reason is not None:
         return replace(outcome, result=Result.SKIPPED, reason=reason)
+    if full:
+        return replace(outcome, result=Result.LEFT)
     address = errand.courier.address(visit)
     if isinstance(address, Unsendable):
         return replace(outcome, result=Result.FAILED, reason=address.reason)
-    return replace(outcome, result=Result.LEFT) if full else outcome
+    return outcome

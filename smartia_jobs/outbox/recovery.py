@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 _CHUNK = 500
 
 #: Reasons that pass by themselves: the message may still be useful afterwards.
-_PASSING = frozenset({Reason.QUIET_HOURS, Reason.NO_SEND_DAY})
+_PASSING = frozenset({Reason.QUIET_HOURS, Reason.NO_SEND_DAY, Reason.NOT_IN_ONLY_TO})
 
 
 @dataclass(frozen=True, slots=True)
