@@ -184,14 +184,21 @@ def _sqlite_engine(url: str, read_only: bool, busy_timeout_s: float) -> Engine:
     def connect() -> sqlite3.Connection:
         try:
             # isolation_level None: the driver begins nothing by itself, `_BEGIN` does.
-            return sqlite3.connect(
+            connection = sqlite3.connect(
                 uri, uri=True, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False
             )
+            # One name written in another encoding must not cost all others their reminder.
+            connection.text_factory = _readable
+            return connection
         except sqlite3.OperationalError as error:
             error.args = (f"{_why_not_opened(path)}: {path}",)
             raise
 
     return _engine("sqlite+pysqlite:///", creator=connect)
+
+
+def _readable(stored: bytes) -> str:
+    return stored.decode("utf-8", "replace")
 
 
 def _why_not_opened(path: os.PathLike[str]) -> str:

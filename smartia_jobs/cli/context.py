@@ -124,6 +124,8 @@ def listen_to_signals(stop: Stop) -> None:
 
 def log_end(report: Report) -> None:
     """Log the one closing line of a run, with all its counts and its exit status."""
+    for warning in report.warnings:
+        logger.warning(warning, extra={"ctx": {"event": "run_warning"}})
     body = report.as_json()
     body.pop("decisions", None)
     status = report.exit_status
@@ -132,11 +134,23 @@ def log_end(report: Report) -> None:
 
 
 def finish(report: Report, *, as_json: bool) -> NoReturn:
-    """Print a report on standard output and exit with its status."""
-    if as_json:
-        print_json(report.as_json())
-    else:
-        print_result(report)
+    """Print a report on standard output and exit with its status.
+
+    What was sent was sent: a reader who went away, or who cannot show an accent, changes
+    nothing about the status.
+    """
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="replace")
+    try:
+        if as_json:
+            print_json(report.as_json())
+        else:
+            print_result(report)
+        sys.stdout.flush()
+    except OSError:
+        logger.warning("the report could not be written to standard output")
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the exit
     raise typer.Exit(int(report.exit_status))
 
 
@@ -198,13 +212,17 @@ def _moment(text: str | None, settings: Settings) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=settings.clinic_timezone)
+        return moment.astimezone(UTC) if 1970 <= moment.year < 9000 else _no_moment(text)
     except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is no ISO time such as 2026-11-23T09:00", param_hint="--now"
-        ) from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=settings.clinic_timezone)
-    return moment.astimezone(UTC)
+        return _no_moment(text)
+
+
+def _no_moment(text: str) -> NoReturn:
+    raise typer.BadParameter(
+        f"{text!r} is no ISO time such as 2026-11-23T09:00", param_hint="--now"
+    ) from None
 
 
 def _run_id(settings: Settings, now: datetime) -> str:

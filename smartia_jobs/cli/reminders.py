@@ -23,7 +23,9 @@ def day_ahead(
     """
     from smartia_jobs.jobs.reminders import DAY_AHEAD, send_reminders
 
-    options = JobOptions(env_file, dry_run, now, limit, json, strict)
+    options = JobOptions(
+        env_file=env_file, dry_run=dry_run, now=now, limit=limit, json=json, strict=strict
+    )
     run_job("24h", lambda run: send_reminders(run, DAY_AHEAD), options)
 
 
@@ -42,5 +44,7 @@ def hours_ahead(
     """
     from smartia_jobs.jobs.reminders import HOURS_AHEAD, send_reminders
 
-    options = JobOptions(env_file, dry_run, now, limit, json, strict)
+    options = JobOptions(
+        env_file=env_file, dry_run=dry_run, now=now, limit=limit, json=json, strict=strict
+    )
     run_job("2h", lambda run: send_reminders(run, HOURS_AHEAD), options)

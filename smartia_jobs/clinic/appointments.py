@@ -238,9 +238,16 @@ class Appointments:
             duration=_duration(row.duration_minutes),
             booked_at=read_booked_at(row.created_at),
             patient_exists=row.found_patient_id is not None,
-            patient_name=row.name,
-            phone=row.phone_number,
+            patient_name=_text(row.name),
+            phone=_text(row.phone_number),
         )
+
+
+def _text(stored: Any) -> str | None:
+    """Return a column's text; SQLite keeps whatever it was given, a number or a BLOB too."""
+    if isinstance(stored, int):
+        return str(stored)
+    return stored if isinstance(stored, str) else None
 
 
 @cache

@@ -10,7 +10,7 @@ from smartia_jobs.outbox.errand import Errand
 from smartia_jobs.outbox.preview import preview
 from smartia_jobs.outbox.recovery import held_unknown, recover
 from smartia_jobs.outbox.schema import tables_exist
-from smartia_jobs.report import Report
+from smartia_jobs.report import Reason, Report
 from smartia_jobs.run import Run
 
 
@@ -54,6 +54,8 @@ def deliver(run: Run, errand: Errand, report: Report) -> None:
         report.add(outcome)
         if run.progress is not None:
             run.progress.show(report)
+    # Due when the run began, and no longer useful when its turn came.
+    report.missed += report.skipped[Reason.TOO_LATE]
     if dispatch.end is not None:
         report.stop(dispatch.end.why, dispatch.end.status)
     if run.stop.status is not None:

@@ -1,14 +1,17 @@
 """What every job makes sure of before it looks at an appointment."""
 
+import logging
 from datetime import UTC, timedelta
 
 from smartia_jobs.clinic.appointments import Appointments, Window
-from smartia_jobs.clinic.index import ensure_index
+from smartia_jobs.clinic.index import IndexState, ensure_index
 from smartia_jobs.clinic.schema import DateStorage, date_storage, problems
 from smartia_jobs.clinic.times import Storage, StoredTimes, to_wall
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.outbox.schema import ensure
 from smartia_jobs.run import Run
+
+logger = logging.getLogger(__name__)
 
 
 def open_clinic(run: Run) -> Appointments:
@@ -28,7 +31,11 @@ def open_clinic(run: Run) -> Appointments:
     times = StoredTimes(_storage(run, stored), zone)
     if not run.dry_run:
         ensure(run.database, auto_migrate=run.settings.auto_migrate)
-        ensure_index(run.database)
+        if ensure_index(run.database) is not IndexState.PRESENT:
+            logger.warning(
+                "appointments has no index on (appointment_date, status), so each run reads the"
+                " whole table; smartia-jobs db upgrade builds it"
+            )
     return Appointments(times)
 
 

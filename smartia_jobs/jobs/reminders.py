@@ -1,5 +1,6 @@
 """The reminder jobs: tell every patient about the visit this run is nearest to, once."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -27,19 +28,17 @@ class ReminderKind:
 
     Attributes:
         command: what the scheduler calls, and the kind in the outbox.
+        times: its lead, cadence and latest moment, as the clinic set them.
         bridges_days: whether days without sending push the window's upper edge.
     """
 
     command: str
-    bridges_days: bool
-
-    def times(self, settings: Settings) -> ReminderTimes:
-        """Return lead, cadence and latest moment as the clinic set them."""
-        return settings.reminder_24h if self is DAY_AHEAD else settings.reminder_2h
+    times: Callable[[Settings], ReminderTimes]
+    bridges_days: bool = False
 
 
-DAY_AHEAD = ReminderKind("24h", bridges_days=True)
-HOURS_AHEAD = ReminderKind("2h", bridges_days=False)
+DAY_AHEAD = ReminderKind("24h", lambda settings: settings.reminder_24h, bridges_days=True)
+HOURS_AHEAD = ReminderKind("2h", lambda settings: settings.reminder_2h)
 
 
 def send_reminders(run: Run, kind: ReminderKind) -> Report:
@@ -60,6 +59,11 @@ def send_reminders(run: Run, kind: ReminderKind) -> Report:
     report.missed = _missed(run, errand, appointments, rule=rule, only_to=only_to)
     expect(run, appointments, rule.window(run.now))
     deliver(run, errand, report)
+    if report.missed:
+        report.warnings.append(
+            f"Too late to remind of {report.missed} visits that were booked in time:"
+            " no run reached them while it was useful."
+        )
     return report
 
 
@@ -110,16 +114,18 @@ def _missed(
 ) -> int:
     """Count visits still ahead that were bookable in time, and for which it is now too late."""
     missed = 0
-    window = rule.missed_window(run.now)
-    with run.database.read() as connection:
-        known = tables_exist(connection)
-        for page in appointments.pages(connection, window):
+    window, after = rule.missed_window(run.now), None
+    while True:
+        with run.database.read() as connection:
+            page = appointments.page(connection, window, after=after)
             visits = [
                 visit
-                for visit in page
+                for visit in page.appointments
                 if rule.could_have_been_reminded(visit) and only_to.refusal(visit, run.now) is None
             ]
-            ids = {visit.id for visit in visits}
-            rows = rows_of(connection, errand.kind, ids) if known and ids else {}
-            missed += sum((visit.id, visit.start) not in rows for visit in visits)
-    return missed
+            known = visits and tables_exist(connection)
+            rows = rows_of(connection, errand.kind, {v.id for v in visits}) if known else {}
+        missed += sum((visit.id, visit.start) not in rows for visit in visits)
+        if page.next is None:
+            return missed
+        after = page.next

@@ -185,7 +185,14 @@ def test_sqlite_on_cloud_run_is_refused(run_cli: RunCli, env: dict[str, str]) ->
 def test_odd_rows_are_skipped_with_their_reason_and_the_others_go_on(
     run_cli: RunCli, env: dict[str, str], sqlite_clinic: Clinic
 ) -> None:
-    good, no_duration, no_status, gone = book(sqlite_clinic, 4)
+    good, no_duration, no_status, gone, latin_name, blob_phone = book(sqlite_clinic, 6)
+    of_visit = "(SELECT patient_id FROM appointments WHERE id = :id)"
+    sqlite_clinic.execute(
+        f"UPDATE patients SET name = CAST(x'4a6fe36f' AS TEXT) WHERE id = {of_visit}", id=latin_name
+    )
+    sqlite_clinic.execute(
+        f"UPDATE patients SET phone_number = x'ff00' WHERE id = {of_visit}", id=blob_phone
+    )
     sqlite_clinic.execute(
         "UPDATE appointments SET duration_minutes = NULL WHERE id = :id", id=no_duration
     )
@@ -199,7 +206,7 @@ def test_odd_rows_are_skipped_with_their_reason_and_the_others_go_on(
     result = run_cli("24h", "--json", env=env)
 
     assert result.exit_code == 0
-    assert result.json["sent"] == 2
+    assert (result.json["sent"], result.json["failed"]) == (3, 1)
     skipped = {"no_status": 1, "patient_missing": 1, "unreadable_date": 1}
     assert result.json["skipped"] == skipped
     assert good in {
