@@ -3,8 +3,9 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, Text, cast, extract, func, select, update
 
 from smartia_jobs.appointment import OPEN, Appointment, AppointmentStatus
 from smartia_jobs.clinic.appointments import Appointments, Window
@@ -113,6 +114,20 @@ def count_left_open(
     older = LocalTime(times).within(now - OLDEST_COUNTED, now - rule.lookback)
     query = select(func.count()).where(older, appointments.c.status.in_(sorted(OPEN)))
     return connection.execute(query).scalar_one()
+
+
+def stored_dates(connection: Connection, ids: Collection[int]) -> dict[int, str]:
+    """Return the dates of these visits as they are stored, by id, to be compared.
+
+    They change when a visit is moved, and not with the settings that say what they mean: text
+    on SQLite, seconds on PostgreSQL, where a date's text would depend on the session's zone.
+    """
+    date: ColumnElement[Any] = appointments.c.appointment_date
+    if connection.dialect.name == "postgresql":
+        date = extract("epoch", date)
+    query = select(appointments.c.id, cast(date, Text).label("stored"))
+    rows = connection.execute(query.where(appointments.c.id.in_(sorted(ids))))
+    return {row.id: row.stored for row in rows}
 
 
 def change_status(

@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from smartia_jobs.appointment import Appointment, AppointmentStatus
 from smartia_jobs.clinic.appointments import Appointments
-from smartia_jobs.clinic.no_shows import change_status
+from smartia_jobs.clinic.no_shows import change_status, stored_dates
 from smartia_jobs.outbox.marks import Mark, note_undone, remember
 from smartia_jobs.run import Run
 
@@ -30,7 +30,8 @@ def mark_missed(run: Run, appointments: Appointments, missed: Sequence[Appointme
 def take_back(run: Run, appointments: Appointments, marks: Sequence[Mark]) -> int:
     """Give marked visits that are still NO_SHOW their status back; return how many.
 
-    A visit that was moved since is left alone. In a dry run nothing is written.
+    A visit that was moved since is left alone; one whose time is only read otherwise, because
+    a time setting was wrong when it was marked, is not. In a dry run nothing is written.
     """
     restored = 0
     for first in range(0, len(marks), _BATCH):
@@ -49,7 +50,8 @@ def _mark(
     at = run.clock.now()
     current = appointments.by_id(connection, {visit.id for visit in batch}, lock=True)
     unchanged = [visit for visit in batch if current.get(visit.id) == visit]
-    new = remember(connection, unchanged, run_id=run.id, at=at)
+    dates = stored_dates(connection, {visit.id for visit in unchanged})
+    new = remember(connection, unchanged, dates, run_id=run.id, at=at)
     marked = 0
     for before in {visit.status for visit in unchanged if visit.status is not None}:
         ids = [visit.id for visit in unchanged if visit.status is before and visit.id in new]
@@ -63,12 +65,9 @@ def _standing(
 ) -> list[Mark]:
     ids = {mark.appointment_id for mark in marks}
     current = appointments.by_id(connection, ids, lock=not run.dry_run)
-    missed = {
-        (visit.id, visit.start)
-        for visit in current.values()
-        if visit.status is AppointmentStatus.NO_SHOW
-    }
-    return [mark for mark in marks if (mark.appointment_id, mark.start) in missed]
+    missed = {visit.id for visit in current.values() if visit.status is AppointmentStatus.NO_SHOW}
+    dates = stored_dates(connection, missed)
+    return [mark for mark in marks if dates.get(mark.appointment_id) == mark.stored_date]
 
 
 def _restore(connection: Connection, run: Run, standing: Sequence[Mark]) -> None:

@@ -1,6 +1,6 @@
 """The marks: which visits this program has set to NO_SHOW, and what they were before."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,7 +22,8 @@ class Mark:
     Attributes:
         id: of the mark.
         appointment_id: which visit.
-        start: when it was to begin, clinic wall time.
+        start: when it was to begin, clinic wall time as it was read then.
+        stored_date: the same as SmartIA stored it, whatever it was taken to mean.
         status_before: what it goes back to.
         undone: whether it was taken back.
     """
@@ -30,6 +31,7 @@ class Mark:
     id: int
     appointment_id: int
     start: datetime
+    stored_date: str
     status_before: AppointmentStatus
     undone: bool
 
@@ -47,12 +49,24 @@ def marked(connection: Connection, ids: Collection[int]) -> set[Key]:
 
 
 def remember(
-    connection: Connection, visits: Collection[Appointment], *, run_id: str, at: datetime
+    connection: Connection,
+    visits: Collection[Appointment],
+    stored_dates: Mapping[int, str],
+    *,
+    run_id: str,
+    at: datetime,
 ) -> set[int]:
     """Note that these visits are being marked; return the ids of those that never were before.
 
     Of any number of runs exactly one obtains a visit, and none does once it has been marked
     for this start: whoever reopened it is not fought.
+
+    Args:
+        connection: the transaction that marks them.
+        visits: which.
+        stored_dates: the date of each as SmartIA stored it, by id.
+        run_id: who marks them.
+        at: when.
     """
     if not visits:
         return set()
@@ -64,6 +78,7 @@ def remember(
             {
                 "appointment_id": visit.id,
                 "start": visit.start,
+                "stored_date": stored_dates[visit.id],
                 "status_before": str(visit.status),
                 "run_id": run_id,
                 "marked_at": at,
@@ -82,6 +97,7 @@ def marks_of(connection: Connection, run_id: str) -> list[Mark]:
             id=row.id,
             appointment_id=row.appointment_id,
             start=row.start,
+            stored_date=row.stored_date,
             status_before=AppointmentStatus(row.status_before),
             undone=row.undone_at is not None,
         )

@@ -92,6 +92,9 @@ marks = Table(
     Column("appointment_id", BigInteger, nullable=False),
     #: Clinic wall time, as in the outbox: an appointment is marked at most once per start.
     Column("start", DateTime(timezone=False), nullable=False),
+    #: SmartIA's date as it was stored: it tells a visit that was moved from one that is only
+    #: read otherwise since a time setting was corrected.
+    Column("stored_date", String(64), nullable=False),
     Column("status_before", String(12), nullable=False),
     Column("run_id", String(100), nullable=False),
     Column("marked_at", UtcDateTime, nullable=False),

@@ -466,6 +466,34 @@ def test_a_visit_moved_since_is_not_restored(desk: NoShowDesk) -> None:
     assert report.extra == {"restored": 0, "left_alone": 1}
 
 
+def test_undo_restores_what_was_marked_under_a_wrong_zone(sqlite_desk: NoShowDesk) -> None:
+    clinic = sqlite_desk.clinic
+    visit = clinic.add_appointment(clinic.add_patient(), "2026-11-25T15:00:00+00:00", "CONFIRMED")
+    sqlite_desk.setting(clinic_timezone=ZoneInfo("Europe/Lisbon"))
+    run_id = sqlite_desk.run(invite=False).run_id
+    sqlite_desk.setting(clinic_timezone=ZoneInfo("America/Sao_Paulo"))
+
+    report = sqlite_desk.undo(run_id)
+
+    assert clinic.status(visit) == "CONFIRMED"
+    assert report.extra == {"restored": 1, "left_alone": 0}
+
+
+def test_undo_restores_what_was_marked_while_stored_times_were_read_wrongly(
+    postgres_clinic: Clinic, sandbox: Sandbox
+) -> None:
+    desk = NoShowDesk(postgres_clinic, sandbox)
+    visit = desk.visit(6 * HOUR)  # 12:00Z: at noon as a wall time, at nine as an instant
+    postgres_clinic.stored_times = "instant"
+    run_id = desk.run(invite=False).run_id
+    postgres_clinic.stored_times = "wall"
+
+    report = desk.undo(run_id)
+
+    assert desk.clinic.status(visit) == "SCHEDULED"
+    assert report.extra == {"restored": 1, "left_alone": 0}
+
+
 def test_a_second_undo_restores_nothing_more(desk: NoShowDesk) -> None:
     visit = desk.visit(3 * HOUR)
     run_id = desk.run(invite=False).run_id

@@ -28,9 +28,13 @@ def visit(id: int, start: datetime = NINE, status: str = "SCHEDULED") -> Appoint
     return Appointment(id, 1, AppointmentStatus(status), AT, start)
 
 
+def stored(*visits: Appointment) -> dict[int, str]:
+    return {one.id: str(one.start) for one in visits}
+
+
 def note(database: Database, *visits: Appointment, run_id: str = "run") -> set[int]:
     with database.write() as connection:
-        return remember(connection, visits, run_id=run_id, at=AT)
+        return remember(connection, visits, stored(*visits), run_id=run_id, at=AT)
 
 
 def test_a_visit_is_remembered_once_per_start(database: Database) -> None:
@@ -63,6 +67,7 @@ def test_a_mark_that_was_undone_still_counts(database: Database) -> None:
         (1, NINE, "CONFIRMED", True),
         (2, NINE, "SCHEDULED", False),
     ]
+    assert {m.stored_date for m in marks} == {str(NINE)}
 
 
 def test_a_mark_that_is_not_committed_never_was(database: Database) -> None:
@@ -70,7 +75,7 @@ def test_a_mark_that_is_not_committed_never_was(database: Database) -> None:
         pass
 
     with pytest.raises(Crash), database.write() as connection:
-        remember(connection, [visit(1)], run_id="run", at=AT)
+        remember(connection, [visit(1)], stored(visit(1)), run_id="run", at=AT)
         raise Crash
 
     with database.read() as connection:

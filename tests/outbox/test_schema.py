@@ -385,7 +385,7 @@ _WALL_TIME = datetime(2026, 11, 24, 9, 0)  # noqa: DTZ001 - wall time is naive
 _VISIT = {"appointment_id": 1, "start": _WALL_TIME, "run_id": "run"}
 ROWS: list[tuple[Table, dict[str, Any]]] = [
     (tables.outbox, {**_VISIT, "kind": "24h", "patient_id": 1, "state": "claimed"}),
-    (tables.marks, {**_VISIT, "status_before": "SCHEDULED"}),
+    (tables.marks, {**_VISIT, "stored_date": "2026-11-25 15:00", "status_before": "SCHEDULED"}),
     (tables.opt_outs, {"phone": "+5511987654321", "source": "person"}),
 ]
 

@@ -57,6 +57,7 @@ def upgrade() -> None:
         sa.Column("id", _ID, primary_key=True),
         sa.Column("appointment_id", sa.BigInteger, nullable=False),
         sa.Column("start", _WALL_TIME, nullable=False),
+        sa.Column("stored_date", sa.String(64), nullable=False),
         sa.Column("status_before", sa.String(12), nullable=False),
         sa.Column("run_id", sa.String(100), nullable=False),
         sa.Column("marked_at", _INSTANT, nullable=False),
