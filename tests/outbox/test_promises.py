@@ -1,0 +1,496 @@
+"""What a run keeps under pressure: no late message, no second one, no sum that is short."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import Connection
+
+from smartia_jobs.clinic.visit_days import VisitDay
+from smartia_jobs.clock import Clock
+from smartia_jobs.errors import ExitStatus
+from smartia_jobs.jobs.clinic_calendar import ClinicCalendar
+from smartia_jobs.message import Answer, Verdict
+from smartia_jobs.outbox.errand import Errand
+from smartia_jobs.outbox.ledger import GATE_AFTER_S
+from smartia_jobs.outbox.workers import OLDEST_CLAIM_S
+from smartia_jobs.report import Reason, Report, Result
+from smartia_jobs.run import Run, Stop
+from tests.outbox.desk import Desk
+from tests.outbox.faulty_desk import Fault, FaultyDesk
+from tests.support import Clinic
+from tests.support.fake_courier import (
+    ACCEPTED,
+    BUSY,
+    LOST,
+    REFUSED,
+    FakeCourier,
+    FreePace,
+    always,
+    in_turn,
+)
+
+EXPIRED_TOKEN = Answer(Verdict.STOP, "the token expired", code=190, stop=ExitStatus.REFUSED)
+BAD_REQUEST = Answer(Verdict.BAD_REQUEST, "a parameter is missing", code=131008)
+OTHER_BAD_REQUEST = Answer(Verdict.BAD_REQUEST, "a parameter is too long", code=131009)
+TOO_FAST = Answer(Verdict.SLOW_DOWN, "too many messages a second", code=130429)
+
+
+@dataclass
+class TimedDesk(FaultyDesk):
+    """A desk that lets a test read the clock of the run under way."""
+
+    clock: Clock = field(init=False)
+
+    @contextmanager
+    def opened(
+        self, *, limit: int | None = None, stop: Stop | None = None, dry_run: bool = False
+    ) -> Iterator[Run]:
+        """Open the database for one run, and remember its clock."""
+        with super().opened(limit=limit, stop=stop, dry_run=dry_run) as run:
+            self.clock = run.clock
+            yield run
+
+
+class SetPace(FreePace):
+    """Slots that lie as far ahead as a test says; a slow-down holds everyone for a while."""
+
+    def __init__(self, desk: TimedDesk, *ahead_s: float, pause_s: float = 1.0) -> None:
+        """Give the first slots so far ahead, and those after them at once."""
+        super().__init__()
+        self._desk = desk
+        self._ahead_s = list(ahead_s)
+        self._pause_s = pause_s
+        self._paused_until_s = 0.0
+        self.reserved_s = 0.0
+
+    def slot(self) -> float:
+        """Reserve the next start, and note when that was."""
+        self.reserved_s = self._desk.clock.monotonic()
+        return self.reserved_s + (self._ahead_s.pop(0) if self._ahead_s else 0.0)
+
+    def room(self, horizon_s: float) -> int:
+        """Any number, but none during a pause."""
+        return 0 if self.pause_left() else 1000
+
+    def slow_down(self, started_at: float, wait_s: float | None = None) -> float:
+        """Void every slot that was reserved."""
+        self.epoch += 1
+        self._paused_until_s = self._desk.clock.monotonic() + self._pause_s
+        return self._pause_s
+
+    def pause_left(self) -> float:
+        """Return for how many seconds everyone still waits."""
+        return max(self._paused_until_s - self._desk.clock.monotonic(), 0.0)
+
+
+@pytest.fixture
+def desk(sqlite_clinic: Clinic) -> Desk:
+    """One message at a time, so that answers meet visits in their order."""
+    return Desk(sqlite_clinic, workers=1)
+
+
+def counts(report: Report) -> dict[str, int]:
+    return {str(result): number for result, number in report.results.items() if number}
+
+
+def texts(courier: FakeCourier) -> list[str]:
+    return [one.text for one in courier.posted]
+
+
+# -- when no request may start ------------------------------------------------------------------
+
+
+def test_nothing_more_is_posted_while_an_outcome_waits_long_for_the_database(
+    sqlite_clinic: Clinic,
+) -> None:
+    away_until_s = 0.0
+    posted_meanwhile: list[str] = []
+
+    def away() -> bool:
+        return desk.clock.monotonic() < away_until_s
+
+    def take_the_database_away(phone: str) -> None:
+        nonlocal away_until_s
+        if away():
+            posted_meanwhile.append(phone)
+        if len(courier.posted) == 2:
+            away_until_s = desk.clock.monotonic() + 9 * GATE_AFTER_S
+
+    desk = TimedDesk(
+        sqlite_clinic, speed=25.0, faults=lambda _, __: Fault.BEFORE if away() else None
+    )
+    for n in range(4):
+        desk.book(hours=20 + n / 10)
+    courier = FakeCourier(before_send=take_the_database_away)
+    # The second goes at once; the slots of those claimed with it come while its outcome waits.
+    courier.pace = SetPace(desk, 0.0, 0.0, 6 * GATE_AFTER_S, 6 * GATE_AFTER_S)
+
+    report = desk.run(courier)
+
+    assert posted_meanwhile == []
+    assert counts(report) == {"sent": 4}
+    assert len(courier.posted) == 4
+
+
+def test_no_request_starts_on_an_old_claim(sqlite_clinic: Clinic) -> None:
+    ages_s: list[float] = []
+    desk = TimedDesk(sqlite_clinic, workers=1, speed=50.0)
+    for n in range(3):
+        desk.book(hours=20 + n / 10)
+    courier = FakeCourier(
+        before_send=lambda _: ages_s.append(desk.clock.monotonic() - pace.reserved_s)
+    )
+    courier.pace = pace = SetPace(desk, 0.0, OLDEST_CLAIM_S + 10)
+
+    report = desk.run(courier)
+
+    assert max(ages_s) <= OLDEST_CLAIM_S
+    assert counts(report) == {"sent": 3}
+    assert len(courier.posted) == 3
+
+
+def test_a_claim_from_before_a_slow_down_is_given_back_and_sent_after_it(
+    sqlite_clinic: Clinic,
+) -> None:
+    during_the_pause: list[str] = []
+
+    def watch(phone: str) -> None:
+        if pace.pause_left():
+            during_the_pause.append(phone)
+
+    desk = TimedDesk(sqlite_clinic, workers=2, speed=25.0)
+    for n in range(3):
+        desk.book(hours=20 + n / 10)
+    courier = FakeCourier(in_turn(ACCEPTED, TOO_FAST, ACCEPTED), before_send=watch)
+    # Of the two claimed together, one is throttled at once; the other's slot is in the pause.
+    courier.pace = pace = SetPace(desk, 0.0, 25.0, 0.0, pause_s=45.0)
+
+    report = desk.run(courier)
+
+    assert pace.epoch == 1
+    assert during_the_pause == []
+    assert counts(report) == {"sent": 3}
+    assert len(courier.posted) == 4
+
+
+def test_a_message_about_two_visits_leaves_while_the_earlier_can_be_told(
+    sqlite_clinic: Clinic,
+) -> None:
+    desk = Desk(sqlite_clinic)
+
+    class LosingTime(FreePace):
+        """After the first claim, it is six hours before the earlier visit."""
+
+        def slot(self) -> float:
+            desk.late = timedelta(hours=18)
+            return super().slot()
+
+    patient = desk.clinic.add_patient("Ana")
+    desk.book(hours=24, patient_id=patient)
+    desk.book(hours=30, patient_id=patient)
+    courier = FakeCourier()
+    courier.pace = LosingTime()
+
+    report = desk.run(courier)
+
+    assert texts(courier) == ["15:00"]
+    assert report.skipped == {Reason.TOO_LATE: 1}
+    assert report.results[Result.SENT] == 1
+
+
+def test_a_claim_whose_time_passes_before_its_slot_is_not_posted(sqlite_clinic: Clinic) -> None:
+    desk = Desk(sqlite_clinic)
+
+    class LosingTime(FreePace):
+        def slot(self) -> float:
+            desk.late = timedelta(hours=1)
+            return super().slot()
+
+    visit = desk.book(hours=7)
+    courier = FakeCourier()
+    courier.pace = LosingTime()
+
+    report = desk.run(courier)
+
+    assert courier.posted == []
+    assert report.skipped == {Reason.TOO_LATE: 1}
+    assert report.missed == 1
+    assert desk.states() == {visit: "expired"}
+
+
+# -- one message for a person and day -----------------------------------------------------------
+
+
+def test_followers_point_to_the_row_that_leads_their_message(desk: Desk) -> None:
+    patient = desk.clinic.add_patient("Ana")
+    visits = [desk.book(hours=hours, patient_id=patient) for hours in (24, 27, 30)]
+    alone = desk.book(hours=24)
+
+    desk.run(FakeCourier())
+
+    rows = desk.clinic.rows("SELECT id, appointment_id, leader_id FROM smartia_outbox")
+    ids = {row["appointment_id"]: row["id"] for row in rows}
+    leaders = {row["appointment_id"]: row["leader_id"] for row in rows}
+    first, *others = visits
+    assert leaders == {first: None, alone: None, **dict.fromkeys(others, ids[first])}
+
+
+# -- limits and waits ---------------------------------------------------------------------------
+
+
+def test_a_message_that_may_have_been_accepted_counts_against_the_limit(desk: Desk) -> None:
+    for _ in range(3):
+        desk.book()
+    courier = FakeCourier(in_turn(LOST, ACCEPTED))
+
+    report = desk.run(courier, limit=1)
+
+    assert len(courier.posted) == 1
+    assert counts(report) == {"unknown": 1, "left": 2}
+
+
+def test_a_dry_run_counts_messages_against_the_limit_as_a_run_does(desk: Desk) -> None:
+    patient = desk.clinic.add_patient("Ana")
+    desk.book(hours=20, patient_id=patient)
+    desk.book(hours=22, patient_id=patient)
+    for n in range(3):
+        desk.book(hours=21 + n / 10)
+
+    dry = desk.run(FakeCourier(), dry_run=True, limit=2)
+
+    assert counts(dry) == {"would_send": 3, "left": 2}
+    assert counts(desk.run(FakeCourier(), limit=2)) == {"sent": 3, "left": 2}
+
+
+def test_a_long_wait_for_everyone_ends_the_run(desk: Desk) -> None:
+    for _ in range(3):
+        desk.book()
+    courier = FakeCourier(in_turn(replace(TOO_FAST, wait_s=61.0), ACCEPTED))
+
+    report = desk.run(courier)
+
+    assert len(courier.posted) == 1
+    assert counts(report) == {"retry": 1, "left": 2}
+    assert report.stopped is not None
+    assert report.exit_status is ExitStatus.RETRY
+
+
+def test_a_short_wait_for_everyone_does_not_end_the_run(desk: Desk) -> None:
+    for _ in range(3):
+        desk.book()
+
+    report = desk.run(FakeCourier(in_turn(replace(TOO_FAST, wait_s=60.0), ACCEPTED)))
+
+    assert counts(report) == {"sent": 3}
+    assert report.stopped is None
+
+
+@pytest.mark.parametrize(("wait_s", "result"), [(60.0, "sent"), (60.1, "retry")])
+def test_a_wait_of_more_than_a_minute_is_left_to_the_next_run(
+    desk: Desk, wait_s: float, result: str
+) -> None:
+    desk.book()
+    desk.speed = 200.0
+    courier = FakeCourier(in_turn(BUSY, ACCEPTED), retry_wait_s=wait_s)
+
+    report = desk.run(courier)
+
+    assert counts(report) == {result: 1}
+    assert set(desk.states().values()) == {result}
+
+
+# -- unknown ------------------------------------------------------------------------------------
+
+
+@dataclass
+class ForgetfulDesk(Desk):
+    """A desk whose calendar names every visit twice, as for one moved on and back."""
+
+    def errand(self, run: Run, courier: FakeCourier) -> Errand:
+        """Return the errand with its pages read twice."""
+        first, second = (self._calendar(run, courier) for _ in range(2))
+
+        def pages(connection: Connection) -> Sequence[VisitDay] | None:
+            page = first.next_page(connection)
+            return second.next_page(connection) if page is None else page
+
+        return replace(super().errand(run, courier), calendar=replace(first, pages=pages))
+
+    def _calendar(self, run: Run, courier: FakeCourier) -> ClinicCalendar:
+        calendar = super().errand(run, courier).calendar
+        assert isinstance(calendar, ClinicCalendar)
+        return calendar
+
+
+def test_what_this_very_run_may_have_sent_it_does_not_resend(sqlite_clinic: Clinic) -> None:
+    desk = ForgetfulDesk(sqlite_clinic, workers=1)
+    visit = desk.book()
+    courier = FakeCourier(in_turn(LOST, ACCEPTED))
+
+    report = desk.run(courier, resend=True)
+
+    assert len(courier.posted) == 1
+    assert counts(report) == {"unknown": 1, "skipped": 1}
+    assert report.skipped == {Reason.HELD_UNKNOWN: 1}
+    assert desk.states() == {visit: "unknown"}
+
+
+# -- request errors -----------------------------------------------------------------------------
+
+
+def test_request_errors_at_the_end_of_a_run_are_in_its_sums(desk: Desk) -> None:
+    for _ in range(3):
+        desk.book()
+
+    report = desk.run(FakeCourier(in_turn(ACCEPTED, BAD_REQUEST)))
+
+    assert counts(report) == {"sent": 1, "failed": 2}
+    assert report.stopped is None
+    assert Counter(desk.states().values()) == {"sent": 1, "failed": 2}
+
+
+def test_request_errors_beside_a_refused_patient_are_those_patients_own(desk: Desk) -> None:
+    for _ in range(3):
+        desk.book()
+
+    report = desk.run(FakeCourier(in_turn(BAD_REQUEST, REFUSED, BAD_REQUEST)))
+
+    assert counts(report) == {"failed": 3}
+    assert Counter(desk.states().values()) == {"failed": 3}
+
+
+@pytest.mark.parametrize("visits", [1, 4])
+def test_a_run_of_nothing_but_request_errors_fails_nobody(desk: Desk, visits: int) -> None:
+    for _ in range(visits):
+        desk.book()
+
+    report = desk.run(FakeCourier(always(BAD_REQUEST)))
+
+    assert counts(report) == {"retry": visits}
+    assert (report.stopped, report.exit_status) == (BAD_REQUEST.reason, ExitStatus.CONFIGURATION)
+    assert Counter(desk.states().values()) == {"retry": visits}
+    assert counts(desk.run(FakeCourier())) == {"sent": visits}
+
+
+def test_request_errors_before_a_run_is_stopped_fail_nobody(desk: Desk) -> None:
+    for _ in range(5):
+        desk.book()
+
+    report = desk.run(FakeCourier(in_turn(ACCEPTED, BAD_REQUEST, BAD_REQUEST, EXPIRED_TOKEN)))
+
+    assert counts(report) == {"sent": 1, "retry": 3, "left": 1}
+    assert (report.stopped, report.exit_status) == (EXPIRED_TOKEN.reason, ExitStatus.REFUSED)
+    assert Counter(desk.states().values()) == {"sent": 1, "retry": 3}
+
+
+def test_a_request_error_before_a_signal_fails_nobody(desk: Desk) -> None:
+    for _ in range(3):
+        desk.book()
+    stop = Stop()
+
+    def interrupt(_: str) -> None:
+        if len(courier.posted) == 2:
+            stop.request(ExitStatus.TERMINATED)
+
+    courier = FakeCourier(in_turn(ACCEPTED, BAD_REQUEST), before_send=interrupt)
+
+    report = desk.run(courier, stop=stop)
+
+    assert counts(report) == {"sent": 1, "retry": 1, "left": 1}
+    assert report.exit_status is ExitStatus.TERMINATED
+
+
+def test_differing_request_errors_are_not_one_fault(desk: Desk) -> None:
+    for _ in range(8):
+        desk.book()
+    answers = [ACCEPTED, *[BAD_REQUEST, OTHER_BAD_REQUEST] * 3, ACCEPTED]
+
+    report = desk.run(FakeCourier(in_turn(*answers)))
+
+    assert report.stopped is None
+    assert counts(report) == {"sent": 2, "failed": 6}
+
+
+# -- what changes while a run is under way ------------------------------------------------------
+
+
+def disturb_after_the_first(desk: Desk, disturb: Callable[[], None]) -> FakeCourier:
+    """Return a courier whose first message goes out while the next is read, not yet claimed."""
+    courier = FakeCourier()
+
+    def before_send(_: str) -> None:
+        if len(courier.posted) == 1:
+            disturb()
+
+    courier.before_send = before_send
+    return courier
+
+
+def test_a_visit_moved_within_its_day_is_told_at_its_new_time(desk: Desk) -> None:
+    desk.book(hours=10)
+    moved = desk.book(hours=24)
+    later = desk.now + timedelta(hours=26)
+    courier = disturb_after_the_first(desk, lambda: desk.clinic.move(moved, later))
+
+    report = desk.run(courier)
+    again = FakeCourier()
+    desk.run(again)
+
+    assert texts(courier) == ["19:00", "11:00"]
+    assert counts(report) == {"sent": 2}
+    written = desk.clinic.value(
+        "SELECT start FROM smartia_outbox WHERE appointment_id = :id", id=moved
+    )
+    assert datetime.fromisoformat(written) == later
+    assert again.posted == []
+
+
+def test_a_visit_moved_to_another_day_is_left_to_the_next_run(desk: Desk) -> None:
+    desk.book(hours=10)
+    moved = desk.book(hours=14)  # 23:00
+    later = desk.now + timedelta(hours=16)  # 1:00
+    courier = disturb_after_the_first(desk, lambda: desk.clinic.move(moved, later))
+
+    report = desk.run(courier)
+    again = FakeCourier()
+    desk.run(again)
+
+    assert texts(courier) == ["19:00"]
+    assert report.skipped == {Reason.MOVED: 1}
+    assert texts(again) == ["01:00"]
+
+
+# -- what ran out of time -----------------------------------------------------------------------
+
+
+def test_a_retry_that_ran_out_of_time_is_reported_as_missed(desk: Desk) -> None:
+    visit = desk.book(hours=24)
+    cancelled = desk.book(hours=24)
+    desk.run(FakeCourier(always(BUSY)))
+    desk.clinic.set_status(cancelled, "CANCELLED")
+    desk.now += timedelta(hours=19)
+
+    report = desk.run(FakeCourier())
+
+    assert (report.missed, report.due) == (1, 0)
+    assert desk.states() == {visit: "expired", cancelled: "expired"}
+
+
+def test_what_became_too_late_during_the_run_is_reported_as_missed(desk: Desk) -> None:
+    for hours in (7, 7, 20):
+        desk.book(hours=hours)
+
+    def lose_two_hours() -> None:
+        desk.late = timedelta(hours=2)
+
+    courier = disturb_after_the_first(desk, lose_two_hours)
+
+    report = desk.run(courier)
+
+    assert counts(report) == {"sent": 2, "skipped": 1}
+    assert report.skipped == {Reason.TOO_LATE: 1}
+    assert report.missed == 1
