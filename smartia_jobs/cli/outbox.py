@@ -14,6 +14,8 @@ from smartia_jobs.cli.options import EnvFile, Json
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from sqlalchemy import Connection
+
     from smartia_jobs.database import Database
     from smartia_jobs.outbox.admin import Held, Resolved
     from smartia_jobs.settings import Settings
@@ -148,27 +150,36 @@ def erase(
     *,
     env_file: EnvFile = None,
 ) -> None:
-    """Remove one person's phone from smartia-jobs' own tables, opt-out included.
+    """Remove one person from smartia-jobs' own tables, the phone's opt-out included.
 
-    Rows of visits more than 31 days past are deleted; of later ones the phone
-    and WhatsApp's ids, and the row stays so that nothing is sent twice.
+    What was sent to them under another phone goes too. Rows of visits more than
+    31 days past (NO_SHOW_LOOKBACK_DAYS, if longer) are deleted; of later ones
+    the phone and WhatsApp's ids, and the row stays so that nothing is sent twice.
     SmartIA keeps its own record of patient, visits and dialogue: remove it, or
     cancel the visits, there and first. A visit still booked is reminded again,
     and after erasing the opt-out also invited again.
 
     Example: smartia-jobs outbox erase +5511987654321
     """
-    from smartia_jobs.outbox.admin import SHORTEST_RETENTION
+    from smartia_jobs.outbox.admin import SHORTEST_RETENTION, patients_told
     from smartia_jobs.outbox.admin import erase as erase_rows
 
     with errors_as_status("outbox erase"), _opened(env_file) as (settings, database):
         matches = _matcher(phone, settings)
-        before = _wall_now(settings) - SHORTEST_RETENTION
+        retention = max(SHORTEST_RETENTION, settings.no_show_lookback)
         with database.write() as connection:
-            erased = erase_rows(connection, matches, before_wall=before)
+            told = patients_told(connection, matches)
+            patients, visits = _in_smartia(connection, matches, told)
+            erased = erase_rows(
+                connection,
+                matches,
+                patient_ids=patients,
+                appointment_ids=visits,
+                before_wall=_wall_now(settings) - retention,
+            )
         typer.echo(
             f"{erased.deleted} rows deleted, {erased.blanked} without phone now,"
-            f" {erased.opt_outs} opt-outs removed"
+            f" {erased.marks} marks deleted, {erased.opt_outs} opt-outs removed"
         )
 
 
@@ -254,6 +265,19 @@ def _matcher(typed: str, settings: "Settings") -> Callable[[str], bool]:
         or digits(text) == wanted_digits
         or (wanted is not None and person(text) == wanted)
     )
+
+
+def _in_smartia(
+    connection: "Connection", is_theirs: Callable[[str], bool], told: set[int]
+) -> tuple[set[int], set[int]]:
+    """Return who they are, by our rows and by SmartIA's own, and which visits are theirs."""
+    from smartia_jobs.clinic.patients import patients_with_phone, visits_of
+    from smartia_jobs.clinic.schema import problems
+
+    if problems(connection):  # SmartIA's own record is gone: ours is all there is
+        return told, set()
+    patients = told | patients_with_phone(connection, is_theirs)
+    return patients, visits_of(connection, patients)
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
 
 from smartia_jobs.database import Database, now_plus
+from smartia_jobs.errors import UnavailableError
 from smartia_jobs.outbox.states import ACCEPTED, State
-from smartia_jobs.outbox.tables import opt_outs, outbox
+from smartia_jobs.outbox.tables import marks, opt_outs, outbox
 
 #: What still wants something: shown when no state is asked for.
 HELD = (State.UNKNOWN, State.RETRY)
@@ -146,10 +147,12 @@ def _change(connection: Connection, leader: int, decision: Decision, at: datetim
 
 
 def _unknown(connection: Connection) -> ColumnElement[bool]:
-    dead = and_(
-        outbox.c.state == str(State.CLAIMED), outbox.c.lease_until < now_plus(connection, 0)
-    )
+    dead = and_(outbox.c.state == str(State.CLAIMED), _lapsed(connection))
     return or_(outbox.c.state == str(State.UNKNOWN), dead)
+
+
+def _lapsed(connection: Connection) -> ColumnElement[bool]:
+    return outbox.c.lease_until < now_plus(connection, 0)
 
 
 def purge(database: Database, *, before_wall: datetime) -> Iterator[int]:
@@ -175,29 +178,64 @@ def purge(database: Database, *, before_wall: datetime) -> Iterator[int]:
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What was removed of one person."""
+    """What was removed of one person: how many rows of which table."""
 
     deleted: int
     blanked: int
+    marks: int
     opt_outs: int
 
 
-def erase(
-    connection: Connection, is_theirs: Callable[[str], bool], *, before_wall: datetime
-) -> Erased:
-    """Remove every phone that is one person's, and WhatsApp's ids with it.
+def patients_told(connection: Connection, is_theirs: Callable[[str], bool]) -> set[int]:
+    """Return the patients who were ever written to, or to be written to, at one person's phone."""
+    query = select(outbox.c.phone, outbox.c.patient_id).where(outbox.c.phone.is_not(None))
+    told: dict[str, set[int]] = {}
+    for row in connection.execute(query.distinct()):
+        told.setdefault(row.phone, set()).add(row.patient_id)
+    return {patient for phone, ids in told.items() if is_theirs(phone) for patient in ids}
 
-    Rows of visits that began before ``before_wall`` (clinic wall time, naive) are deleted.
-    Later ones are kept without phone and ids: they are what keeps a message about that visit
-    from being sent again. What SmartIA itself stores is not touched.
+
+def erase(
+    connection: Connection,
+    is_theirs: Callable[[str], bool],
+    *,
+    patient_ids: Collection[int],
+    appointment_ids: Collection[int],
+    before_wall: datetime,
+) -> Erased:
+    """Remove one person: their phones, whichever they had, and WhatsApp's ids with them.
+
+    Rows and marks of visits that began before ``before_wall`` (clinic wall time, naive) are
+    deleted. Later rows are kept without phone and ids, later marks as they are (they hold
+    nothing of the person): they are what keeps a message about that visit from being sent
+    again, and a visit that was reopened from being marked again. What SmartIA itself stores
+    is not touched.
+
+    Args:
+        connection: the caller's transaction, for writing.
+        is_theirs: whether a stored phone is theirs.
+        patient_ids: who they are; all their rows go, under other phones too.
+        appointment_ids: their visits in SmartIA, whose marks go too.
+        before_wall: no run looks at visits so long ago any more.
+
+    Raises:
+        UnavailableError: a message to them is being sent at this moment; nothing was changed.
     """
-    texts = connection.scalars(select(outbox.c.phone).distinct().where(outbox.c.phone.is_not(None)))
-    theirs = [text for text in texts if is_theirs(text)]
-    silent = [text for text in connection.scalars(select(opt_outs.c.phone)) if is_theirs(text)]
-    rows = outbox.c.phone.in_(theirs)
+    rows = outbox.c.patient_id.in_(sorted(patient_ids))
+    in_flight = and_(rows, outbox.c.state == str(State.CLAIMED), ~_lapsed(connection))
+    if connection.execute(select(outbox.c.id).where(in_flight).limit(1)).first():
+        raise UnavailableError(
+            "A message to this person is being sent at this moment; nothing was erased. "
+            "Run it again in some minutes."
+        )
+    visits = {*appointment_ids, *connection.scalars(select(outbox.c.appointment_id).where(rows))}
+    unmarked = connection.execute(
+        delete(marks).where(marks.c.appointment_id.in_(sorted(visits)), marks.c.start < before_wall)
+    ).rowcount
     deleted = connection.execute(delete(outbox).where(rows, outbox.c.start < before_wall)).rowcount
     blanked = connection.execute(
         update(outbox).where(rows).values(phone=None, message_id=None, wa_id=None)
     ).rowcount
+    silent = [text for text in connection.scalars(select(opt_outs.c.phone)) if is_theirs(text)]
     removed = connection.execute(delete(opt_outs).where(opt_outs.c.phone.in_(silent))).rowcount
-    return Erased(deleted, blanked, removed)
+    return Erased(deleted, blanked, unmarked, removed)

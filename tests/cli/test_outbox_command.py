@@ -174,9 +174,70 @@ def test_erase_leaves_no_trace_of_a_phone_and_sends_nothing_twice(site: Site) ->
     assert site.run().json["skipped"] == {"already_sent": 2}
 
 
+def test_erase_finds_what_was_sent_to_a_number_the_person_no_longer_has(site: Site) -> None:
+    site.book(1)
+    site.run()
+    site.clinic.execute("UPDATE patients SET phone_number = '5511912345678'")
+
+    erased = site.run("outbox", "erase", "+5511912345678")
+
+    assert erased.exit_code == 0, erased.stderr
+    assert site.clinic.rows("SELECT phone, wa_id, message_id FROM smartia_outbox") == [
+        {"phone": None, "wa_id": None, "message_id": None}
+    ]
+
+
+def test_erase_waits_for_a_message_that_is_being_sent(sqlite_site: Site) -> None:
+    leave_unknown(sqlite_site)
+    sqlite_site.clinic.execute(
+        "UPDATE smartia_outbox SET state = 'claimed', lease_until = '2099-01-01 00:00:00.000000'"
+    )
+    phone = sqlite_site.clinic.value("SELECT phone_number FROM patients")
+
+    refused = sqlite_site.run("outbox", "erase", phone)
+
+    assert refused.exit_code == 69
+    assert "nothing was erased" in refused.stderr
+    assert sqlite_site.clinic.value("SELECT count(phone) FROM smartia_outbox") == 2
+    sqlite_site.lapse()
+    assert sqlite_site.run("outbox", "erase", phone).exit_code == 0
+
+
+def test_erase_forgets_marks_that_no_run_looks_at_any_more(site: Site) -> None:
+    site.book(2)
+    site.run()
+    now = datetime.now().astimezone().replace(tzinfo=None)
+    for appointment_id, days in ((1, 40), (1, 2), (2, 40)):
+        start = now - timedelta(days=days)
+        site.clinic.execute(
+            "INSERT INTO smartia_no_show_marks"
+            " (appointment_id, start, stored_date, status_before, run_id, marked_at)"
+            " VALUES (:id, :start, '', 'SCHEDULED', 'a run', CURRENT_TIMESTAMP)",
+            id=appointment_id,
+            start=start if site.clinic.dialect != "sqlite" else f"{start:%Y-%m-%d %H:%M:%S.%f}",
+        )
+    phone = site.clinic.value(
+        "SELECT phone_number FROM patients JOIN appointments ON patient_id = patients.id"
+        " WHERE appointments.id = 1"
+    )
+
+    erased = site.run("outbox", "erase", phone)
+
+    assert "1 marks deleted" in erased.stdout, erased.stderr
+    left = site.clinic.rows(
+        "SELECT appointment_id FROM smartia_no_show_marks ORDER BY appointment_id"
+    )
+    assert [row["appointment_id"] for row in left] == [1, 2]
+
+
 @pytest.mark.parametrize(
     "arguments",
-    [("settle", "1"), ("settle", "1", "--sent", "--failed"), ("resend",), ("--state", "sent")],
+    [
+        ("settle", "1"),
+        ("settle", "1", "--sent", "--failed"),
+        ("resend",),
+        ("--state", "sent"),
+    ],
 )
 def test_a_wrong_command_line_is_refused(
     sqlite_clinic: Clinic, start_cli: StartCli, arguments: tuple[str, ...]
