@@ -35,7 +35,11 @@ class Shown(StrEnum):
     FAILED = "failed"
 
 
-Ids = Annotated[list[int], typer.Argument(metavar="ID…", help="As listed by smartia-jobs outbox.")]
+Ids = Annotated[
+    list[int],
+    # What a database can hold at most: anything longer is a slip of the hand.
+    typer.Argument(metavar="ID…", min=1, max=2**63 - 1, help="As listed by smartia-jobs outbox."),
+]
 
 
 @app.callback()

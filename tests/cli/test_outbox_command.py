@@ -233,6 +233,7 @@ def test_erase_forgets_marks_that_no_run_looks_at_any_more(site: Site) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
+        ("resend", "99999999999999999999"),
         ("settle", "1"),
         ("settle", "1", "--sent", "--failed"),
         ("resend",),
