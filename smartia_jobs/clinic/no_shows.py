@@ -92,19 +92,20 @@ class Attendance:
 
 
 def count_attendance(
-    connection: Connection, times: StoredTimes, rule: NoShowRule, now: datetime
+    connection: Connection, appointments: Appointments, rule: NoShowRule, now: datetime
 ) -> Attendance:
-    """Count the visits of the look-back that tell whether anybody records who comes."""
+    """Count the visits of the look-back that tell whether anybody records who comes.
+
+    They are read as :func:`find_missed` reads them: whatever can be marked, in whichever form
+    its date is stored, is seen by the brake as well.
+    """
     window = rule.window(now)
-    within, status = LocalTime(times).within, appointments.c.status
-    query = select(
-        func.count().filter(
-            within(window.from_at, window.until_at),
-            status.in_(sorted({*OPEN, AppointmentStatus.NO_SHOW})),
-        ),
-        func.count().filter(status == AppointmentStatus.COMPLETED),
-    ).where(within(window.from_at, now))
-    return Attendance(*connection.execute(query).one())
+    missing = {*OPEN, AppointmentStatus.NO_SHOW}
+    completed = {AppointmentStatus.COMPLETED}
+    return Attendance(
+        missing=appointments.count(connection, window, statuses=missing),
+        completed=appointments.count(connection, Window(window.from_at, now), statuses=completed),
+    )
 
 
 def count_left_open(

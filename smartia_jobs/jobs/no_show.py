@@ -121,7 +121,7 @@ def _look_back(run: Run, appointments: Appointments) -> _Past:
         before = marked(connection, {visit.id for visit in found.missed}) if known else set()
         return _Past(
             missed=tuple(v for v in found.missed if (v.id, v.start) not in before),
-            attendance=count_attendance(connection, times, rule, run.now),
+            attendance=count_attendance(connection, appointments, rule, run.now),
             left_open=count_left_open(connection, times, rule, run.now),
             unreadable=found.unreadable,
         )

@@ -134,7 +134,7 @@ def test_attendance_is_counted_over_the_look_back_exactly(
     add(clinic, DAY, None)
 
     with database.read() as connection:
-        attendance = count_attendance(connection, times_of(clinic), RULE, NOW)
+        attendance = count_attendance(connection, Appointments(times_of(clinic)), RULE, NOW)
 
     assert attendance == Attendance(missing=6, completed=2)
 

@@ -369,6 +369,17 @@ def test_nineteen_visits_are_too_few_to_tell(sqlite_desk: NoShowDesk) -> None:
     assert report.extra["marked"] == 19
 
 
+def test_nobody_is_accused_where_another_program_writes_the_dates(sqlite_desk: NoShowDesk) -> None:
+    clinic = sqlite_desk.clinic
+    started = f"{sqlite_desk.now - 3 * HOUR:%Y-%m-%dT%H:%M:%S}"
+    visits = [clinic.add_appointment(clinic.add_patient(), started) for _ in range(25)]
+
+    report = sqlite_desk.run()
+
+    assert report.exit_status is ExitStatus.CONFIGURATION
+    assert set(sqlite_desk.statuses(visits)) == {"SCHEDULED"}
+
+
 def test_one_completed_visit_shows_that_somebody_records_who_comes(desk: NoShowDesk) -> None:
     for _ in range(20):
         desk.visit(3 * HOUR)
