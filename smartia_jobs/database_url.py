@@ -26,6 +26,11 @@ _POSTGRESQL = re.compile(
     r"(?P<host>\[[^/?]+\]|[^/:?]*)(?::(?P<port>[^/?]*))?"
     r"(?:/(?P<database>[^?]*))?(?:\?(?P<query>.*))?"
 )
+#: Arguments of libpq whose values are no secret; every other one is masked.
+_PLAIN_ARGUMENTS = frozenset(
+    "application_name channel_binding connect_timeout dbname gssencmode host hostaddr port"
+    " sslcert sslkey sslmode sslrootcert target_session_attrs user".split()
+)
 
 
 def normalise(url: str) -> str:
@@ -72,7 +77,7 @@ def sqlite_path(url: str) -> Path:
 
 
 def masked(url: str) -> str:
-    """Return ``url`` without its password, for a person's eyes."""
+    """Return ``url`` for a person's eyes: no password, no argument that could be a secret."""
     scheme, colon, rest = url.partition(":")
     if scheme.startswith("sqlite"):
         return url
@@ -82,7 +87,15 @@ def masked(url: str) -> str:
     if found["password"]:
         start, end = found.span("password")
         rest = f"{rest[:start]}***{rest[end:]}"
-    return scheme + colon + re.sub(r"(?<=[?&]password=)[^&]*", "***", rest)
+    address, mark, query = rest.partition("?")
+    return scheme + colon + address + mark + "&".join(map(_masked_argument, query.split("&")))
+
+
+def _masked_argument(argument: str) -> str:
+    name, equals, _ = argument.partition("=")
+    if not argument or name in _PLAIN_ARGUMENTS:
+        return argument
+    return f"{name}=***" if equals else "***"
 
 
 def _check_postgresql(rest: str) -> None:

@@ -146,7 +146,7 @@ def _read_api_url(text: str) -> str:
         _ = parts.port
     except ValueError:
         host = None
-    if not host or parts.query or parts.fragment or parts.username or not text.isprintable():
+    if not host or parts.query or parts.fragment or "@" in parts.netloc or not text.isprintable():
         raise ValueError("must be an address such as https://graph.facebook.com")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
         raise ValueError(

@@ -26,7 +26,7 @@ class Variable:
         default: the text that means the same as leaving it out; empty: none.
         example: a good value, where the default is none.
         secret: never shown, and may be given as a file named by ``NAME_FILE``.
-        personal: never shown either, not even when it is wrong.
+        personal: not quoted when it is wrong, because of what may stand in it.
     """
 
     name: str
@@ -89,6 +89,7 @@ VARIABLES: tuple[Variable, ...] = (
         readings.API_URL,
         "where WhatsApp is; https, except on this machine itself (the sandbox)",
         default="https://graph.facebook.com",
+        personal=True,  # a wrong one may hold a password
     ),
     Variable(
         "DATABASE_URL",

@@ -427,7 +427,13 @@ def test_a_usable_url_gets_the_driver_of_this_program(url: str, expected: str) -
     [
         ("postgresql://u:geheim@h:5/d", "postgresql://u:***@h:5/d"),
         ("postgresql://u:geh/ei#m@h/d?sslmode=a", "postgresql://u:***@h/d?sslmode=a"),
-        ("postgresql://h/d?user=u&password=geheim&x=y", "postgresql://h/d?user=u&password=***&x=y"),
+        (
+            "postgresql://h/d?user=u&password=geheim&x=",
+            "postgresql://h/d?user=u&password=***&x=***",
+        ),
+        ("postgresql://u@h/d?sslpassword=geheim", "postgresql://u@h/d?sslpassword=***"),
+        ("postgresql://u@h/d?geheim", "postgresql://u@h/d?***"),
+        ("postgresql://u:ge?heim@h/d", "postgresql://u:***@h/d"),
         ("postgresql://u@h/d", "postgresql://u@h/d"),
         ("sqlite:///a@b:c.db", "sqlite:///a@b:c.db"),
         ("geheim", "…"),

@@ -360,6 +360,8 @@ def test_a_bad_value_is_shown(tmp_path: Path) -> None:
         ("META_APP_SECRET", "geheim geheim"),
         ("DATABASE_URL", "mysql://u:geheim@h/d"),
         ("DATABASE_URL", "geheim"),
+        ("META_API_URL", "https://u:geheim@graph.facebook.com"),
+        ("META_API_URL", "https://:geheim@graph.facebook.com"),
         ("ONLY_TO", "geheim 5511987654321"),
     ],
 )
