@@ -28,8 +28,21 @@ _POSTGRESQL = re.compile(
 )
 #: Arguments of libpq whose values are no secret; every other one is masked.
 _PLAIN_ARGUMENTS = frozenset(
-    "application_name channel_binding connect_timeout dbname gssencmode host hostaddr port"
-    " sslcert sslkey sslmode sslrootcert target_session_attrs user".split()
+    {
+        "application_name",
+        "channel_binding",
+        "connect_timeout",
+        "gssencmode",
+        "host",
+        "hostaddr",
+        "port",
+        "sslcert",
+        "sslkey",
+        "sslmode",
+        "sslrootcert",
+        "target_session_attrs",
+        "user",
+    }
 )
 
 
