@@ -1,6 +1,7 @@
 """The errand of inviting patients back after a missed visit, and what speaks against it."""
 
 from collections.abc import Collection, Mapping
+from datetime import date, datetime
 from functools import partial
 
 from sqlalchemy import Connection
@@ -22,8 +23,15 @@ from smartia_jobs.run import Run
 #: The kind of its messages, in the outbox and in the catalogue.
 KIND = "no_show"
 
-#: The patient has the invitation, or may have it.
-_TOLD = ACCEPTED | {State.CLAIMED, State.UNKNOWN}
+#: The patient has the invitation, or may have it; and what a second one is skipped for.
+_TOLD: Mapping[State, Reason] = {
+    **dict.fromkeys(ACCEPTED, Reason.ALREADY_SENT),
+    State.CLAIMED: Reason.BEING_SENT_ELSEWHERE,
+    State.UNKNOWN: Reason.HELD_UNKNOWN,
+}
+
+#: (appointment id, local day)
+_Day = tuple[int, date | None]
 
 
 def invitation(run: Run, appointments: Appointments, *, foreseen: Collection[int]) -> Errand:
@@ -69,22 +77,37 @@ def _vetoes(
 ) -> Mapping[int, Reason]:
     """Ask what else these people have in the book, what they were told, and who opted out."""
     others = missed.others(connection, visits)
-    told: set[int] = set()
+    told: Mapping[_Day, Mapping[datetime, Reason]] = {}
     silent: set[str] = set()
     if not run.dry_run or tables_exist(connection):
-        told = _told(connection, [other for found in others.values() for other in found])
+        ids = {other.id for found in others.values() for other in found}
+        told = _told(connection, ids | {visit.id for visit in visits})
         silent = opted_out(connection, {missed.identify(visit) for visit in visits})
-    reasons = {
-        visit.id: Reason.OPTED_OUT
-        if missed.identify(visit) in silent
-        else veto(visit, others.get(visit.id, ()), due=missed.window, told=told)
-        for visit in visits
-    }
+    reasons: dict[int, Reason | None] = {}
+    for visit in visits:
+        # A row at the visit's own time is the outbox's to judge.
+        rows = told.get(_day(visit), {}).items()
+        already = next((reason for start, reason in rows if start != visit.start), None)
+        beside = others.get(visit.id, ())
+        others_told = {other.id for other in beside if _day(other) in told}
+        if missed.identify(visit) in silent:
+            reasons[visit.id] = Reason.OPTED_OUT
+        else:
+            reasons[visit.id] = already or veto(visit, beside, due=missed.window, told=others_told)
     return {appointment_id: reason for appointment_id, reason in reasons.items() if reason}
 
 
-def _told(connection: Connection, visits: Collection[Appointment]) -> set[int]:
-    """Return which of these visits their patient was, or may have been, written to about."""
-    rows = rows_of(connection, KIND, {visit.id for visit in visits})
-    told = {key for key, row in rows.items() if row.state in _TOLD}
-    return {visit.id for visit in visits if (visit.id, visit.start) in told}
+def _told(connection: Connection, ids: Collection[int]) -> Mapping[_Day, Mapping[datetime, Reason]]:
+    """Return for which day and time patients were, or may have been, written to about visits.
+
+    A day is enough: correcting the time of a missed visit invites nobody twice.
+    """
+    told: dict[_Day, dict[datetime, Reason]] = {}
+    for (appointment_id, start), row in rows_of(connection, KIND, ids).items():
+        if row.state in _TOLD:
+            told.setdefault((appointment_id, start.date()), {})[start] = _TOLD[row.state]
+    return told
+
+
+def _day(visit: Appointment) -> _Day:
+    return visit.id, visit.start.date() if visit.start else None

@@ -70,6 +70,42 @@ def test_a_missed_visit_is_marked_and_its_patient_invited_back_once(desk: NoShow
     assert desk.outbox() == {visit: "sent"}
 
 
+def test_correcting_the_time_of_a_missed_visit_invites_nobody_twice(desk: NoShowDesk) -> None:
+    visit = desk.visit("2026-11-25T10:00")
+    desk.run()
+    desk.clinic.move(visit, datetime.fromisoformat("2026-11-25T10:30"))
+
+    report = desk.run()
+
+    assert report.skipped == {Reason.ALREADY_SENT: 1}
+    assert len(desk.accepted) == 1
+
+
+def test_a_visit_missed_again_on_another_day_is_written_about_again(desk: NoShowDesk) -> None:
+    visit = desk.visit("2026-11-24T10:00")
+    desk.run()
+    desk.clinic.move(visit, datetime.fromisoformat("2026-11-25T10:00"))
+
+    desk.run()
+
+    assert len(desk.accepted) == 2
+
+
+@pytest.mark.parametrize(("start", "messages"), [("2026-11-25T15:00", 2), ("2026-11-25T15:30", 1)])
+def test_an_unknown_invitation_is_resent_at_its_own_time_only(
+    sqlite_desk: NoShowDesk, start: str, messages: int
+) -> None:
+    sqlite_desk.setting(on_unknown="resend")
+    visit = sqlite_desk.visit("2026-11-25T15:00")
+    sqlite_desk.sandbox.script("/messages", Scripted(status=502, body="<html>"))
+    sqlite_desk.run()
+    sqlite_desk.clinic.move(visit, datetime.fromisoformat(start))
+
+    sqlite_desk.run()
+
+    assert len(sqlite_desk.sandbox.received) == messages
+
+
 def test_the_invitation_stands_in_the_patients_dialogue(desk: NoShowDesk) -> None:
     desk.visit(3 * HOUR)
 
