@@ -1,7 +1,6 @@
 """``smartia-jobs check``: everything a run depends on, looked at before patients find out."""
 
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,11 +61,10 @@ def print_checked(checked: "Checked") -> None:
 
 def _checked(env_file: Path | None, online: bool | None) -> "Checked":
     from smartia_jobs.clock import SystemClock
-    from smartia_jobs.database import Database
     from smartia_jobs.errors import ConfigurationError
     from smartia_jobs.jobs.check import Checked, check
     from smartia_jobs.jobs.checks.finding import failure
-    from smartia_jobs.run import Run, Stop
+    from smartia_jobs.run import Stop
 
     clock = SystemClock()
     try:
@@ -77,9 +75,7 @@ def _checked(env_file: Path | None, online: bool | None) -> "Checked":
     start_logs(settings, "check", "check")
     stop = Stop()
     listen_to_signals(stop)
-    with closing(Database(settings.database_url, read_only=True)) as database:
-        run = Run("check", settings, clock, database, clock.now(), dry_run=True, stop=stop)
-        return check(run, _jobs(), online=online)
+    return check(settings, clock, _jobs(), online=online, stop=stop)
 
 
 def _jobs() -> "dict[str, Callable[[Run], Report]]":

@@ -11,13 +11,17 @@ from functools import partial
 from typing import Any
 
 from smartia_jobs.clinic.times import StoredTimes
+from smartia_jobs.clock import Clock
+from smartia_jobs.database import Database
 from smartia_jobs.errors import ExitStatus
-from smartia_jobs.jobs.checks import book, database, times
+from smartia_jobs.jobs.checks import book, times
+from smartia_jobs.jobs.checks import database as database_checks
 from smartia_jobs.jobs.checks.book import Jobs
 from smartia_jobs.jobs.checks.finding import Finding, Findings, Level, exit_status
 from smartia_jobs.jobs.checks.settings import cloud_run, settings_in_force, time_to_live
 from smartia_jobs.messages.catalogue import load_catalogue
-from smartia_jobs.run import Run
+from smartia_jobs.run import Run, Stop
+from smartia_jobs.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,43 +57,57 @@ class Checked:
         }
 
 
-def check(run: Run, jobs: Jobs, *, online: bool | None = None) -> Checked:
+def check(
+    settings: Settings,
+    clock: Clock,
+    jobs: Jobs,
+    *,
+    online: bool | None = None,
+    stop: Stop | None = None,
+) -> Checked:
     """Look at everything a run depends on.
 
     Args:
-        run: read-only (``dry_run``).
+        settings: as a run would have them.
+        clock: the only clock.
         jobs: each job by its command, to be asked what it would do now.
         online: whether to ask Meta; None: if there is a token.
+        stop: the wish to end.
     """
-    settings, found = run.settings, Findings()
+    now, found = clock.now(), Findings()
     asks = settings.meta_access_token is not None if online is None else online
     found.look("settings", lambda: settings_in_force(settings, must_send=online is not False))
     found.look(
         "time_to_live", lambda: time_to_live(settings, load_catalogue(settings.messages_file))
     )
-    people = _look_at_database(run, jobs, found)
+    people = None
+    database = found.ask("database", lambda: Database(settings.database_url, read_only=True))
+    if database is not None:
+        with closing(database):
+            run = Run("check", settings, clock, database, now, dry_run=True, stop=stop or Stop())
+            people = _look_at_database(run, jobs, found)
     if settings.cloud_run_job:
         found.look("cloud_run", lambda: cloud_run(settings, people))
     if asks:
-        _look_at_whatsapp(run, people, found)
+        _look_at_whatsapp(settings, clock, found, now=now, people=people)
     elif online is False:
         found.all.append(Finding("whatsapp", Level.OK, "Not asked (--offline)."))
     else:
         text = "Not asked: there is no META_ACCESS_TOKEN."
         found.all.append(Finding("whatsapp", Level.WARNING, text))
     zone = settings.clinic_timezone
-    return Checked(asks, run.now.astimezone(zone), zone.key, tuple(found.all))
+    return Checked(asks, now.astimezone(zone), zone.key, tuple(found.all))
 
 
 def _look_at_database(run: Run, jobs: Jobs, found: Findings) -> int | None:
     """Look at database and book; return how many patients are expected tomorrow, if known."""
-    if found.look("database", lambda: database.reachable(run)) is None:
+    if found.look("database", lambda: database_checks.reachable(run)) is None:
         return None
-    tables = found.look("smartia_tables", lambda: database.smartia_tables(run))
-    found.look("own_tables", lambda: database.own_tables(run))
+    tables = found.look("smartia_tables", lambda: database_checks.smartia_tables(run))
+    found.look("own_tables", lambda: database_checks.own_tables(run))
     if tables is None or tables.level is not Level.OK:
         return None
-    found.look("index", lambda: database.index(run))
+    found.look("index", lambda: database_checks.index(run))
     found.look("phones", lambda: book.phones(run))
     how = found.ask("time_zone", lambda: times.reading(run))
     if how is None:
@@ -113,12 +131,14 @@ def _look_at_book(run: Run, stored: StoredTimes, jobs: Jobs, found: Findings) ->
         found.look(name, partial(book.due, dry, name, job))
 
 
-def _look_at_whatsapp(run: Run, people: int | None, found: Findings) -> None:
+def _look_at_whatsapp(
+    settings: Settings, clock: Clock, found: Findings, *, now: datetime, people: int | None
+) -> None:
     # Loads HTTP, which a look at the database alone does without.
     from smartia_jobs.jobs.checks.meta import ask_meta
     from smartia_jobs.whatsapp.management import Management
 
-    management = found.ask("token", lambda: Management(run.settings, run.clock))
+    management = found.ask("token", lambda: Management(settings, clock))
     if management is not None:
         with closing(management):
-            ask_meta(run, management, people, found)
+            ask_meta(settings, management, found, now=now, people=people)

@@ -2,20 +2,17 @@
 
 import threading
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from smartia_jobs.clock import ShiftedClock
-from smartia_jobs.database import Database
 from smartia_jobs.jobs.check import Checked, check
 from smartia_jobs.jobs.checks.finding import Finding, Level
 from smartia_jobs.jobs.no_show import mark_no_shows
 from smartia_jobs.jobs.reminders import DAY_AHEAD, HOURS_AHEAD, send_reminders
 from smartia_jobs.messages.catalogue import load_catalogue
 from smartia_jobs.messages.definition import definition
-from smartia_jobs.run import Run
 from smartia_jobs.sandbox import PHONE_NUMBER_ID, WABA_ID, Sandbox
 from smartia_jobs.settings import Settings
 from tests.support import Clinic
@@ -86,9 +83,7 @@ def checked_as_it_is(
     settings: Settings, *, online: bool | None = None, now: datetime = NOW
 ) -> Checked:
     """Check with exactly these settings."""
-    with closing(Database(settings.database_url, read_only=True)) as database:
-        run = Run("test", settings, Patient(now), database, now, dry_run=True)
-        return check(run, JOBS, online=online)
+    return check(settings, Patient(now), JOBS, online=online)
 
 
 def by_name(checked: Checked) -> Mapping[str, Finding]:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -110,6 +111,19 @@ def test_a_server_that_is_not_there_is_unreachable() -> None:
     assert not_ok(found) == {"database": Level.UNREACHABLE}
     assert found.exit_status is ExitStatus.UNAVAILABLE
     assert "geheim" not in json.dumps(found.as_json())
+
+
+def test_a_driver_that_is_not_installed_costs_no_other_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    settings = replace(READY, database_url="postgresql+psycopg://u@h/d")
+
+    found = checked_as_it_is(settings, online=False)
+
+    assert not_ok(found) == {"database": Level.PROBLEM}
+    assert "smartia-jobs[postgres]" in by_name(found)["database"].text
+    assert {"settings", "whatsapp"} <= by_name(found).keys()
 
 
 def test_a_problem_outranks_what_is_unreachable() -> None:

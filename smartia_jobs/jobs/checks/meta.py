@@ -1,11 +1,12 @@
 """Asking Meta, in the order in which one answer makes the next question worth asking."""
 
+from datetime import datetime
+
 from smartia_jobs.errors import SmartiaJobsError
 from smartia_jobs.jobs.checks import whatsapp
 from smartia_jobs.jobs.checks.finding import Finding, Findings, Level, failure
 from smartia_jobs.jobs.checks.standing import Standing, compare
 from smartia_jobs.messages.catalogue import load_catalogue
-from smartia_jobs.run import Run
 from smartia_jobs.settings import Settings
 from smartia_jobs.whatsapp import account as meta
 from smartia_jobs.whatsapp.graph import GraphRefusalError
@@ -13,18 +14,25 @@ from smartia_jobs.whatsapp.management import Management
 from smartia_jobs.whatsapp.templates import registered_templates
 
 
-def ask_meta(run: Run, management: Management, people: int | None, found: Findings) -> None:
+def ask_meta(
+    settings: Settings,
+    management: Management,
+    found: Findings,
+    *,
+    now: datetime,
+    people: int | None,
+) -> None:
     """Look at token, number, account and templates; a dead token or network costs one question.
 
     Args:
-        run: settings and clock.
+        settings: whose account.
         management: who is asked.
-        people: patients expected tomorrow; None when that is not known.
         found: where to note it.
+        now: when, aware UTC.
+        people: patients expected tomorrow; None when that is not known.
     """
-    settings = run.settings
     if (
-        _look_at_token(run, management, found)
+        _look_at_token(settings, management, found, now=now)
         and _look_at_number(settings, management, people, found)
         and _look_at_account(settings, management, found)
     ):
@@ -33,7 +41,9 @@ def ask_meta(run: Run, management: Management, people: int | None, found: Findin
         found.all.append(whatsapp.clock(management.clock_skew))
 
 
-def _look_at_token(run: Run, management: Management, found: Findings) -> bool:
+def _look_at_token(
+    settings: Settings, management: Management, found: Findings, *, now: datetime
+) -> bool:
     """Return whether the rest can be asked with this token."""
     try:
         token = meta.token(management)
@@ -45,7 +55,7 @@ def _look_at_token(run: Run, management: Management, found: Findings) -> bool:
     except SmartiaJobsError as error:
         found.all.append(failure("token", error))
         return False
-    found.all.append(whatsapp.token(token, run.settings, run.clock.now()))
+    found.all.append(whatsapp.token(token, settings, now))
     return token.is_valid and meta.READING in token.scopes
 
 
