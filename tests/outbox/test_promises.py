@@ -38,6 +38,10 @@ BAD_REQUEST = Answer(Verdict.BAD_REQUEST, "a parameter is missing", code=131008)
 OTHER_BAD_REQUEST = Answer(Verdict.BAD_REQUEST, "a parameter is too long", code=131009)
 TOO_FAST = Answer(Verdict.SLOW_DOWN, "too many messages a second", code=130429)
 
+#: A slot at which a claim is not yet too old, and a pause or an outage that is not over then.
+LATE_SLOT_S = OLDEST_CLAIM_S * 0.75
+BEYOND_IT_S = OLDEST_CLAIM_S * 1.2
+
 
 @dataclass
 class TimedDesk(FaultyDesk):
@@ -118,19 +122,20 @@ def test_nothing_more_is_posted_while_an_outcome_waits_long_for_the_database(
         if away():
             posted_meanwhile.append(phone)
         if len(courier.posted) == 2:
-            away_until_s = desk.clock.monotonic() + 9 * GATE_AFTER_S
+            away_until_s = desk.clock.monotonic() + BEYOND_IT_S
 
     desk = TimedDesk(
-        sqlite_clinic, speed=25.0, faults=lambda _, __: Fault.BEFORE if away() else None
+        sqlite_clinic, speed=10.0, faults=lambda _, __: Fault.BEFORE if away() else None
     )
     for n in range(4):
         desk.book(hours=20 + n / 10)
     courier = FakeCourier(before_send=take_the_database_away)
     # The second goes at once; the slots of those claimed with it come while its outcome waits.
-    courier.pace = SetPace(desk, 0.0, 0.0, 6 * GATE_AFTER_S, 6 * GATE_AFTER_S)
+    courier.pace = SetPace(desk, 0.0, 0.0, LATE_SLOT_S, LATE_SLOT_S)
 
     report = desk.run(courier)
 
+    assert GATE_AFTER_S < LATE_SLOT_S
     assert posted_meanwhile == []
     assert counts(report) == {"sent": 4}
     assert len(courier.posted) == 4
@@ -138,7 +143,7 @@ def test_nothing_more_is_posted_while_an_outcome_waits_long_for_the_database(
 
 def test_no_request_starts_on_an_old_claim(sqlite_clinic: Clinic) -> None:
     ages_s: list[float] = []
-    desk = TimedDesk(sqlite_clinic, workers=1, speed=50.0)
+    desk = TimedDesk(sqlite_clinic, workers=1, speed=25.0)
     for n in range(3):
         desk.book(hours=20 + n / 10)
     courier = FakeCourier(
@@ -162,12 +167,12 @@ def test_a_claim_from_before_a_slow_down_is_given_back_and_sent_after_it(
         if pace.pause_left():
             during_the_pause.append(phone)
 
-    desk = TimedDesk(sqlite_clinic, workers=2, speed=25.0)
+    desk = TimedDesk(sqlite_clinic, workers=2, speed=12.0)
     for n in range(3):
         desk.book(hours=20 + n / 10)
     courier = FakeCourier(in_turn(ACCEPTED, TOO_FAST, ACCEPTED), before_send=watch)
     # Of the two claimed together, one is throttled at once; the other's slot is in the pause.
-    courier.pace = pace = SetPace(desk, 0.0, 25.0, 0.0, pause_s=45.0)
+    courier.pace = pace = SetPace(desk, 0.0, LATE_SLOT_S, 0.0, pause_s=BEYOND_IT_S)
 
     report = desk.run(courier)
 
