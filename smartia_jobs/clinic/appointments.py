@@ -12,9 +12,11 @@ from sqlalchemy import (
     Connection,
     Row,
     Select,
+    Text,
     case,
     func,
     literal,
+    literal_column,
     or_,
     select,
     tuple_,
@@ -38,9 +40,20 @@ CLOSED = (
 #: A visit is no longer than a week; a greater number is a mistake in typing.
 LONGEST_DURATION = timedelta(days=7)
 
-#: What stands between the digits of a phone that was typed, and around one that was copied out
-#: of a contact list: spaces, hyphens and marks that cannot be seen.
-_AROUND_DIGITS = " -().\t\n\r\u00a0\u2010\u2011\u2013\u200b\u200e\u202a\u202c\u2060\ufeff"
+#: What most people type between the digits of a phone.
+_BETWEEN_DIGITS = " +-()."
+
+#: The digits of a phone, whatever stands between them: each step drops leading digits and the
+#: one character after them. Copied phones bring dozens of spaces, dashes and unseen marks.
+_DIGITS_ONLY: ColumnElement[Any] = literal_column(
+    "(WITH RECURSIVE walk(rest, digits) AS ("
+    "SELECT CAST(patients.phone_number AS TEXT), CAST('' AS TEXT) UNION ALL "
+    "SELECT substr(ltrim(rest, '0123456789'), 2), "
+    "digits || substr(rest, 1, length(rest) - length(ltrim(rest, '0123456789'))) "
+    "FROM walk WHERE length(rest) > 0"
+    ") SELECT digits FROM walk WHERE length(rest) = 0)",
+    Text,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,11 +292,15 @@ def _has(statuses: Collection[AppointmentStatus] | None) -> Any:
 def _phone_tail() -> Any:
     """Return the last eight digits of a phone, near enough to find candidates for grouping."""
     stored = patients.c.phone_number
-    digits: Any = stored
-    for character in _AROUND_DIGITS:
-        digits = func.replace(digits, character, "")
+    typed: Any = stored
+    for character in _BETWEEN_DIGITS:
+        typed = func.replace(typed, character, "")
     # Most are bare digits, as WhatsApp writes them: three times as fast without replacing.
-    digits = case((func.ltrim(stored, "0123456789") == "", stored), else_=digits)
+    digits = case(
+        (func.ltrim(stored, "0123456789") == "", stored),
+        (func.ltrim(stored, f"0123456789{_BETWEEN_DIGITS}") == "", typed),
+        else_=_DIGITS_ONLY,
+    )
     return func.substr(digits, func.length(digits) - 7)
 
 

@@ -1,5 +1,7 @@
 """Reading appointments: as plain values, in pages that lose nothing, by the index."""
 
+import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +17,8 @@ from smartia_jobs.appointment import Appointment, AppointmentStatus
 from smartia_jobs.clinic.appointments import PAGE_SIZE, Appointments, Cursor, Page, Window
 from smartia_jobs.clinic.index import build_index
 from smartia_jobs.database import Database
+from smartia_jobs.message import Phone
+from smartia_jobs.whatsapp.phones import parse_phone
 from tests.clinic.wall_clock import DAY, MINUTE, wall
 from tests.support import Clinic
 from tests.support.clinic_data import SAO_PAULO
@@ -417,6 +421,26 @@ TYPED = (
     "\N{LEFT-TO-RIGHT EMBEDDING}11{}{}\N{POP DIRECTIONAL FORMATTING}",
     "11{}{}\t",
 )
+
+
+def test_whatever_the_reading_of_phones_ignores_parts_nobody_from_their_other_visits(
+    clinic: Clinic, database: Database, appointments: Appointments
+) -> None:
+    ignored = [
+        character
+        for character in map(chr, range(1, sys.maxunicode + 1))
+        if character.isspace() or unicodedata.category(character) in {"Cf", "Pd"}
+    ]
+    typed = [f"(11) 98765{character}4321" for character in ignored]
+    patients = [clinic.add_patient("Ana", phone) for phone in ("5511987654321", *typed)]
+    visits = {clinic.add_appointment(patient, TUESDAY) for patient in patients}
+
+    with database.read() as connection:
+        found = appointments.sharing_phones(connection, patients[:1], from_at=ALL_DAY.from_at)
+
+    assert {visit.id for visit in found} == visits
+    canonical = {parse_phone(phone, "BR") for phone in typed}
+    assert canonical == {Phone("+5511987654321", "+5511987654321")}
 
 
 def test_one_phone_typed_in_two_ways_makes_companions(
