@@ -5,6 +5,20 @@ import sys
 
 def main() -> int:
     """Run the program and return its exit status (the console script's entry point)."""
+    from smartia_jobs.cli.streams import cannot_be_written, give_up_output, prepare_streams
+
+    prepare_streams()
+    try:
+        status = _answer()
+        sys.stdout.flush()
+    except OSError as error:
+        if not cannot_be_written(error):
+            raise
+        return give_up_output(error)
+    return status
+
+
+def _answer() -> int:
     if sys.argv[1:] == ["--version"]:
         from smartia_jobs import __version__
 

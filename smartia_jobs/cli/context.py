@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import typer
 
+from smartia_jobs.cli.streams import cannot_be_written, give_up_output
 from smartia_jobs.clock import Clock, SystemClock
 from smartia_jobs.errors import ExitStatus, InterruptedRunError, SmartiaJobsError
 from smartia_jobs.logs import configure_logs, logs_are_json
@@ -124,33 +125,33 @@ def listen_to_signals(stop: Stop) -> None:
 
 def log_end(report: Report) -> None:
     """Log the one closing line of a run, with all its counts and its exit status."""
+    if not logs_are_json():
+        return  # the table says the same to a person
     for warning in report.warnings:
         logger.warning(warning, extra={"ctx": {"event": "run_warning"}})
     body = report.as_json()
     body.pop("decisions", None)
-    status = report.exit_status
-    level = logging.INFO if status is ExitStatus.OK else logging.WARNING
+    level = logging.INFO if report.exit_status is ExitStatus.OK else logging.WARNING
     logger.log(level, "run finished", extra={"ctx": {"event": "run_finished", **body}})
 
 
 def finish(report: Report, *, as_json: bool) -> NoReturn:
     """Print a report on standard output and exit with its status.
 
-    What was sent was sent: a reader who went away, or who cannot show an accent, changes
-    nothing about the status.
+    What was sent was sent: a reader who went away, or a full disk, changes nothing about the
+    status.
     """
-    reconfigure = getattr(sys.stdout, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(errors="replace")
     try:
         if as_json:
             print_json(report.as_json())
         else:
             print_result(report)
         sys.stdout.flush()
-    except OSError:
+    except OSError as error:
+        if not cannot_be_written(error):
+            raise
         logger.warning("the report could not be written to standard output")
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the exit
+        give_up_output(error)
     raise typer.Exit(int(report.exit_status))
 
 
@@ -159,6 +160,17 @@ def print_result(report: Report) -> None:
     from smartia_jobs.cli.report_table import print_report
 
     print_report(report)
+
+
+def wrapped(line: str) -> str:
+    """Return a line as a terminal shows it best: broken between words; in a pipe as it is."""
+    import shutil
+    import textwrap
+
+    if not sys.stderr.isatty():
+        return line
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
 
 
 def print_json(body: dict[str, Any]) -> None:
@@ -184,6 +196,8 @@ def errors_as_status(command: str, *, as_json: bool = False) -> Iterator[None]:
     except KeyboardInterrupt:
         _fail(command, InterruptedRunError(ExitStatus.INTERRUPTED), as_json=as_json)
     except Exception as error:
+        if cannot_be_written(error):
+            raise
         from sqlalchemy.exc import SQLAlchemyError
 
         if isinstance(error, SQLAlchemyError):
@@ -203,7 +217,7 @@ def _fail(command: str, error: SmartiaJobsError, *, as_json: bool) -> NoReturn:
         logger.error(str(error), extra={"ctx": {"event": "run_failed", "exit_code": status}})
     else:
         for line in str(error).splitlines():
-            typer.echo(f"smartia-jobs {command}: {line}", err=True)
+            typer.echo(wrapped(f"smartia-jobs {command}: {line}"), err=True)
     raise typer.Exit(status)
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smartia_jobs.cli.context import JobOptions, errors_as_status, perform, print_result
+from smartia_jobs.cli.context import JobOptions, errors_as_status, perform, print_result, wrapped
 from smartia_jobs.clock import ShiftedClock
 from smartia_jobs.settings import Settings
 
@@ -142,15 +142,17 @@ def _show_metrics(settings: Settings, *, number: int) -> None:
     clock = ShiftedClock(_MONDAY_9)
     with closing(Database(settings.database_url, read_only=True)) as database:
         run = Run("demo", settings, clock, database, clock.now(), dry_run=True)
-        _say(to_text(build_metrics(run), terminal=sys.stdout.isatty()))
+        sys.stdout.write(to_text(build_metrics(run), terminal=sys.stdout.isatty()) + "\n")
 
 
 def _next_steps() -> tuple[str, ...]:
+    # As it was called: `make demo` has it in .venv/bin alone.
+    program = sys.argv[0] if sys.argv[0].endswith("smartia-jobs") else "smartia-jobs"
     return (
         "",
         "On your own database (nothing is sent or written):",
         "   export DATABASE_URL=sqlite:////path/to/smartia.db",
-        "   smartia-jobs 24h --dry-run",
+        f"   {program} 24h --dry-run",
         "The README goes on from there: the WhatsApp account, then the first real reminder.",
     )
 
@@ -184,5 +186,5 @@ def _show_message(name: str, text: str) -> None:
 
 
 def _say(*lines: str) -> None:
-    sys.stdout.writelines(f"{line}\n" for line in lines)
+    sys.stdout.writelines(f"{wrapped(line)}\n" if line else "\n" for line in lines)
     sys.stdout.flush()
