@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, or_, update
+from sqlalchemy import ColumnElement, Connection, bindparam, case, or_, update
 
 from smartia_jobs.database import insert_once
 from smartia_jobs.message import Answer, SentMessage, Verdict
@@ -123,8 +123,8 @@ def _update(run_id: str) -> Any:
             # Without a lease, the request was counted when it ended.
             attempts=outbox.c.attempts
             + case((outbox.c.lease_until.is_not(None), bindparam("posted")), else_=0),
-            message_id=bindparam("new_message_id"),
-            wa_id=bindparam("new_wa_id"),
+            message_id=_unless_erased("message_id"),
+            wa_id=_unless_erased("wa_id"),
             held=bindparam("new_held"),
             error_code=bindparam("new_error_code"),
             error=bindparam("new_error"),
@@ -133,6 +133,12 @@ def _update(run_id: str) -> Any:
             lease_until=None,
         )
     )
+
+
+def _unless_erased(name: str) -> ColumnElement[str | None]:
+    """Return WhatsApp's id as it was answered; none for a person who was erased meanwhile."""
+    answered = bindparam(f"new_{name}", type_=outbox.c[name].type)
+    return case((outbox.c.phone.is_not(None), answered), else_=None)
 
 
 def _values(one: Finished) -> list[dict[str, Any]]:
