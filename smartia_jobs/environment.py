@@ -23,8 +23,9 @@ def load_settings(
 ) -> Settings:
     """Read and check all settings.
 
-    The environment outranks the file, also with an empty value, which means "not set". A
-    secret may be given as ``NAME_FILE``, the path of a file that holds it.
+    The environment outranks the file, also with an empty value, which means "not set" (but
+    ``ONLY_TO`` may not be empty). A secret may be given as ``NAME_FILE``, the path of a file
+    that holds it.
 
     Args:
         environ: the environment.
@@ -36,6 +37,7 @@ def load_settings(
     """
     problems: list[str] = []
     texts = _from_file(env_file, directory, problems)
+    problems += _mistyped(texts, environ)
     for variable in VARIABLES:
         if environ.keys() & {variable.name, variable.file_name}:
             texts.pop(variable.name, None)
@@ -112,6 +114,35 @@ def _from_file(env_file: Path | None, directory: Path, problems: list[str]) -> d
         elif line.key is not None:
             texts[line.key] = line.value or ""
     return texts
+
+
+def _mistyped(file: Mapping[str, str], environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield the names that are almost a setting's, where that setting itself is missing.
+
+    Any other name is nobody's mistake: SmartIA may share the file, and the environment is full
+    of them. There, only underscores, case and a final S may differ.
+    """
+    given = file.keys() | environ.keys()
+    ours: set[str] = set()
+    missing: dict[str, str] = {}
+    for variable in VARIABLES:
+        names = {variable.name, variable.file_name} if variable.secret else {variable.name}
+        ours |= names
+        if names.isdisjoint(given):
+            missing[_letters(variable.name)] = variable.name
+    for name in sorted(given - ours):
+        meant = missing.get(_letters(name))
+        if meant is None and name in file:
+            from difflib import get_close_matches
+
+            close = get_close_matches(_letters(name), missing, n=1, cutoff=0.85)
+            meant = missing[close[0]] if close else None
+        if meant is not None:
+            yield f"{name} is no setting; did you mean {meant}?"
+
+
+def _letters(name: str) -> str:
+    return name.upper().replace("_", "").removesuffix("S")
 
 
 def _content(path: Path, what: str, problems: list[str]) -> str | None:

@@ -165,6 +165,55 @@ def test_a_malformed_line_is_named_by_its_number_and_not_quoted(tmp_path: Path) 
     assert TOKEN not in problem
 
 
+# Names
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("ONLYTO", "ONLY_TO"),
+        ("only_to", "ONLY_TO"),
+        ("QUIET_HOUR", "QUIET_HOURS"),
+        ("CLINIC_TIME_ZONE", "CLINIC_TIMEZONE"),
+        ("META_ACESS_TOKEN", "META_ACCESS_TOKEN"),
+        ("REMINDER_24_LEAD_HOURS", "REMINDER_24H_LEAD_HOURS"),
+        ("DATABASE_URL_FIL", "DATABASE_URL"),
+    ],
+)
+def test_a_mistyped_name_in_the_file_is_a_problem(tmp_path: Path, name: str, meant: str) -> None:
+    (tmp_path / ".env").write_text(f"{name}=geheim\n")
+
+    [problem] = problems(tmp_path)
+
+    assert problem == f"{name} is no setting; did you mean {meant}?"
+
+
+@pytest.mark.parametrize("name", ["ONLYTO", "QUIET_HOUR"])
+def test_a_mistyped_name_in_the_environment_is_a_problem(tmp_path: Path, name: str) -> None:
+    [problem] = problems(tmp_path, **{name: "x"})
+
+    assert problem.startswith(f"{name} is no setting")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["META_VERIFY_TOKEN", "META_APP_ID", "CLINIC_ADDRESS", "CLINIC_EMAIL", "TEST_DATABASE_URL",
+     "LOG_FILE", "OPENAI_API_KEY", "WHATSAPP_TOKEN"],
+)  # fmt: skip
+def test_a_name_of_smartia_s_own_is_left_alone(tmp_path: Path, name: str) -> None:
+    (tmp_path / ".env").write_text(f"{name}=x\n")
+
+    assert load(tmp_path, **{name: "x"}) == Settings()
+
+
+def test_a_name_beside_the_setting_it_resembles_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("META_PHONE_NUMBER=+551133334444\nMETA_ACCESS_TOKEN_OLD=x\n")
+
+    settings = load(tmp_path, META_PHONE_NUMBER_ID="1", META_ACCESS_TOKEN=TOKEN)
+
+    assert settings.meta_phone_number_id == "1"
+
+
 # Secrets in files
 
 
