@@ -51,6 +51,9 @@ def load_settings(
                 values[variable.field] = variable.kind.read(text)
             except ValueError as error:
                 problems.append(_problem(variable, text, error))
+    if not texts.get("ONLY_TO", "unset").strip():
+        # As from a shell variable that is not set: the guard of a first live run fails closed.
+        problems.append("ONLY_TO is set, but empty; remove it to write to everybody.")
     settings = _assemble(values, directory)
     problems += _contradictions(settings)
     if problems:

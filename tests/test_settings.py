@@ -109,12 +109,21 @@ def test_a_dollar_in_a_value_stays_a_dollar(tmp_path: Path) -> None:
 
 
 def test_the_environment_outranks_the_file(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("SEND_RATE=5\nONLY_TO=+5511987654321\n")
+    (tmp_path / ".env").write_text("SEND_RATE=5\nQUIET_HOURS=21:00-07:00\n")
 
-    settings = load(tmp_path, SEND_RATE="7", ONLY_TO="")
+    settings = load(tmp_path, SEND_RATE="7", QUIET_HOURS="")
 
     assert settings.send_rate == 7
-    assert settings.only_to == frozenset()
+    assert settings.quiet_hours is None
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_empty_only_to_does_not_stand_for_everybody(tmp_path: Path, text: str) -> None:
+    (tmp_path / ".env").write_text("ONLY_TO=+5511987654321\n")
+
+    [problem] = problems(tmp_path, ONLY_TO=text)
+
+    assert problem == "ONLY_TO is set, but empty; remove it to write to everybody."
 
 
 def test_a_named_file_takes_the_place_of_dot_env(tmp_path: Path) -> None:
