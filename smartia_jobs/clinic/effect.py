@@ -120,7 +120,7 @@ def count_by_reminders(
             ``start`` (the naive wall time the patient was told), ``accepted`` (how many) and
             ``confirmed`` (whether the visit was when one was claimed).
     """
-    local = LocalTime(times)
+    local = LocalTime(times, (period.from_at, period.to_at))
     joined = appointments.outerjoin(
         reminders,
         (reminders.c.appointment_id == appointments.c.id) & local.is_minute(reminders.c.start),
@@ -128,7 +128,7 @@ def count_by_reminders(
     missed = appointments.c.status == AppointmentStatus.NO_SHOW
     query = (
         select(
-            local.lead_days(period).label("lead_days"),
+            local.lead_days().label("lead_days"),
             _reminded(reminders).label("reminded"),
             func.count(),
             func.count().filter(missed),

@@ -63,7 +63,7 @@ def hours_of_visits(
     connection: Connection, times: StoredTimes, from_at: datetime, to_at: datetime
 ) -> Counter[int]:
     """Return how many open visits of a span begin in each local hour."""
-    local = LocalTime(times)
+    local = LocalTime(times, (from_at, to_at))
     visits = (
         select(local.hour.label("hour"))
         .where(local.within(from_at, to_at), appointments.c.status.in_(sorted(OPEN)))

@@ -15,12 +15,13 @@ from sqlalchemy import (
     case,
     cast,
     extract,
+    false,
     func,
     literal,
+    null,
     type_coerce,
 )
 
-from smartia_jobs.clinic.period import Period
 from smartia_jobs.clinic.tables import appointments
 from smartia_jobs.clinic.times import Storage, StoredTimes, to_instant, to_wall
 
@@ -38,22 +39,53 @@ class LocalTime:
 
     The bounds leave the date column bare, so that its index serves; the expressions are for
     the rows so selected (SELECT, GROUP BY, JOIN), and NULL where a stored date is no date.
+    Every text that ``StoredTimes.read`` can read in SQLite's own order of digits is read alike.
+
+    Attributes:
+        times: how SmartIA's dates are stored.
+        span: the first and the last instant of the rows whose local time is asked for. SQLite
+            knows no zones: without it a text with an offset has no local time there.
     """
 
     times: StoredTimes
+    span: tuple[datetime, datetime] | None = None
 
     def within(self, from_at: datetime, to_at: datetime) -> ColumnElement[bool]:
-        """Return whether a visit begins at or after ``from_at`` and before ``to_at``, exactly."""
-        return (self._first(from_at) <= _DATE) & (self._first(to_at) > _DATE)
+        """Return whether a visit begins at or after ``from_at`` and before ``to_at``, exactly.
+
+        A text that is no date with a time is never within.
+        """
+        first, end = self._first(from_at), self._first(to_at)
+        if not self._is_text:
+            return (first <= _DATE) & (end > _DATE)
+        # Forms that other programs write sort elsewhere than SmartIA's: wide bounds for the
+        # index, then the exact ones.
+        early, late = self.times.lower_bound(from_at), self.times.upper_bound(to_at)
+        by_index = _DATE.between(literal(early, _DATE.type), literal(late, _DATE.type))
+        utc = func.strftime("%Y-%m-%d %H:%M:%f", _text())
+        exactly = case(
+            (_has_offset(), (utc >= _milliseconds(from_at)) & (utc < _milliseconds(to_at))),
+            else_=(_text() >= first) & (_text() < end),
+        )
+        return by_index & _is_readable() & exactly
+
+    def unreadable_between(self, from_at: datetime, to_at: datetime) -> ColumnElement[bool]:
+        """Return whether a stored date falls into a span by its text, but is no date and time.
+
+        On PostgreSQL, whose dates are dates, none is.
+        """
+        if not self._is_text:
+            return false()
+        return (self._first(from_at) <= _DATE) & (self._first(to_at) > _DATE) & ~_is_readable()
 
     @property
     def minute(self) -> ColumnElement[Any]:
         """The wall time to the minute: text on SQLite, ``timestamp`` on PostgreSQL."""
         match self.times.storage:
             case Storage.TEXT:
-                # A shorter text is a date without a time, or no date at all.
-                readable = func.strftime("%Y-%m-%d %H:%M", func.substr(_DATE, 1, 16))
-                return case((func.length(_DATE) >= 16, readable))
+                utc, shown = func.datetime(_text()), func.substr(_text(), 1, 16)
+                shifted = func.substr(func.datetime(utc, self._shift(utc)), 1, 16)
+                return case((~_is_readable(), null()), (_has_offset(), shifted), else_=shown)
             case Storage.TIMESTAMP:
                 wall: ColumnElement[Any] = _DATE
             case Storage.WALL_AS_UTC:
@@ -71,24 +103,24 @@ class LocalTime:
     @property
     def day(self) -> ColumnElement[Any]:
         """The local day: ISO text on SQLite, ``date`` on PostgreSQL."""
-        return func.date(self.minute) if self._is_text else cast(self.minute, Date)
+        return func.substr(self.minute, 1, 10) if self._is_text else cast(self.minute, Date)
 
     @property
     def hour(self) -> ColumnElement[int]:
         """The local hour, 0–23."""
         if self._is_text:
-            return cast(func.strftime("%H", self.minute), Integer)
+            return cast(func.substr(self.minute, 12, 2), Integer)
         return cast(extract("hour", self.minute), Integer)
 
-    def lead_days(self, period: Period) -> ColumnElement[int]:
-        """Return the local days from booking to visit, for visits of ``period``.
+    def lead_days(self) -> ColumnElement[int]:
+        """Return the local days from booking to visit, for visits of the span.
 
         -1 where the row was made on a later day, 30 for any longer lead, and NULL where the
         booking was not recorded: so a grouping by it has few groups.
         """
         if self._is_text:
             utc = func.substr(_BOOKED, 1, 19)
-            text_day = func.date(utc, _shift(self.times.zone, utc, period))
+            text_day = func.date(utc, self._shift(utc))
             lead = cast(func.julianday(self.day) - func.julianday(text_day), Integer)
             return func.max(-1, func.min(lead, LONGEST_LEAD_DAYS))
         # The epoch reads timestamp as UTC and timestamptz as the instant it is.
@@ -121,6 +153,24 @@ class LocalTime:
     def _is_text(self) -> bool:
         return self.times.storage is Storage.TEXT
 
+    def _shift(self, utc: ColumnElement[str]) -> ColumnElement[str]:
+        """Return the zone's offset at a UTC text, as SQLite's date functions take it.
+
+        SQLite knows no zones, so it is told the few changes that matter for the span.
+        """
+        if self.span is None:
+            return literal(None, Text())
+        (from_at, to_at), zone = self.span, self.times.zone
+        changes = [
+            (
+                utc < literal(at.strftime("%Y-%m-%d %H:%M:%S")),
+                _seconds(at - timedelta(seconds=1), zone),
+            )
+            for at in _clock_changes(zone, from_at - _EXACT_LEAD, to_at)
+        ]
+        latest = _seconds(to_at, zone)
+        return case(*changes, else_=latest) if changes else literal(latest)
+
     def _first(self, instant: datetime) -> ColumnElement[Any]:
         """Return the smallest stored date that means ``instant`` or later."""
         if self.times.storage is Storage.INSTANT:
@@ -143,18 +193,35 @@ class LocalTime:
         return literal(text, _DATE.type)
 
 
-def _shift(zone: ZoneInfo, utc: ColumnElement[str], period: Period) -> ColumnElement[str]:
-    """Return the zone's offset at a UTC text, as SQLite's date functions take it.
+def _text() -> ColumnElement[str]:
+    """Return a stored text as SQLite reads it: a space before the time, a colon in an offset."""
+    text = func.substr(_DATE, 1, 10) + " " + func.substr(_DATE, 12)
+    hour_only = text.op("GLOB")("*[-+][0-9][0-9]")
+    return case((_has_offset() & hour_only, text + ":00"), else_=text)
 
-    SQLite knows no zones, so it is told the few changes that matter for the period.
+
+def _has_offset() -> ColumnElement[bool]:
+    return func.substr(_DATE, 17).op("GLOB", is_comparison=True)("*[-+Z]*")
+
+
+def _is_readable() -> ColumnElement[bool]:
+    """Return whether a text is a date of the calendar and a time of day; never NULL.
+
+    SQLite alone takes 31 November for 1 December, and 24:00 for an hour.
     """
-    start = period.from_at - _EXACT_LEAD
-    changes = [
-        (utc < literal(at.strftime("%Y-%m-%d %H:%M:%S")), _seconds(at - timedelta(seconds=1), zone))
-        for at in _clock_changes(zone, start, period.to_at)
-    ]
-    latest = _seconds(period.to_at, zone)
-    return case(*changes, else_=latest) if changes else literal(latest)
+    day = func.substr(_DATE, 1, 10)
+    return func.coalesce(
+        (func.length(_DATE) >= len("2026-11-23 14:30"))
+        & (func.date(day, "+0 days") == day)
+        & (func.substr(_DATE, 12, 2) < "24")
+        & func.julianday(_text()).is_not(None),
+        false(),
+    )
+
+
+def _milliseconds(instant: datetime) -> str:
+    """Return an instant as SQLite writes it in UTC."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
 
 
 def _seconds(instant: datetime, zone: ZoneInfo) -> str:

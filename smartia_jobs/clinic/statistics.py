@@ -74,7 +74,7 @@ def count_by_day(
     connection: Connection, times: StoredTimes, period: Period
 ) -> dict[date, StatusCounts]:
     """Return the visits of each local day that has any."""
-    day = LocalTime(times).day
+    day = LocalTime(times, (period.from_at, period.to_at)).day
     return {
         date.fromisoformat(str(found)): counts
         for found, counts in _counts_by(day, connection, times, period)
@@ -85,8 +85,18 @@ def count_by_hour(
     connection: Connection, times: StoredTimes, period: Period
 ) -> dict[int, StatusCounts]:
     """Return the visits that begin in each local hour (0–23) that has any, in order."""
-    hour = LocalTime(times).hour
+    hour = LocalTime(times, (period.from_at, period.to_at)).hour
     return dict(sorted(_counts_by(hour, connection, times, period)))
+
+
+def count_unreadable(connection: Connection, times: StoredTimes, period: Period) -> int:
+    """Return how many visits seem to be of the period but have a date that nobody can read.
+
+    They are in no other count.
+    """
+    unreadable = LocalTime(times).unreadable_between(period.from_at, period.to_at)
+    query = select(func.count()).select_from(appointments).where(unreadable)
+    return connection.execute(query).scalar_one()
 
 
 def count_rebooked(

@@ -15,6 +15,7 @@ from smartia_jobs.clinic.statistics import (
     count_by_day,
     count_by_hour,
     count_rebooked,
+    count_unreadable,
 )
 from smartia_jobs.clinic.times import StoredTimes, to_wall
 from smartia_jobs.jobs.opening import open_clinic
@@ -31,6 +32,8 @@ class Note(StrEnum):
     UNTIL_IN_FUTURE = "until_in_future"
     #: Past visits are still open, so every rate is uncertain.
     UNRESOLVED_VISITS = "unresolved_visits"
+    #: Some visits have a date that is none (31 November); they are in no count.
+    UNREADABLE_DATES = "unreadable_dates"
     #: Our own tables do not exist: no message was ever sent from this database.
     NO_OUTBOX = "no_outbox"
     #: No message is recorded before the end of the period.
@@ -95,6 +98,7 @@ class Metrics:
         by_day: every local day of the period, in order, those without visits included.
         by_weekday: Monday first, all seven.
         by_hour: local hours that have visits, in order.
+        unreadable: visits whose date seems to be of the period and is none; in no count.
         effect: missed visits by reminders.
         reengagement: patients who came back.
         failure_reasons: the most frequent first.
@@ -107,6 +111,7 @@ class Metrics:
     by_day: Mapping[date, StatusCounts]
     by_weekday: tuple[StatusCounts, ...]
     by_hour: Mapping[int, StatusCounts]
+    unreadable: int = 0
     effect: Effect = field(default_factory=Effect)
     reengagement: Reengagement = field(default_factory=Reengagement)
     failure_reasons: tuple[FailureReason, ...] = ()
@@ -169,6 +174,7 @@ def _count_visits(connection: Connection, times: StoredTimes, period: Period) ->
             for weekday in range(7)
         ),
         by_hour=count_by_hour(connection, times, period),
+        unreadable=count_unreadable(connection, times, period),
     )
 
 
@@ -215,6 +221,8 @@ def _notes_on_visits(metrics: Metrics, until: date | None) -> list[Note]:
         notes.append(Note.UNTIL_IN_FUTURE)
     if metrics.figures.appointments.unresolved:
         notes.append(Note.UNRESOLVED_VISITS)
+    if metrics.unreadable:
+        notes.append(Note.UNREADABLE_DATES)
     return notes
 
 

@@ -165,13 +165,37 @@ def test_a_date_column_without_zone_is_wall_time(plain_timestamp_clinic: Clinic)
 
 
 def test_a_date_that_cannot_be_read_belongs_to_no_day(sqlite_clinic: Clinic) -> None:
-    for text in ("2026-03-10", "2026-03-1x 09:00:00", "soon"):
+    texts = ("2026-03-10", "2026-03-1x 09:00:00", "2026-02-30 10:00:00", "2026-03-10 24:00:00")
+    for text in (*texts, "soon"):
         sqlite_clinic.add_appointment(sqlite_clinic.add_patient(), text, "COMPLETED")
 
-    metrics = measure(sqlite_clinic, NOW)
+    metrics = measure(sqlite_clinic, NOW, days=40)
 
     assert metrics.figures.appointments.total == 0
     assert metrics.by_hour == {}
+    assert metrics.unreadable == len(texts)
+    assert Note.UNREADABLE_DATES in metrics.notes
+
+
+@pytest.mark.parametrize(
+    ("first", "too_late"),
+    [
+        ("2026-03-01T00:00:00", "2026-03-31T15:00:00"),
+        ("2026-03-01T03:00:00Z", "2026-03-31T18:00:00Z"),
+        ("2026-02-28 22:00:00-05:00", "2026-03-31 13:00:00-05:00"),
+        ("2026-03-01 00:00:00-03", "2026-03-31 15:00:00-03"),
+    ],
+)
+def test_every_form_of_a_date_counts_from_the_boundary_in_its_local_hour(
+    sqlite_clinic: Clinic, first: str, too_late: str
+) -> None:
+    for text in (first, too_late):
+        sqlite_clinic.add_appointment(sqlite_clinic.add_patient(), text, "COMPLETED")
+
+    metrics = measure(sqlite_clinic, NOW, days=30)
+
+    assert metrics.by_hour == {0: StatusCounts(total=1, completed=1)}
+    assert metrics.by_day[date(2026, 3, 1)].total == 1
 
 
 def test_a_date_stored_without_seconds_counts_at_the_boundary(sqlite_clinic: Clinic) -> None:

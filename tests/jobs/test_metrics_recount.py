@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from smartia_jobs.clinic.effect import LeadTime, Reminded
 from smartia_jobs.clinic.period import Period
 from smartia_jobs.clinic.statistics import StatusCounts
-from smartia_jobs.clinic.times import to_instant, to_wall
+from smartia_jobs.clinic.times import Storage, StoredTimes, to_instant, to_wall
 from smartia_jobs.jobs.metrics import Metrics
 from tests.jobs.metrics_desk import Desk, local, measure, wall
 from tests.support import Clinic
@@ -40,6 +40,7 @@ class Visit:
     status: str | None
     booked_min: int
     reminders: tuple[tuple[str, str, str], ...]  # kind, state, status at claim
+    form: str  # of the text, on SQLite
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,9 @@ class Case:
     until_days_ago: int | None
     visits: tuple[Visit, ...]
 
+
+#: As SmartIA and other programs write a date, and what they write that is none.
+FORMS = ["smartia", "T", "Z", "+00:00", "-03", "minutes", "24:00", "31 November", "date only"]
 
 DAY = 24 * 60
 #: Near the change most of the time, and now and then a week away.
@@ -72,6 +76,7 @@ VISIT = st.builds(
     status=st.sampled_from(STATUSES),
     booked_min=st.one_of(NEAR, st.integers(-60 * DAY, 0)),
     reminders=st.lists(REMINDER, max_size=3, unique_by=lambda reminder: reminder[0]).map(tuple),
+    form=st.one_of(st.just("smartia"), st.sampled_from(FORMS)),
 )
 CASES = st.builds(
     lambda change, **values: Case(ZoneInfo(change[0]), change[1], **values),
@@ -88,6 +93,40 @@ def exists(shown: datetime, zone: ZoneInfo) -> bool:
     return to_wall(to_instant(shown, zone), zone) == shown
 
 
+def stored(visit: Visit, case: Case) -> str | None:
+    """Return the text of a visit's date on SQLite; None for SmartIA's own form."""
+    start = case.day + timedelta(minutes=visit.start_min)
+    match visit.form:
+        case "T":
+            return start.isoformat("T")
+        case "Z" | "+00:00":
+            utc = to_instant(start, case.zone).replace(tzinfo=None)
+            return utc.isoformat("T", "milliseconds") + visit.form
+        case "-03":
+            away = to_instant(start, case.zone).astimezone(timezone(timedelta(hours=-3)))
+            return away.replace(tzinfo=None).isoformat(" ") + "-03"
+        case "minutes":
+            return start.isoformat(" ", "minutes")
+        case "24:00":
+            return f"{start:%Y-%m-%d} 24:00:00"
+        case "31 November":
+            return f"{start:%Y}-{'02-30' if start.month < 6 else '11-31'} {start:%H:%M}:00"
+        case "date only":
+            return f"{start:%Y-%m-%d}"
+    return None
+
+
+def starts_at(visit: Visit, case: Case, stored_times: str) -> datetime | None:
+    """Return when a visit begins as the jobs read it; None for what is no date."""
+    start = case.day + timedelta(minutes=visit.start_min)
+    if stored_times == "text":
+        text = stored(visit, case) or start.isoformat(" ", "microseconds")
+        return StoredTimes(Storage.TEXT, case.zone).read(text)
+    if stored_times == "instant":
+        return start.replace(tzinfo=case.zone).astimezone(UTC)
+    return to_instant(start, case.zone)
+
+
 def write(clinic: Clinic, desk: Desk, case: Case) -> None:
     """Replace everything in the database by the visits of the case."""
     clinic.zone = case.zone
@@ -98,7 +137,10 @@ def write(clinic: Clinic, desk: Desk, case: Case) -> None:
     for visit in case.visits:
         start = case.day + timedelta(minutes=visit.start_min)
         booked_at = to_instant(case.day, case.zone) + timedelta(minutes=visit.booked_min)
-        appointment_id = clinic.add_appointment(patient, start, visit.status, created_at=booked_at)
+        text = stored(visit, case) if clinic.dialect == "sqlite" else None
+        appointment_id = clinic.add_appointment(
+            patient, text or start, visit.status, created_at=booked_at
+        )
         rows += [
             {
                 "appointment_id": appointment_id,
@@ -118,12 +160,11 @@ def recount(case: Case, stored_times: str, period: Period) -> dict[str, Any]:
     total, by_day, by_hour, effect = Counter[str](), Counter[Any](), Counter[int](), Counter[Any]()
     for visit in case.visits:
         start = case.day + timedelta(minutes=visit.start_min)
-        start_at, shown = to_instant(start, case.zone), start
-        if stored_times == "instant":
-            start_at = start.replace(tzinfo=case.zone).astimezone(UTC)
-            shown = to_wall(start_at, case.zone)
-        if not period.from_at <= start_at < period.to_at:
+        start_at, shown = starts_at(visit, case, stored_times), start
+        if start_at is None or not period.from_at <= start_at < period.to_at:
             continue
+        if stored_times == "instant" or visit.form in ("Z", "+00:00", "-03"):
+            shown = to_wall(start_at, case.zone)
         total[(visit.status or "unset").lower()] += 1
         by_day[shown.date()] += 1
         by_hour[shown.hour] += 1
@@ -180,8 +221,9 @@ def check(clinic: Clinic, desk: Desk, case: Case) -> None:
 
     metrics = measure(clinic, now, days=case.days, until=until)
 
-    assert found(metrics) == recount(case, clinic.stored_times, metrics.figures.period)
-    before = recount(case, clinic.stored_times, metrics.previous.period)
+    stored_times = "text" if clinic.dialect == "sqlite" else clinic.stored_times
+    assert found(metrics) == recount(case, stored_times, metrics.figures.period)
+    before = recount(case, stored_times, metrics.previous.period)
     assert metrics.previous.appointments == before["total"]
 
 

@@ -12,6 +12,9 @@ ENGLISH: Mapping[Note, str] = {
         "{unresolved} of {total} visits are over and still open in SmartIA; while they are,"
         " each rate may be wrong by that share."
     ),
+    Note.UNREADABLE_DATES: (
+        "{unreadable} visits are in no count: their date is stored as one that does not exist."
+    ),
     Note.NO_OUTBOX: "This database has no table of messages yet: none was sent from it.",
     Note.NO_MESSAGES_RECORDED: "No message is on record for this period.",
     Note.MESSAGES_INCOMPLETE: (
@@ -37,6 +40,9 @@ PORTUGUESE: Mapping[Note, str] = {
     Note.UNRESOLVED_VISITS: (
         "{unresolved} de {total} consultas já passaram e continuam abertas no SmartIA; enquanto"
         " ninguém as fechar, cada taxa pode estar errada nessa proporção."
+    ),
+    Note.UNREADABLE_DATES: (
+        "{unreadable} consultas não são contadas: a data gravada não existe no calendário."
     ),
     Note.NO_OUTBOX: (
         "Este banco de dados ainda não tem a tabela de mensagens: nenhuma foi enviada por ele."
@@ -121,6 +127,7 @@ def sentences(metrics: Metrics, words: Mapping[Note, str], *, date_form: str) ->
     figures = {
         "unresolved": visits.unresolved,
         "total": visits.total,
+        "unreadable": metrics.unreadable,
         "left_out": metrics.effect.left_out,
         "enough": ENOUGH_VISITS,
         "since": since and since.astimezone(metrics.figures.period.zone).strftime(date_form),
