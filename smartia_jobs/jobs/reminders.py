@@ -17,7 +17,7 @@ from smartia_jobs.messages.catalogue import MessageTemplate, load_catalogue
 from smartia_jobs.outbox.errand import Errand
 from smartia_jobs.outbox.rows import rows_of
 from smartia_jobs.outbox.schema import tables_exist
-from smartia_jobs.report import Report
+from smartia_jobs.report import MOST_NAMED, Report
 from smartia_jobs.run import Run
 from smartia_jobs.settings import ReminderTimes, Settings
 
@@ -56,13 +56,17 @@ def send_reminders(run: Run, kind: ReminderKind) -> Report:
         report.warnings.append(warning)
     only_to = OnlyTo(run.settings)
     errand = _errand(run, kind, template, appointments, rule=rule, only_to=only_to)
-    report.missed = _missed(run, errand, appointments, rule=rule, only_to=only_to)
+    missed = _missed(run, errand, appointments, rule=rule, only_to=only_to)
+    report.missed = len(missed)
     expect(run, appointments, rule.window(run.now))
     deliver(run, errand, report)
     if report.missed:
+        more = ["…"] if report.missed > MOST_NAMED else []
+        named = ", ".join([*map(str, missed[:MOST_NAMED]), *more])
         report.warnings.append(
-            f"Too late to remind of {report.missed} visits that were booked in time:"
-            " no run reached them while it was useful."
+            f"Too late to remind of {report.missed} visits that were booked in time"
+            f"{f' (appointments {named})' if named else ''}: call these patients, and see"
+            " that the job runs when it should."
         )
     return report
 
@@ -111,9 +115,9 @@ def _missed(
     *,
     rule: ReminderRule,
     only_to: OnlyTo,
-) -> int:
-    """Count visits still ahead that were bookable in time, and for which it is now too late."""
-    missed = 0
+) -> list[int]:
+    """Return the ids of visits still ahead, booked in time, that are now too near to remind of."""
+    missed: list[int] = []
     window, after = rule.missed_window(run.now), None
     while True:
         with run.database.read() as connection:
@@ -125,7 +129,7 @@ def _missed(
             ]
             known = visits and tables_exist(connection)
             rows = rows_of(connection, errand.kind, {v.id for v in visits}) if known else {}
-        missed += sum((visit.id, visit.start) not in rows for visit in visits)
+        missed += [visit.id for visit in visits if (visit.id, visit.start) not in rows]
         if page.next is None:
             return missed
         after = page.next
