@@ -37,6 +37,7 @@ _SQLSTATE: tuple[tuple[str, type[SmartiaJobsError], str], ...] = (
     ("40P01", UnavailableError, "another program held what this one wanted, and the reverse"),
     ("42501", ConfigurationError, "its user lacks a right (the README lists the GRANTs)"),
     ("42P01", ConfigurationError, "a table is missing"),
+    ("42P07", ConfigurationError, "a table is there without its version; see smartia-jobs check"),
     ("42703", ConfigurationError, "a column is missing"),
     ("42704", ConfigurationError, "a type is missing"),
     ("3F000", ConfigurationError, "a schema is missing"),
@@ -58,6 +59,8 @@ _REFUSED_WORDS = re.compile(
     r"|is not permitted to log in",
     re.IGNORECASE | re.DOTALL,
 )
+#: Half of our tables are there: made without their version, or lost with it.
+_OURS = re.compile(r"no such table: smartia_\w+|table smartia_\w+ already exists")
 _NO_SUCH = re.compile(r"no such (?:table|column): \S+")
 
 
@@ -84,12 +87,20 @@ def is_transient(error: SQLAlchemyError) -> bool:
 
 
 def _explain_sqlite(error: DBAPIError, orig: sqlite3.Error) -> SmartiaJobsError:
+    ours = _OURS.search(str(orig))
+    if ours:
+        return ConfigurationError(
+            f"smartia-jobs' own tables are not whole: {ours.group()}. Run: smartia-jobs check"
+        )
     missing = _NO_SUCH.search(str(orig))
     if missing:
         return ConfigurationError(
             f"DATABASE_URL does not name a SmartIA database: {missing.group()}."
         )
-    known = _SQLITE.get(getattr(orig, "sqlite_errorcode", 0) & 0xFF)
+    code = getattr(orig, "sqlite_errorcode", 0) & 0xFF
+    if "this is a directory" in str(orig):  # which opens for reading, and then cannot be read
+        code = sqlite3.SQLITE_CANTOPEN
+    known = _SQLITE.get(code)
     if known is None:
         return _bug(error)
     kind, meaning = known

@@ -304,8 +304,9 @@ def test_a_missing_folder_is_a_missing_file(tmp_path: Path) -> None:
     assert f"no such file: {path}" in str(error)
 
 
-def test_a_directory_is_not_a_database(tmp_path: Path) -> None:
-    error = explain(failure(Database(f"sqlite:///{tmp_path}")))
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_directory_is_not_a_database(tmp_path: Path, read_only: bool) -> None:
+    error = explain(failure(Database(f"sqlite:///{tmp_path}", read_only=read_only)))
 
     assert type(error) is ConfigurationError
     assert "directory" in str(error)

@@ -10,11 +10,14 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from sqlalchemy.exc import SQLAlchemyError
 
 from smartia_jobs.database import Database
-from smartia_jobs.errors import ExitStatus
+from smartia_jobs.database_errors import explain
+from smartia_jobs.errors import ConfigurationError, ExitStatus
 from smartia_jobs.jobs.checks.finding import Level
 from smartia_jobs.outbox.schema import ensure
+from smartia_jobs.outbox.schema import upgrade as upgrade_tables
 from smartia_jobs.settings import Settings
 from tests.jobs.check_desk import by_name, checked, checked_as_it_is, not_ok, wall
 from tests.support import Clinic
@@ -84,6 +87,32 @@ def test_newer_tables_of_ours_are_in_order(clinic: Clinic) -> None:
     clinic.execute("UPDATE smartia_jobs_version SET version_num = '9999'")
 
     assert offline(clinic) == {}
+
+
+@pytest.mark.parametrize(
+    ("lost", "told"),
+    [
+        ("smartia_jobs_version", "no version"),
+        ("smartia_outbox", "smartia_outbox cannot be found"),
+    ],
+)
+def test_half_of_our_tables_is_a_problem_that_a_run_does_not_call_a_bug(
+    clinic: Clinic, lost: str, told: str
+) -> None:
+    upgrade(clinic)
+    clinic.add_appointment(clinic.add_patient(), wall("2026-11-24T14:30"))
+    clinic.execute(f"DROP TABLE {lost}")
+
+    found = by_name(checked(clinic, READY, online=False))
+
+    assert found["own_tables"].level is Level.PROBLEM
+    assert told in found["own_tables"].text
+    assert "backup" in found["own_tables"].next_step
+    assert "does not name a SmartIA database" not in found["due_24h"].text
+    if lost == "smartia_jobs_version":
+        with closing(Database(clinic.url)) as database, pytest.raises(SQLAlchemyError) as error:
+            upgrade_tables(database)
+        assert isinstance(explain(error.value), ConfigurationError)
 
 
 def test_a_database_that_is_not_there_costs_no_other_line(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """The database: whether it can be reached, whose it is, and what it has of ours."""
 
+from sqlalchemy import inspect
+
 from smartia_jobs.clinic.index import IndexState, index_state
 from smartia_jobs.clinic.schema import problems
 from smartia_jobs.database_url import masked
 from smartia_jobs.jobs.checks.finding import Finding, Level
-from smartia_jobs.outbox.schema import HEAD, current_version
+from smartia_jobs.outbox.schema import HEAD, VERSION_TABLE, current_version
+from smartia_jobs.outbox.tables import metadata
 from smartia_jobs.run import Run
 
 
@@ -35,9 +38,17 @@ def smartia_tables(run: Run) -> Finding:
 
 
 def own_tables(run: Run) -> Finding:
-    """Compare the version of our tables with the one this program needs."""
+    """Compare our tables, and the version that is noted of them, with what this program needs."""
     with run.database.read() as connection:
         version = current_version(connection)
+        there = [name for name in metadata.tables if inspect(connection).has_table(name)]
+    missing = [name for name in metadata.tables if name not in there]
+    if version is not None and missing:
+        text = f"Version {version} is noted, but {', '.join(missing)} cannot be found."
+        return Finding("own_tables", Level.PROBLEM, text, _MEND)
+    if version is None and there:
+        text = f"{', '.join(there)} can be found, but no version ({VERSION_TABLE}) is noted."
+        return Finding("own_tables", Level.PROBLEM, text, _MEND)
     if version is not None and version >= HEAD:
         newer = "" if version == HEAD else f", newer than this program needs ({HEAD})"
         return Finding("own_tables", Level.OK, f"Version {version}{newer}.")
@@ -49,6 +60,14 @@ def own_tables(run: Run) -> Finding:
         step = "none: the next real run of a job creates or upgrades them"
         return Finding("own_tables", Level.WARNING, text, step)
     return Finding("own_tables", Level.PROBLEM, text, "run: smartia-jobs db upgrade")
+
+
+_MEND = (
+    f"restore {', '.join(metadata.tables)} and {VERSION_TABLE} from one backup (PostgreSQL: first"
+    " see that their schema is on the role's search_path); without a backup drop what is left of"
+    " them and run: smartia-jobs db upgrade (what was sent is then forgotten, and visits of the"
+    " coming days are reminded again)"
+)
 
 
 def index(run: Run) -> Finding:
