@@ -29,16 +29,20 @@ class Suspects:
         if verdict in (Verdict.SENT, Verdict.GIVE_UP):
             self.request_is_good = True
             return self.release()
-        if one.answer is not None and verdict is Verdict.BAD_REQUEST:
-            self._equal = self._equal + 1 if one.answer.code == self._code else 1
-            self._code = one.answer.code
-            self._held.append(one)
-        return []
+        if one.answer is None or verdict is not Verdict.BAD_REQUEST:
+            return []
+        another = one.answer.code != self._code
+        innocent = self.release() if another and self.request_is_good else []
+        self._equal = 1 if another else self._equal + 1
+        self._code = one.answer.code
+        self._held.append(one)
+        return innocent
 
     @property
     def request_is_bad(self) -> bool:
         """Whether so many were refused that it must be the request."""
-        return self._equal >= EQUAL_ERRORS or len(self._held) >= ANY_ERRORS
+        unproven = not self.request_is_good and len(self._held) >= ANY_ERRORS
+        return self._equal >= EQUAL_ERRORS or unproven
 
     def release(self) -> list[Finished]:
         """Return all who are held, and hold nobody."""
