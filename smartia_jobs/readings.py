@@ -140,18 +140,20 @@ def _read_zone(text: str) -> ZoneInfo:
 
 
 def _read_api_url(text: str) -> str:
+    otherwise = "must be https:// and a host, with no path (the program adds it)"
     try:
         parts = urlsplit(text)
         host = parts.hostname
         _ = parts.port
     except ValueError:
-        host = None
-    if not host or parts.query or parts.fragment or "@" in parts.netloc or not text.isprintable():
-        raise ValueError("must be an address such as https://graph.facebook.com")
+        raise ValueError(otherwise) from None
+    beyond = parts.path not in ("", "/") or parts.query or parts.fragment
+    if not host or beyond or "@" in parts.netloc or not text.isprintable():
+        raise ValueError(otherwise)
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
         raise ValueError(
-            "must begin with https:// (http:// only for this machine itself): it is sent the "
-            "access token"
+            "is sent the access token; it must begin with https:// (http:// only for this machine "
+            "itself)"
         )
     return text.rstrip("/")
 

@@ -283,7 +283,7 @@ def test_only_secrets_can_be_given_as_files(tmp_path: Path) -> None:
         ("META_API_URL", "http://127.0.0.1:8080/", "meta_api_url", "http://127.0.0.1:8080"),
         ("META_API_URL", "http://[::1]:8080", "meta_api_url", "http://[::1]:8080"),
         ("META_API_URL", "http://localhost", "meta_api_url", "http://localhost"),
-        ("META_API_URL", "https://proxy.example/x", "meta_api_url", "https://proxy.example/x"),
+        ("META_API_URL", "https://proxy.example/", "meta_api_url", "https://proxy.example"),
         ("META_API_VERSION", "v26.1", "meta_api_version", "v26.1"),
         ("DATABASE_URL", "postgres://u@h/d", "database_url", "postgresql+psycopg://u@h/d"),
         ("STORED_TIMES", "Instant", "stored_times", "instant"),
@@ -345,6 +345,8 @@ def test_the_rate_is_shared_by_the_tasks(tmp_path: Path) -> None:
         ("META_API_URL", "http://127.0.0.1.example.com", "https://"),
         ("META_API_URL", "graph.facebook.com", "https://graph.facebook.com"),
         ("META_API_URL", "https://user@graph.facebook.com", "https://graph.facebook.com"),
+        ("META_API_URL", "https://graph.facebook.com/v25.0/", "no path"),
+        ("META_API_URL", "https://graph.facebook.com?x", "no path"),
         ("META_API_URL", "https://h:port", "https://graph.facebook.com"),
         ("STORED_TIMES", "utc", "wall or instant"),
         ("CLINIC_TIMEZONE", "america/sao paulo", "did you mean America/Sao_Paulo"),
@@ -404,6 +406,15 @@ def test_a_bad_value_is_shown(tmp_path: Path) -> None:
 
     assert problem == (
         "SEND_RATE is 'fast'; it must be a number above 0 and at most 1000, for example 20."
+    )
+
+
+def test_a_bad_address_is_told_one_example(tmp_path: Path) -> None:
+    [problem] = problems(tmp_path, META_API_URL="graph.facebook.com")
+
+    assert problem == (
+        "META_API_URL must be https:// and a host, with no path (the program adds it), for example "
+        "https://graph.facebook.com."
     )
 
 
