@@ -12,7 +12,7 @@ from smartia_jobs.cli.context import (
     start_logs,
 )
 from smartia_jobs.cli.options import EnvFile, Json
-from smartia_jobs.errors import ExitStatus
+from smartia_jobs.errors import PRECEDENCE, ExitStatus
 
 if TYPE_CHECKING:
     from smartia_jobs.jobs.checks.finding import Finding
@@ -69,7 +69,8 @@ def submit(
     Meta then reviews each: that takes minutes, at most about a day. What
     exists is never edited or deleted: to change a text, give it a new name
     (…_v2) in MESSAGES_FILE and submit that. The exit status is 78 when Meta
-    refuses one, or has another text under its name.
+    refuses one, or has another text under its name, and 69 when it gives no
+    answer: then the rest is not tried, and submitting again adds it.
 
     Example: smartia-jobs templates submit
 
@@ -77,12 +78,11 @@ def submit(
     """
     with errors_as_status("templates submit", as_json=json):
         from smartia_jobs.clock import SystemClock
-        from smartia_jobs.jobs.templates import Registration, submit_templates
+        from smartia_jobs.jobs.templates import submit_templates
 
         settings = _settings(env_file, "templates submit")
         done = submit_templates(settings, SystemClock(), kinds=kinds or ())
-        wrong = any(s.result in (Registration.REFUSED, Registration.DIFFERS) for s in done)
-        status = ExitStatus.CONFIGURATION if wrong else ExitStatus.OK
+        status = min((one.exit_status for one in done), key=PRECEDENCE.index, default=ExitStatus.OK)
         if json:
             _finish("templates submit", status, templates=[_submission_json(s) for s in done])
         from smartia_jobs.cli.findings_table import counted, print_findings
@@ -207,10 +207,10 @@ def _in_words(seconds: int | None) -> str:
 
 def _submission(done: "Submission") -> "Finding":
     from smartia_jobs.jobs.checks.finding import Finding, Level
-    from smartia_jobs.jobs.templates import Registration
 
-    wrong = done.result in (Registration.REFUSED, Registration.DIFFERS)
-    level = Level.PROBLEM if wrong else Level.OK
+    level = Level.OK if done.exit_status is ExitStatus.OK else Level.PROBLEM
+    if done.exit_status is ExitStatus.UNAVAILABLE:
+        level = Level.UNREACHABLE
     return Finding(done.template.kind, level, done.text, done.next_step)
 
 

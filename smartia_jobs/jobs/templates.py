@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from smartia_jobs.clock import Clock
-from smartia_jobs.errors import ConfigurationError, UsageError
+from smartia_jobs.errors import ConfigurationError, ExitStatus, SmartiaJobsError, UsageError
 from smartia_jobs.jobs.checks.standing import Standing, compare, wanted_definition
 from smartia_jobs.message import Answer, Unsendable
 from smartia_jobs.messages.catalogue import KINDS, Catalogue, MessageTemplate, load_catalogue
@@ -36,6 +36,8 @@ class Registration(StrEnum):
     DIFFERS = "differs"
     #: Meta does not take it.
     REFUSED = "refused"
+    #: Meta gave no answer, or takes nothing from us any more; what follows was not tried.
+    STOPPED = "stopped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Submission:
         status: Meta's word: ``PENDING``, ``APPROVED`` …; empty when it was refused.
         text: what happened, in a sentence or two.
         next_step: what to do; empty when there is nothing to do.
+        exit_status: what this one alone would tell a scheduler.
     """
 
     template: MessageTemplate
@@ -55,6 +58,7 @@ class Submission:
     status: str
     text: str
     next_step: str = ""
+    exit_status: ExitStatus = ExitStatus.OK
 
 
 def show_templates(settings: Settings, clock: Clock) -> list[Standing]:
@@ -75,9 +79,12 @@ def submit_templates(
 ) -> list[Submission]:
     """Register the kinds that Meta does not have yet; all of them unless some are named.
 
+    What was done is always told: an error while registering ends the list as its last line.
+
     Raises:
         UsageError: one of ``kinds`` is none.
-        RefusedError, ConfigurationError, UnavailableError: as for :func:`show_templates`.
+        RefusedError, ConfigurationError, UnavailableError: as for :func:`show_templates`, before
+            anything was registered.
     """
     catalogue, waba_id = load_catalogue(settings.messages_file), _account(settings)
     wanted = chosen(catalogue, kinds)
@@ -97,6 +104,8 @@ def submit_templates(
             else:
                 submissions.append(_submit(management, waba_id, template, settings))
                 names.add(key)
+            if submissions[-1].result is Registration.STOPPED:
+                break
     return submissions
 
 
@@ -175,7 +184,12 @@ def _left_alone(standing: Standing) -> Submission:
     if standing.differences:
         text = f"Meta has another one of this name ({standing.status}). {_NEVER_CHANGED}."
         return Submission(
-            standing.template, Registration.DIFFERS, standing.status, text, _NEW_VERSION
+            standing.template,
+            Registration.DIFFERS,
+            standing.status,
+            text,
+            _NEW_VERSION,
+            ExitStatus.CONFIGURATION,
         )
     text = f"Meta has it already: {standing.status}."
     return Submission(
@@ -194,7 +208,13 @@ def _submit(
             text = "Somebody registered it at the same moment; nothing was done."
             return Submission(template, Registration.EXISTS, "PENDING", text, _REVIEW)
         step = "change the template in MESSAGES_FILE as Meta asks, and submit it again"
-        return Submission(template, Registration.REFUSED, "", str(error), step)
+        wrong = ExitStatus.CONFIGURATION
+        return Submission(template, Registration.REFUSED, "", str(error), step, wrong)
+    except SmartiaJobsError as error:
+        if error.exit_status is ExitStatus.BUG:
+            raise
+        step = "see what Meta has: smartia-jobs templates; then submit again, which adds the rest"
+        return Submission(template, Registration.STOPPED, "", str(error), step, error.exit_status)
     status, category = str(answer.get("status", "PENDING")), str(answer.get("category", ""))
     text = f"Registered as {template.name}: {status}."
     if category and category != template.category:

@@ -125,6 +125,19 @@ def test_a_refused_or_a_changed_template_is_status_78(
     assert run_cli("templates", "submit", "24h", env=env).exit_code == 78
 
 
+def test_what_was_registered_before_whatsapp_fell_silent_is_told(
+    run_cli: RunCli, env: dict[str, str], sandbox: Sandbox
+) -> None:
+    silent = Scripted(cut=True)
+    sandbox.script("POST /message_templates", Scripted(), silent, repeat_last=True)
+
+    result = run_cli("templates", "submit", "--json", env=env)
+
+    assert (result.exit_code, result.json["exit_code"]) == (69, 69)
+    assert [one["result"] for one in result.json["templates"]] == ["submitted", "stopped"]
+    assert "submit again" in result.json["templates"][-1]["next_step"]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
