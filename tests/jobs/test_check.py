@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -130,6 +132,20 @@ def test_a_file_that_is_no_database_is_a_problem(tmp_path: Path) -> None:
     settings = replace(READY, database_url=f"sqlite:///{tmp_path}/note.db")
 
     assert not_ok(checked_as_it_is(settings, online=False)) == {"database": Level.PROBLEM}
+
+
+@pytest.mark.parametrize("closed", [Path.is_file, Path.is_dir], ids=["file", "folder"])
+def test_an_sqlite_file_that_no_job_could_write_to_is_a_problem(
+    sqlite_clinic: Clinic, monkeypatch: pytest.MonkeyPatch, closed: Callable[[Path], bool]
+) -> None:
+    # Tests may run as root, who may write everywhere.
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK or not closed(Path(path)))
+
+    found = by_name(checked(sqlite_clinic, READY, online=False))
+
+    assert found["database"].level is Level.PROBLEM
+    assert "cannot be written" in found["database"].text
+    assert found["smartia_tables"].level is Level.OK
 
 
 def test_a_server_that_is_not_there_is_unreachable() -> None:

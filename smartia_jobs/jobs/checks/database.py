@@ -1,10 +1,12 @@
 """The database: whether it can be reached, whose it is, and what it has of ours."""
 
+import os
+
 from sqlalchemy import inspect
 
 from smartia_jobs.clinic.index import IndexState, index_state
 from smartia_jobs.clinic.schema import problems
-from smartia_jobs.database_url import masked
+from smartia_jobs.database_url import masked, sqlite_path
 from smartia_jobs.jobs.checks.finding import Finding, Level
 from smartia_jobs.outbox.schema import HEAD, VERSION_TABLE, current_version
 from smartia_jobs.outbox.tables import metadata
@@ -12,7 +14,7 @@ from smartia_jobs.run import Run
 
 
 def reachable(run: Run) -> Finding:
-    """Open the database and ask it something.
+    """Open the database and ask it something; an SQLite file must be one a job could write to.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: that failed.
@@ -24,7 +26,16 @@ def reachable(run: Run) -> Finding:
             if connection.dialect.name == "sqlite"
             else "SELECT 1"
         ).scalar()
-    return Finding("database", Level.OK, f"Reached: {masked(run.settings.database_url)}")
+    url = run.settings.database_url
+    if run.database.dialect == "sqlite":
+        file = sqlite_path(url).absolute()
+        # SQLite keeps its journal beside the file.
+        closed = [str(path) for path in (file, file.parent) if not os.access(path, os.W_OK)]
+        if closed:
+            text = f"No job could write here: {' and '.join(closed)} cannot be written to."
+            step = "let the account that runs the jobs write to the file and to its folder"
+            return Finding("database", Level.PROBLEM, text, step)
+    return Finding("database", Level.OK, f"Reached: {masked(url)}")
 
 
 def smartia_tables(run: Run) -> Finding:
