@@ -21,12 +21,12 @@ _PATIENTS = """
 _CONVERSATIONS = """
     INSERT INTO conversations (patient_id, state) SELECT id, 'DONE' FROM patients WHERE id % 4 > 0
 """
-#: In the past four times of five, else later than any reminder; spread over five years.
+#: Four years of the past, and one visit of a hundred later than any reminder.
 _OTHERS = """
     WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :count)
     INSERT INTO appointments (patient_id, title, appointment_date, duration_minutes, status)
     SELECT 1 + n % :patients, 'Consulta', {moment}, 60, {status}
-    FROM (SELECT n, CASE WHEN n % 5 > 0 THEN -100 - n % 2000000 ELSE 4000 + n % 500000 END
+    FROM (SELECT n, CASE WHEN n % 100 > 0 THEN -100 - n * 7 % 2000000 ELSE 4000 + n * 7 % 100000 END
           AS minutes FROM numbers) AS visits
 """
 
