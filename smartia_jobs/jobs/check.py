@@ -19,6 +19,7 @@ from smartia_jobs.jobs.checks import database as database_checks
 from smartia_jobs.jobs.checks.book import Jobs
 from smartia_jobs.jobs.checks.finding import Finding, Findings, Level, exit_status
 from smartia_jobs.jobs.checks.settings import cloud_run, settings_in_force, time_to_live
+from smartia_jobs.jobs.opening import Reading, reading
 from smartia_jobs.messages.catalogue import load_catalogue
 from smartia_jobs.run import Run, Stop
 from smartia_jobs.settings import Settings
@@ -109,7 +110,7 @@ def _look_at_database(run: Run, jobs: Jobs, found: Findings) -> int | None:
         return None
     found.look("index", lambda: database_checks.index(run))
     found.look("phones", lambda: book.phones(run))
-    how = found.ask("time_zone", lambda: times.reading(run))
+    how = found.ask("time_zone", lambda: _reading(run))
     if how is None:
         return None
     found.look("time_zone", lambda: times.time_zone(run, how))
@@ -119,6 +120,11 @@ def _look_at_database(run: Run, jobs: Jobs, found: Findings) -> int | None:
     _look_at_book(run, how.times, jobs, found)
     stored = how.times
     return found.ask("daily_limit", lambda: book.people_tomorrow(run, stored))
+
+
+def _reading(run: Run) -> Reading:
+    with run.database.read() as connection:
+        return reading(connection, run.settings)
 
 
 def _look_at_book(run: Run, stored: StoredTimes, jobs: Jobs, found: Findings) -> None:

@@ -1,15 +1,20 @@
 """What every job makes sure of before it looks at an appointment."""
 
 import logging
-from datetime import UTC, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import Connection
+
+from smartia_jobs.appointment import Appointment
 from smartia_jobs.clinic.appointments import Appointments, Window
 from smartia_jobs.clinic.index import IndexState, ensure_index
 from smartia_jobs.clinic.schema import DateStorage, date_storage, problems
-from smartia_jobs.clinic.times import Storage, StoredTimes, to_wall
+from smartia_jobs.clinic.times import Storage, StoredTimes, to_instant, to_wall
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.outbox.schema import ensure
 from smartia_jobs.run import Run
+from smartia_jobs.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +31,9 @@ def open_clinic(run: Run) -> Appointments:
         missing = problems(connection)
         if missing:
             raise ConfigurationError(missing)
-        stored = date_storage(connection)
-    zone = run.settings.clinic_timezone
-    times = StoredTimes(_storage(run, stored), zone)
+        how = reading(connection, run.settings)
+    if how.times is None:
+        raise ConfigurationError(_undecided(run, how))
     if not run.dry_run:
         ensure(run.database, auto_migrate=run.settings.auto_migrate)
         if ensure_index(run.database) is not IndexState.PRESENT:
@@ -36,36 +41,61 @@ def open_clinic(run: Run) -> Appointments:
                 "appointments has no index on (appointment_date, status), so each run reads the"
                 " whole table; smartia-jobs db upgrade builds it"
             )
-    return Appointments(times)
+    return Appointments(how.times)
 
 
-def _storage(run: Run, stored: DateStorage) -> Storage:
-    if stored is DateStorage.TEXT:
-        return Storage.TEXT
-    if stored is DateStorage.TIMESTAMP:
-        return Storage.TIMESTAMP
-    if run.settings.stored_times is None:
-        raise ConfigurationError(_undecided(run))
-    return Storage.INSTANT if run.settings.stored_times == "instant" else Storage.WALL_AS_UTC
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How this database's dates are read, and how else they could be.
+
+    Attributes:
+        times: None while it was not said which of the two is right.
+        other: PostgreSQL's ``timestamptz`` only: the reading that was not chosen.
+    """
+
+    times: StoredTimes | None
+    other: StoredTimes | None = None
 
 
-def _undecided(run: Run) -> list[str]:
+def reading(connection: Connection, settings: Settings) -> Reading:
+    """Return how dates are read, by their type and ``STORED_TIMES``.
+
+    Raises:
+        ConfigurationError: the column is of no type for dates.
+    """
+    zone, stored = settings.clinic_timezone, date_storage(connection)
+    if stored is not DateStorage.TIMESTAMPTZ:
+        is_text = stored is DateStorage.TEXT
+        return Reading(StoredTimes(Storage.TEXT if is_text else Storage.TIMESTAMP, zone))
+    wall, instant = StoredTimes(Storage.WALL_AS_UTC, zone), StoredTimes(Storage.INSTANT, zone)
+    if settings.stored_times is None:
+        return Reading(None, wall)
+    return Reading(instant, wall) if settings.stored_times == "instant" else Reading(wall, instant)
+
+
+def both_ways(visit: Appointment, times: StoredTimes) -> str:
+    """Show a visit, found by one reading of what is stored, by both."""
+    start = visit.start or datetime.min  # noqa: DTZ901 - only visits with a start are shown
+    if times.storage is Storage.INSTANT:
+        stored = to_instant(start, times.zone)
+    else:
+        stored = start.replace(tzinfo=UTC)
+    return (
+        f"appointment {visit.id}: {stored:%a %d %b %H:%M} (wall)"
+        f" or {to_wall(stored, times.zone):%a %d %b %H:%M} (instant)"
+    )
+
+
+def _undecided(run: Run, how: Reading) -> list[str]:
     """Show the next visits read both ways, for a person to tell which is right."""
-    zone = run.settings.clinic_timezone
-    as_wall = Appointments(StoredTimes(Storage.WALL_AS_UTC, zone))
-    window = Window(run.now, run.now + timedelta(days=30))
-    with run.database.read() as connection:
-        visits = as_wall.page(connection, window, size=3).appointments
     lines = [
         "STORED_TIMES is not set, and appointments.appointment_date is timestamptz: it may hold"
         " the clinic's wall time or true instants, hours apart. Set STORED_TIMES=wall or"
         " STORED_TIMES=instant, whichever reads these visits right:"
     ]
-    for visit in visits:
-        if visit.start is not None:
-            instant = to_wall(visit.start.replace(tzinfo=UTC), zone)
-            lines.append(
-                f"appointment {visit.id}: {visit.start:%a %d %b %H:%M} (wall)"
-                f" or {instant:%a %d %b %H:%M} (instant)"
-            )
+    if how.other is not None:
+        window = Window(run.now, run.now + timedelta(days=30))
+        with run.database.read() as connection:
+            visits = Appointments(how.other).page(connection, window, size=3).appointments
+        lines += [both_ways(visit, how.other) for visit in visits if visit.start is not None]
     return lines

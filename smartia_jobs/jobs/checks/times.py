@@ -1,15 +1,14 @@
 """Time: the clinic's clock, and whether visits are read as the clinic means them."""
 
 from collections import Counter
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from smartia_jobs.appointment import Appointment
 from smartia_jobs.clinic.appointments import Appointments, Window
 from smartia_jobs.clinic.findings import hours_of_visits
-from smartia_jobs.clinic.schema import DateStorage, date_storage
-from smartia_jobs.clinic.times import Storage, StoredTimes, to_instant, to_wall
+from smartia_jobs.clinic.times import StoredTimes, to_instant, to_wall
 from smartia_jobs.jobs.checks.finding import Finding, Level
+from smartia_jobs.jobs.opening import Reading, both_ways
 from smartia_jobs.run import Run
 
 _SHOWN = 3
@@ -21,45 +20,13 @@ _DAY = range(7, 20)
 _CLEARLY = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """How this database's dates are read, and how else they could be.
-
-    Attributes:
-        times: None while it was not said which of the two is right.
-        other: PostgreSQL's ``timestamptz`` only: the reading that was not chosen.
-    """
-
-    times: StoredTimes | None
-    other: StoredTimes | None = None
-
-
-def reading(run: Run) -> Reading:
-    """Return how dates are read, by their type and ``STORED_TIMES``.
-
-    Raises:
-        ConfigurationError: the column is of no type for dates.
-    """
-    zone = run.settings.clinic_timezone
-    with run.database.read() as connection:
-        stored = date_storage(connection)
-    if stored is not DateStorage.TIMESTAMPTZ:
-        is_text = stored is DateStorage.TEXT
-        return Reading(StoredTimes(Storage.TEXT if is_text else Storage.TIMESTAMP, zone))
-    wall, instant = StoredTimes(Storage.WALL_AS_UTC, zone), StoredTimes(Storage.INSTANT, zone)
-    if run.settings.stored_times is None:
-        return Reading(None, wall)
-    chosen_instant = run.settings.stored_times == "instant"
-    return Reading(instant, wall) if chosen_instant else Reading(wall, instant)
-
-
 def time_zone(run: Run, how: Reading) -> Finding:
     """Show the clinic's clock, and its next visits as the clinic would read them."""
     zone = run.settings.clinic_timezone
     times = how.times or how.other
     visits = _next_visits(run, times) if times else ()
     both = how.other is not None
-    lines = tuple(_both_ways(visit, times) if both and times else _line(visit) for visit in visits)
+    lines = tuple(both_ways(visit, times) if both and times else _line(visit) for visit in visits)
     clock = f"It is {to_wall(run.now, zone):%a %d %b %Y, %H:%M} in {zone.key}."
     if how.times is None:
         text = f"{clock} STORED_TIMES is not set, and dates may be read in two ways."
@@ -125,16 +92,3 @@ def _next_visits(run: Run, times: StoredTimes) -> tuple[Appointment, ...]:
 
 def _line(visit: Appointment) -> str:
     return f"appointment {visit.id}: {visit.start:%a %d %b %H:%M}"
-
-
-def _both_ways(visit: Appointment, times: StoredTimes) -> str:
-    """Show a visit by both readings of what is stored, whichever was chosen."""
-    start = visit.start or datetime.min  # noqa: DTZ901 - only visits with a start are shown
-    if times.storage is Storage.INSTANT:
-        stored = to_instant(start, times.zone)
-    else:
-        stored = start.replace(tzinfo=UTC)
-    return (
-        f"appointment {visit.id}: {stored:%a %d %b %H:%M} (wall)"
-        f" or {to_wall(stored, times.zone):%a %d %b %H:%M} (instant)"
-    )
