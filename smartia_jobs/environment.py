@@ -201,11 +201,18 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     """Yield what is wrong with settings that are right one by one."""
     reminders = (("24H", "HOURS", settings.reminder_24h), ("2H", "MINUTES", settings.reminder_2h))
     for name, unit, times in reminders:
-        if times.latest > times.lead - times.cadence / 2:
+        most = times.lead - times.cadence / 2
+        if most <= timedelta(0):
+            yield (
+                f"REMINDER_{name}_EVERY_HOURS is too long: it must be less than twice "
+                f"REMINDER_{name}_LEAD_HOURS, or some visits would be reminded by no run."
+            )
+        elif times.latest > most:
             yield (
                 f"REMINDER_{name}_LATEST_{unit} is too long: with REMINDER_{name}_LEAD_HOURS and "
                 f"REMINDER_{name}_EVERY_HOURS as they are, some visits would be reminded by no "
-                "run. It can be at most the lead less half of the time between two runs."
+                f"run. It can be at most {most / timedelta(**{unit.lower(): 1}):g}: the lead less "
+                "half of the time between two runs."
             )
     after = settings.reengage_after
     if (settings.no_show_grace if after is None else after) >= settings.reengage_within:

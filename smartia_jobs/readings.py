@@ -95,13 +95,13 @@ def number(above: float, most: float) -> Kind:
     return Kind(read, lambda value: f"{value:g}")
 
 
-def duration(unit: timedelta, least: float, most: float) -> Kind:
+def duration(unit: timedelta, least: float, most: float, *, remark: str = "") -> Kind:
     """So many ``unit``, fractions allowed, within these limits, both included."""
 
     def read(text: str) -> timedelta:
         value = _decimal(text)
         if value is None or not least <= value <= most:
-            raise ValueError(f"must be a number{_limits(least, most)}")
+            raise ValueError(f"must be a number{_limits(least, most)}{remark}")
         return value * unit
 
     return Kind(read, lambda value: f"{value / unit:g}")
@@ -125,6 +125,12 @@ def _read_switch(text: str) -> bool:
 
 
 def _read_zone(text: str) -> ZoneInfo:
+    if re.fullmatch(r"Etc/GMT[+-][1-9][0-9]?", text):
+        # POSIX counts westward: Etc/GMT-3 is UTC+3, the other side of the world.
+        raise ValueError(
+            "must be the zone of a place: in Etc/GMT names the sign means the opposite (Etc/GMT-3 "
+            "is UTC+3)"
+        )
     try:
         return ZoneInfo(text)
     except (KeyError, ValueError, OSError):

@@ -285,7 +285,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "CLAIM_LEASE_SECONDS",
         "claim_lease",
-        readings.duration(_SECOND, 1, 3600),
+        readings.duration(_SECOND, 1, 3600, remark=" (below 100 only for the sandbox)"),
         "how long a message that is being sent is kept from other processes; at least 100",
         default="120",
     ),
