@@ -36,13 +36,13 @@ def bad(code: int = 131008) -> Finished:
 
 def test_equal_errors_in_a_row_are_the_requests_fault() -> None:
     suspects = Suspects()
-    for _ in range(EQUAL_ERRORS - 1):
-        assert suspects.hear(bad()) == []
-    assert not suspects.request_is_bad
+    verdicts = []
 
-    suspects.hear(bad())
+    for _ in range(EQUAL_ERRORS):
+        suspects.hear(bad())
+        verdicts.append(suspects.request_is_bad)
 
-    assert suspects.request_is_bad
+    assert verdicts == [False] * (EQUAL_ERRORS - 1) + [True]
     assert len(suspects.release()) == EQUAL_ERRORS
 
 
