@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from typing import Any
 
 from smartia_jobs.clock import ShiftedClock
@@ -14,7 +14,7 @@ from smartia_jobs.jobs.reminders import DAY_AHEAD, HOURS_AHEAD, send_reminders
 from smartia_jobs.messages.catalogue import load_catalogue
 from smartia_jobs.messages.definition import definition
 from smartia_jobs.sandbox import PHONE_NUMBER_ID, WABA_ID, Sandbox
-from smartia_jobs.settings import Settings
+from smartia_jobs.settings import QuietHours, Settings
 from tests.support import Clinic
 
 TOKEN = "EAAverysecret"
@@ -65,6 +65,7 @@ def online_settings(sandbox: Sandbox, **changes: Any) -> Settings:
         meta_phone_number_id=PHONE_NUMBER_ID,
         meta_waba_id=WABA_ID,
         meta_api_url=sandbox.url,
+        quiet_hours=QuietHours(time(21), time(7)),
     )
     return replace(settings, **changes)
 

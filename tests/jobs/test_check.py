@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,11 +20,15 @@ from smartia_jobs.errors import ConfigurationError, ExitStatus
 from smartia_jobs.jobs.checks.finding import Level
 from smartia_jobs.outbox.schema import ensure
 from smartia_jobs.outbox.schema import upgrade as upgrade_tables
-from smartia_jobs.settings import Settings
+from smartia_jobs.settings import QuietHours, Settings
 from tests.jobs.check_desk import by_name, checked, checked_as_it_is, not_ok, wall
 from tests.support import Clinic
 
-READY = Settings(meta_access_token="EAAverysecret", meta_phone_number_id="1")
+READY = Settings(
+    meta_access_token="EAAverysecret",
+    meta_phone_number_id="1",
+    quiet_hours=QuietHours(time(21), time(7)),
+)
 
 
 def upgrade(clinic: Clinic) -> None:
@@ -385,6 +389,17 @@ def test_a_trial_for_some_phones_is_pointed_out(sqlite_clinic: Clinic) -> None:
 
     assert by_name(found)["settings"].level is Level.WARNING
     assert "987654321" not in json.dumps(found.as_json())
+
+
+def test_a_clinic_without_quiet_hours_is_told(sqlite_clinic: Clinic) -> None:
+    settings = replace(READY, quiet_hours=None, only_to=frozenset({"+5511987654321"}))
+
+    found = by_name(checked(sqlite_clinic, settings, online=False))["settings"]
+
+    assert found.level is Level.WARNING
+    assert "ONLY_TO is set" in found.text
+    assert "QUIET_HOURS is not set" in found.text
+    assert "21:00-07:00" in found.next_step
 
 
 def test_a_reminder_that_outlives_its_use_is_pointed_out(sqlite_clinic: Clinic) -> None:

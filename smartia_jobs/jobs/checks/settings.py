@@ -1,5 +1,6 @@
 """Settings, catalogue and surroundings: what can be judged without asking anybody."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from math import ceil
 
@@ -34,10 +35,21 @@ def settings_in_force(settings: Settings, *, must_send: bool) -> Finding:
         text = f"{' and '.join(missing)} not set: nothing can be sent."
         step = "create the WhatsApp account and its token (README: first reminder)"
         return Finding("settings", level, text, step, details)
+    warnings = dict(_worth_a_look(settings))
+    if warnings:
+        text, step = " ".join(warnings), "; ".join(warnings.values())
+        return Finding("settings", Level.WARNING, text, step, details)
+    return Finding("settings", Level.OK, f"All {len(details)} are valid.", details=details)
+
+
+def _worth_a_look(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield what is valid and seldom meant, each with what to do."""
     if settings.only_to:
         text = f"ONLY_TO is set: all but {len(settings.only_to)} phones are skipped."
-        return Finding("settings", Level.WARNING, text, "unset it when the trial is over", details)
-    return Finding("settings", Level.OK, f"All {len(details)} are valid.", details=details)
+        yield text, "unset it when the trial is over"
+    if settings.quiet_hours is None:
+        text = "QUIET_HOURS is not set: a run at night writes to patients at night."
+        yield text, "set it, for example to 21:00-07:00"
 
 
 def cloud_run(settings: Settings, people: int | None) -> Finding:
