@@ -113,7 +113,8 @@ def count_left_open(
 ) -> int:
     """Return how many visits before the look-back, up to 90 days ago, are still open."""
     older = LocalTime(times).within(now - OLDEST_COUNTED, now - rule.lookback)
-    query = select(func.count()).where(older, appointments.c.status.in_(sorted(OPEN)))
+    # In this order: SQLite asks the status, which is in the index, before it reads any date.
+    query = select(func.count()).where(appointments.c.status.in_(sorted(OPEN)), older)
     return connection.execute(query).scalar_one()
 
 
