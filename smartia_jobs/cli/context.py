@@ -125,7 +125,7 @@ def listen_to_signals(stop: Stop) -> None:
 
 def log_end(report: Report) -> None:
     """Log the one closing line of a run, with all its counts and its exit status."""
-    if not logs_are_json():
+    if sys.stderr.isatty() and not logs_are_json():
         return  # the table says the same to a person
     for warning in report.warnings:
         logger.warning(warning, extra={"ctx": {"event": "run_warning"}})
