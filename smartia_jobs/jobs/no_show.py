@@ -90,9 +90,14 @@ def undo_no_shows(run: Run, marked_by: str) -> Report:
         marks = marks_of(connection, marked_by) if tables_exist(connection) else []
     if not marks:
         raise UsageError("--undo takes the run_id of a run that has marked visits; this is none.")
-    restored = take_back(run, appointments, [mark for mark in marks if not mark.undone])
+    standing = [mark for mark in marks if not mark.undone]
+    restored = take_back(run, appointments, standing)
     word = "would_restore" if run.dry_run else "restored"
-    report.extra = {word: restored, "left_alone": len(marks) - restored}
+    report.extra = {
+        word: restored,
+        "left_alone": len(standing) - restored,
+        "already_undone": len(marks) - len(standing),
+    }
     return report
 
 

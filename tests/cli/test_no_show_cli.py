@@ -199,6 +199,7 @@ def test_a_run_can_be_undone_by_the_id_its_report_showed(clinic: Clinic, run_cli
 
     assert result.exit_code == 0, result.stderr
     assert (result.json["restored"], result.json["left_alone"]) == (2, 0)
+    assert result.json["already_undone"] == 0
     assert statuses(clinic, visits) == {"SCHEDULED"}
 
 

@@ -439,7 +439,7 @@ def test_undo_restores_what_is_still_no_show(desk: NoShowDesk) -> None:
     assert desk.statuses([scheduled, confirmed, came, by_staff]) == [
         "SCHEDULED", "CONFIRMED", "COMPLETED", "NO_SHOW",
     ]  # fmt: skip
-    assert report.extra == {"restored": 2, "left_alone": 1}
+    assert report.extra == {"restored": 2, "left_alone": 1, "already_undone": 0}
     undone = {mark["appointment_id"] for mark in desk.marks() if mark["undone_at"]}
     assert undone == {scheduled, confirmed}
 
@@ -474,7 +474,7 @@ def test_a_visit_moved_since_is_not_restored(desk: NoShowDesk) -> None:
     report = desk.undo(run_id)
 
     assert desk.clinic.status(visit) == "NO_SHOW"
-    assert report.extra == {"restored": 0, "left_alone": 1}
+    assert report.extra == {"restored": 0, "left_alone": 1, "already_undone": 0}
 
 
 def test_undo_restores_what_was_marked_under_a_wrong_zone(sqlite_desk: NoShowDesk) -> None:
@@ -487,7 +487,7 @@ def test_undo_restores_what_was_marked_under_a_wrong_zone(sqlite_desk: NoShowDes
     report = sqlite_desk.undo(run_id)
 
     assert clinic.status(visit) == "CONFIRMED"
-    assert report.extra == {"restored": 1, "left_alone": 0}
+    assert report.extra == {"restored": 1, "left_alone": 0, "already_undone": 0}
 
 
 def test_undo_restores_what_was_marked_while_stored_times_were_read_wrongly(
@@ -502,7 +502,7 @@ def test_undo_restores_what_was_marked_while_stored_times_were_read_wrongly(
     report = desk.undo(run_id)
 
     assert desk.clinic.status(visit) == "SCHEDULED"
-    assert report.extra == {"restored": 1, "left_alone": 0}
+    assert report.extra == {"restored": 1, "left_alone": 0, "already_undone": 0}
 
 
 def test_a_second_undo_restores_nothing_more(desk: NoShowDesk) -> None:
@@ -514,7 +514,7 @@ def test_a_second_undo_restores_nothing_more(desk: NoShowDesk) -> None:
     report = desk.undo(run_id)
 
     assert desk.clinic.status(visit) == "NO_SHOW"
-    assert report.extra == {"restored": 0, "left_alone": 1}
+    assert report.extra == {"restored": 0, "left_alone": 0, "already_undone": 1}
 
 
 def test_a_dry_undo_only_counts(desk: NoShowDesk) -> None:
@@ -524,7 +524,7 @@ def test_a_dry_undo_only_counts(desk: NoShowDesk) -> None:
     report = desk.undo(run_id, dry_run=True)
 
     assert desk.clinic.status(visit) == "NO_SHOW"
-    assert report.extra == {"would_restore": 1, "left_alone": 0}
+    assert report.extra == {"would_restore": 1, "left_alone": 0, "already_undone": 0}
     assert [mark["undone_at"] for mark in desk.marks()] == [None]
 
 
