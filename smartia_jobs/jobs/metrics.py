@@ -17,7 +17,7 @@ from smartia_jobs.clinic.statistics import (
     count_rebooked,
     count_unreadable,
 )
-from smartia_jobs.clinic.times import StoredTimes, to_wall
+from smartia_jobs.clinic.times import WIDENING, StoredTimes, to_wall
 from smartia_jobs.jobs.opening import open_clinic
 from smartia_jobs.outbox import statistics as outbox
 from smartia_jobs.outbox.schema import tables_exist
@@ -202,7 +202,9 @@ def _compare_reminders(
         return Effect()
     known = replace(period, from_at=max(period.from_at, first_at))
     reminders = outbox.accepted_reminders(
-        to_wall(known.from_at, times.zone), to_wall(known.to_at, times.zone)
+        # Only to read few rows: where clocks go back, an earlier visit shows a later time.
+        to_wall(known.from_at, times.zone) - WIDENING,
+        to_wall(known.to_at, times.zone) + WIDENING,
     )
     return count_by_reminders(connection, times, known, reminders)
 
