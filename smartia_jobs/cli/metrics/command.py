@@ -32,6 +32,7 @@ MOST_DAYS = 3660
 
 #: Earlier days are a slip of the keyboard, and calendars end somewhere.
 _EARLIEST = date(1970, 1, 1)
+_LATEST = date(9000, 1, 1)
 
 
 def metrics(
@@ -133,7 +134,8 @@ def _measure(env_file: Path | None, *, days: int, until: date | None) -> "Metric
 def _last_day(until: datetime | None) -> date | None:
     if until is not None and until.date() < _EARLIEST:
         raise typer.BadParameter(f"must not lie before {_EARLIEST}", param_hint="--until")
-    return until.date() if until is not None else None
+    # Later than now is cut to now; the calendar's last day would have no day after it.
+    return min(until.date(), _LATEST) if until is not None else None
 
 
 def _chosen(format: Format | None, *, json: bool) -> Format:
