@@ -215,7 +215,7 @@ def test_what_the_database_says_of_the_booking_is_its_present(
     clinic: Clinic, database: Database, appointments: Appointments
 ) -> None:
     before = datetime.now(UTC).replace(microsecond=0)  # SQLite notes seconds
-    clinic.add_appointment(clinic.add_patient(), TUESDAY)
+    clinic.add_appointment(clinic.add_patient(), TUESDAY, created_at=None)
     after = datetime.now(UTC)
 
     booked_at = read_one(database, appointments).booked_at

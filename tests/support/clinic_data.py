@@ -16,6 +16,8 @@ from psycopg.rows import dict_row
 import smartia_jobs
 
 SAO_PAULO = ZoneInfo("America/Sao_Paulo")
+#: Before every visit of every test, so that each was booked in time.
+BOOKED_LONG_AGO = datetime(2015, 1, 5, 12, tzinfo=UTC)
 SQLITE_SCHEMA = Path(smartia_jobs.__file__).parent / "sandbox" / "smartia_sqlite.sql"
 
 #: Runs one statement with ``:name`` parameters; hands back its rows, or nothing.
@@ -67,7 +69,7 @@ class Clinic:
         status: str | None = "SCHEDULED",
         duration: int | None = 60,
         *,
-        created_at: datetime | None = None,
+        created_at: datetime | None = BOOKED_LONG_AGO,
         conversation_id: int | None = None,
         title: str = "Consulta",
     ) -> int:
