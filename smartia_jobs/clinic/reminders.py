@@ -66,7 +66,8 @@ class ReminderRule:
         if appointment.start_at < now + self.times.latest:
             return Reason.TOO_LATE
         if (
-            appointment.booked_at is not None
+            self.min_notice  # without one, a date of booking that is wrong costs nobody a reminder
+            and appointment.booked_at is not None
             and appointment.start_at - appointment.booked_at < self.min_notice
         ):
             return Reason.SHORT_NOTICE

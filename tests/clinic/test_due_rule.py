@@ -351,6 +351,12 @@ def test_visits_booked_at_short_notice_are_left_alone_where_the_clinic_says_so(
     assert rule.refusal(visit_at(start_at, booked_at=booked_at), NOW) is reason
 
 
+def test_a_date_of_booking_that_cannot_be_true_costs_no_reminder() -> None:
+    visit = visit_at(NOW + DAY, booked_at=NOW + 2 * DAY)
+
+    assert rule_of(DAY_AHEAD).refusal(visit, NOW) is None
+
+
 def test_quiet_hours_are_the_last_reason() -> None:
     hours = SendingHours(SAO_PAULO, QuietHours(time(8), time(10)))
     rule = ReminderRule(DAY_AHEAD, hours)
