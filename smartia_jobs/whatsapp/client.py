@@ -8,8 +8,8 @@ from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.message import Answer, Message, Phone, Verdict
 from smartia_jobs.settings import Settings
 from smartia_jobs.whatsapp.answers import classify
-from smartia_jobs.whatsapp.connections import NotSentError
-from smartia_jobs.whatsapp.transport import NoAnswerError, Transport
+from smartia_jobs.whatsapp.connections import NoAnswerError, NotSentError
+from smartia_jobs.whatsapp.transport import Transport
 
 
 class Client:

@@ -4,59 +4,164 @@ import http.client
 import io
 import socket
 import ssl
+import threading
 import time
+from collections import deque
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
+import requests
 from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    NameResolutionError,
-    NewConnectionError,
-)
+from urllib3.util import wait_for_read
+
+#: Meta's answers are a few hundred bytes; what is longer is not Meta's.
+LONGEST_ANSWER = 1 << 20
 
 
 class NotSentError(Exception):
     """No connection could be made, so the request surely never left; it may be repeated."""
 
 
+class NoAnswerError(Exception):
+    """The request may have left, and no whole answer came back."""
+
+
 class Adapter(HTTPAdapter):
-    """Requests' adapter for one host, with one TLS context for all its connections.
+    """Requests' adapter for one host, over a pool that does no more than a message needs.
+
+    Between a prepared request and its answer requests and urllib3 look up proxies, certificates
+    and pool, and prepare for redirects, repetitions and cookies: more work than all the rest of
+    sending, and none of it is wanted here.
 
     Args:
+        root: address of the host: scheme, name and port.
         size: how many connections there may be; the next request waits for one.
-        tls: what they trust; requests would read the bundle of certificates for each.
+        timeouts_s: seconds to connect (to each address of the host, handshake included), and
+            seconds from the request to the last byte of the answer.
+        tls: whom they trust; requests would read the bundle of certificates for each.
     """
 
-    def __init__(self, size: int, tls: ssl.SSLContext) -> None:
-        self._tls = tls
-        self._pool: Any = None
-        super().__init__(pool_connections=1, pool_maxsize=size, pool_block=True)
-
-    def init_poolmanager(
-        self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any
+    def __init__(
+        self, root: str, size: int, *, timeouts_s: tuple[float, float], tls: ssl.SSLContext
     ) -> None:
-        super().init_poolmanager(connections, maxsize, block, ssl_context=self._tls, **pool_kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+        super().__init__()
+        self._pool = _Pool(root, size, timeouts_s, tls)
 
-    def get_connection_with_tls_context(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        """Return the one pool, without looking at proxies and certificates for each request."""
-        if self._pool is None:
-            self._pool = super().get_connection_with_tls_context(request, *args, **kwargs)
+    def get_connection_with_tls_context(self, *_: Any, **__: Any) -> Any:
+        """Return the one pool."""
         return self._pool
 
     def request_url(self, request: Any, proxies: Any) -> str:
         """Return the path to ask for: there is no proxy that would need the whole address."""
         return str(request.path_url)
 
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Add no certificates: the context has them."""
+
+    def build_response(self, req: Any, resp: Any) -> requests.Response:
+        """Return what a caller here reads: status, headers and the raw body."""
+        response = requests.Response()
+        response.request, response.raw = req, resp
+        response.status_code, response.headers = resp.status, resp.headers
+        return response
+
     def close(self) -> None:
-        self._pool = None
+        self._pool.close()
         super().close()
 
-    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """Add no certificates: the context has them, and the pool demands a valid one."""
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """One answer, read to its end; a body that is longer than any of Meta's is cut."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: io.BytesIO
+
+    def read(self, size: int) -> bytes:
+        return self.body.read(size)
+
+
+class _Pool:
+    """Kept-alive connections to one host; the one that was used last is used next."""
+
+    def __init__(
+        self, root: str, size: int, timeouts_s: tuple[float, float], tls: ssl.SSLContext
+    ) -> None:
+        parts = urlsplit(root)
+        self._host, self._port = parts.hostname or "", parts.port
+        self._tls = tls if parts.scheme == "https" else None
+        self._connect_timeout_s, self._read_timeout_s = timeouts_s
+        self._places = threading.Semaphore(size)
+        self._idle: deque[_Connection] = deque()
+
+    def urlopen(
+        self,
+        *,
+        method: str,
+        url: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        **_: Any,
+    ) -> _Answer:
+        """Send one request and read its answer; nothing is repeated or followed.
+
+        Raises:
+            NotSentError: no connection; nothing left this machine.
+            NoAnswerError: whether the request arrived is not known.
+        """
+        with self._places:
+            connection = self._connected()
+            try:
+                answer, reusable = connection.exchange(
+                    method, url, body, headers, read_timeout_s=self._read_timeout_s
+                )
+            except TimeoutError:
+                connection.close()
+                raise NoAnswerError("WhatsApp did not answer in time.") from None
+            except (OSError, http.client.HTTPException):
+                connection.close()
+                raise NoAnswerError("The connection to WhatsApp broke before its answer.") from None
+            except BaseException:
+                connection.close()
+                raise
+            if reusable:
+                self._idle.append(connection)
+            else:
+                connection.close()
+            return answer
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+    # A sender is not told when it is needed no more: the pool ends with whoever holds it.
+    __del__ = close
+
+    def _connected(self) -> "_Connection":
+        """Return an open connection: one that is idle, else a new one."""
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:  # another thread was faster
+                break
+            if connection.is_alive():
+                connection.sock.settimeout(self._connect_timeout_s)
+                return connection
+            connection.close()
+        connection = self._new()
+        connection.connect()
+        return connection
+
+    def _new(self) -> "_Connection":
+        if self._tls is None:
+            return _Connection(self._host, self._port or 80, timeout=self._connect_timeout_s)
+        return _TlsConnection(
+            self._host, self._port or 443, timeout=self._connect_timeout_s, context=self._tls
+        )
 
 
 class _Response(http.client.HTTPResponse):
@@ -66,18 +171,21 @@ class _Response(http.client.HTTPResponse):
     """
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_Until(sock, self.fp.detach()))
+        super().__init__(_Until(sock), *args, **kwargs)  # type: ignore[arg-type]
 
 
 class _Until(io.RawIOBase):
     """The incoming bytes of a socket, as long as its time-out, counted from now, lasts."""
 
-    def __init__(self, sock: socket.socket, raw: io.RawIOBase) -> None:
+    def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._raw = raw
+        self._raw = sock.makefile("rb", buffering=0)
         timeout_s = sock.gettimeout()
         self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
+
+    def makefile(self, _: str) -> io.BufferedReader:
+        """Return the bytes buffered: what the library asks its socket for."""
+        return io.BufferedReader(self)
 
     def readable(self) -> bool:
         return True
@@ -95,7 +203,7 @@ class _Until(io.RawIOBase):
         super().close()
 
 
-class _Connection(HTTPConnection):
+class _Connection(http.client.HTTPConnection):
     """A connection that says for sure when nothing was sent: whatever fails in connecting.
 
     A request's head and body leave together, in one packet and one TLS record instead of two.
@@ -104,13 +212,43 @@ class _Connection(HTTPConnection):
     response_class = _Response
     _held: list[bytes] | None = None
 
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        held = self._held = []
+    def connect(self) -> None:
         try:
-            super().request(*args, **kwargs)
-        finally:
-            self._held = None
-        super().send(b"".join(held))
+            super().connect()
+        except (OSError, ValueError) as error:
+            why = _why_not_connected(error, reached=self.sock is not None)
+            self.close()
+            raise NotSentError(why) from error
+
+    def is_alive(self) -> bool:
+        """Whether the other side keeps it open: one that it has closed has its end to read."""
+        return not wait_for_read(self.sock, timeout=0.0)
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        *,
+        read_timeout_s: float,
+    ) -> tuple[_Answer, bool]:
+        """Send a request and read its answer; also return whether another may follow.
+
+        Raises:
+            OSError, http.client.HTTPException: it broke off on the way.
+        """
+        held = self._held = []
+        self.request(method, path, body, headers)
+        self._held = None
+        self.send(b"".join(held))
+        self.sock.settimeout(read_timeout_s)
+        with closing(self.getresponse()) as response:
+            # Only a length that is known lets the library see that a body was cut off.
+            known = response.length is not None and response.length <= LONGEST_ANSWER
+            content = response.read() if known else response.read(LONGEST_ANSWER + 1)
+            reusable = response.isclosed() and not response.will_close
+            return _Answer(response.status, response.headers, io.BytesIO(content)), reusable
 
     def send(self, data: Any) -> None:
         if self._held is None:
@@ -118,34 +256,19 @@ class _Connection(HTTPConnection):
         else:
             self._held.append(data)
 
-    def connect(self) -> None:
-        try:
-            super().connect()
-        except (OSError, HTTPError) as error:
-            why = next(why for kind, why in _WHY_NOT_CONNECTED if isinstance(error, kind))
-            raise NotSentError(why) from error
 
-
-class _TlsConnection(_Connection, HTTPSConnection):
+class _TlsConnection(_Connection, http.client.HTTPSConnection):
     """The same with TLS; a failed handshake is a failure to connect."""
 
 
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _TlsConnection
-
-
-#: What an operator is told, by the kind of failure; the first that fits.
-_WHY_NOT_CONNECTED = (
-    (
-        NameResolutionError,
-        "The name of WhatsApp's server could not be looked up: check the network's DNS.",
-    ),
-    (NewConnectionError, "WhatsApp's server could not be reached: check the network."),
-    (ssl.SSLError, "No secure connection to WhatsApp: check clock, certificates and proxy."),
-    ((ConnectTimeoutError, TimeoutError), "WhatsApp's server took no connection in time."),
-    (Exception, "WhatsApp's server broke off the connection before anything was sent."),
-)
+def _why_not_connected(error: Exception, *, reached: bool) -> str:
+    """Return what an operator is told."""
+    if isinstance(error, socket.gaierror | UnicodeError):
+        return "The name of WhatsApp's server could not be looked up: check the network's DNS."
+    if isinstance(error, TimeoutError):
+        return "WhatsApp's server took no connection in time."
+    if isinstance(error, ssl.SSLError):
+        return "No secure connection to WhatsApp: check clock, certificates and proxy."
+    if reached:
+        return "WhatsApp's server broke off the connection before anything was sent."
+    return "WhatsApp's server could not be reached: check the network."

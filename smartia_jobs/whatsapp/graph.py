@@ -31,8 +31,8 @@ from smartia_jobs.message import Answer, Verdict
 from smartia_jobs.settings import Settings
 from smartia_jobs.whatsapp.answers import classify
 from smartia_jobs.whatsapp.codes import SENDER
-from smartia_jobs.whatsapp.connections import NotSentError
-from smartia_jobs.whatsapp.transport import NoAnswerError, Reply, Transport
+from smartia_jobs.whatsapp.connections import NoAnswerError, NotSentError
+from smartia_jobs.whatsapp.transport import Reply, Transport
 
 logger = logging.getLogger(__name__)
 

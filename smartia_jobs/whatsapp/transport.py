@@ -3,30 +3,20 @@
 import hashlib
 import hmac
 import json
-import logging
 import ssl
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 
 import requests
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
-from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 import smartia_jobs
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.settings import Settings
-from smartia_jobs.whatsapp.connections import Adapter
+from smartia_jobs.whatsapp.connections import LONGEST_ANSWER, Adapter, NoAnswerError
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
-
-#: Meta's answers are a few hundred bytes; what is longer is not Meta's.
-LONGEST_ANSWER = 1 << 20
-
-
-class NoAnswerError(Exception):
-    """The request may have left, and no whole answer came back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +76,12 @@ class Transport:
             secret = settings.meta_app_secret.encode()
             proof = hmac.new(secret, token.encode(), hashlib.sha256).hexdigest()
             self._query = {"appsecret_proof": proof}
-        self._timeouts_s = timeouts_s
         self._adapter = Adapter(
-            workers, tls or ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
+            settings.meta_api_url,
+            workers,
+            timeouts_s=timeouts_s,
+            tls=tls or ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH),
         )
-        # Its warnings quote whole addresses, and with them the proof.
-        quiet = logging.getLogger("urllib3")
-        quiet.setLevel(max(quiet.level, logging.ERROR))
 
     def prepare(
         self, method: str, path: str, params: Mapping[str, str] | None = None
@@ -117,12 +106,9 @@ class Transport:
             request.body = body
             request.headers["Content-Length"] = str(len(body))
         try:
-            response = self._adapter.send(request, stream=True, timeout=self._timeouts_s)
-            with closing(response):
-                return Reply(response.status_code, response.headers, _json(response))
-        except (requests.Timeout, ReadTimeoutError):
-            raise NoAnswerError("WhatsApp did not answer in time.") from None
-        except (OSError, HTTPError):  # OSError: among others, all of requests' own errors
+            response = self._adapter.send(request)
+            return Reply(response.status_code, response.headers, _json(response))
+        except OSError:  # requests' own errors; those of a connection have their names already
             raise NoAnswerError("The connection to WhatsApp broke before its answer.") from None
 
     def close(self) -> None:
@@ -132,13 +118,8 @@ class Transport:
 
 def _json(response: requests.Response) -> object:
     """Read the answer as JSON; None when it is anything else."""
-    content = bytearray()
-    while len(content) <= LONGEST_ANSWER:
-        chunk = response.raw.read(LONGEST_ANSWER + 1 - len(content), decode_content=False)
-        if not chunk:
-            break
-        content += chunk
-    else:
+    content = response.raw.read(LONGEST_ANSWER + 1)
+    if len(content) > LONGEST_ANSWER:
         return None
     try:
         return json.loads(content)

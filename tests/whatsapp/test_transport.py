@@ -18,8 +18,8 @@ import pytest
 
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.settings import Settings
-from smartia_jobs.whatsapp.connections import NotSentError
-from smartia_jobs.whatsapp.transport import LONGEST_ANSWER, NoAnswerError, Reply, Transport
+from smartia_jobs.whatsapp.connections import LONGEST_ANSWER, NoAnswerError, NotSentError
+from smartia_jobs.whatsapp.transport import Reply, Transport
 from tests.whatsapp.loopback import (
     Loopback,
     Talk,
