@@ -139,6 +139,8 @@ def _time(record: logging.LogRecord) -> datetime:
 
 
 def _start(text: str, limit: int) -> str:
+    if text.isascii() and len(text) <= limit:
+        return text
     octets = text.encode("utf-8", "replace")  # a lone surrogate becomes a question mark
     cut = octets[:limit].decode("utf-8", "ignore")
     return cut if len(octets) <= limit else f"{cut}…"

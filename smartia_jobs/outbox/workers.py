@@ -123,11 +123,15 @@ class Workers:
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
             self._finished.append(self._deliver(task))
-            self._something.set()
+            # Setting an event costs all its locks, and it mostly is set: whoever clears it
+            # looks for what has finished afterwards.
+            if not self._something.is_set():
+                self._something.set()
 
     def _deliver(self, task: _Task) -> Finished:
         claim, clock = task.claim, self._clock
-        clock.wait(self._stop.event, task.slot_s - clock.monotonic())
+        if (wait_s := task.slot_s - clock.monotonic()) > 0:
+            clock.wait(self._stop.event, wait_s)
         if self._must_return(task):
             return Finished(claim, None, State.RETRY, clock.now(), clock.monotonic())
         started_s = clock.monotonic()
