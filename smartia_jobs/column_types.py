@@ -1,6 +1,6 @@
 """What instants, SmartIA's enums and the database's own clock are in SQL, on both engines."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -9,9 +9,7 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     String,
-    func,
-    literal,
-    type_coerce,
+    literal_column,
 )
 from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
@@ -28,19 +26,30 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Bring an aware instant to UTC; refuse a naive one, which could mean anything."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("an instant must be aware, this one has no zone")
-        value = value.astimezone(UTC)
-        # SQLite's DateTime writes no offset.
-        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+        return None if value is None else _utc(value)
+
+    def bind_processor(self, dialect: Dialect) -> Any:
+        """Return what writes an instant: on SQLite in one step, for it is done for each row."""
+        return _utc_text if dialect.name == "sqlite" else super().bind_processor(dialect)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Return the instant in UTC."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _utc(instant: datetime) -> datetime:
+    if instant.tzinfo is None:
+        raise ValueError("an instant must be aware, this one has no zone")
+    return instant.astimezone(UTC)
+
+
+def _utc_text(instant: datetime | None) -> str | None:
+    """Write an instant as SQLAlchemy's own DateTime does on SQLite: it has no offset there."""
+    if instant is None:
+        return None
+    return _utc(instant).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 class NativeEnum(TypeDecorator[str]):
@@ -88,10 +97,10 @@ def now_plus(source: Connection | str, seconds: float) -> ColumnElement[datetime
         seconds: negative for the past; to the millisecond.
     """
     dialect = source if isinstance(source, str) else source.dialect.name
+    # Written out: a parameter would be handed over with each row of a statement.
     if dialect == "sqlite":
         # Milliseconds, filled up to the six digits that UtcDateTime writes.
-        clock = func.strftime("%Y-%m-%d %H:%M:%f", "now", f"{seconds:+.3f} seconds")
-        return type_coerce(clock.concat("000"), UtcDateTime)
-    return type_coerce(
-        func.statement_timestamp() + literal(timedelta(seconds=seconds)), UtcDateTime
-    )
+        clock = f"(strftime('%Y-%m-%d %H:%M:%f', 'now', '{seconds:+.3f} seconds') || '000')"
+    else:
+        clock = f"(statement_timestamp() + interval '{seconds:.3f} seconds')"
+    return literal_column(clock, UtcDateTime)

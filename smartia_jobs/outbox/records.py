@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, case, or_, update
+from sqlalchemy import ColumnElement, Connection, bindparam, case, literal_column, null, update
 
 from smartia_jobs.database import insert_once
 from smartia_jobs.message import Answer, SentMessage, Verdict
@@ -17,7 +17,9 @@ from smartia_jobs.outbox.tables import opt_outs, outbox
 
 #: States in which the owner of a claim may still write its outcome: its own claim, one that
 #: recovery took for lost, and one that it put back itself.
-_OWN = (str(State.CLAIMED), str(State.UNKNOWN), str(State.RETRY))
+_OWN: list[ColumnElement[str]] = [
+    literal_column(f"'{state}'") for state in (State.CLAIMED, State.UNKNOWN, State.RETRY)
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +118,15 @@ def _update(run_id: str) -> Any:
         .where(
             outbox.c.id == bindparam("outbox_id"),
             outbox.c.run_id == run_id,
-            or_(*(outbox.c.state == state for state in _OWN)),  # an IN list is no executemany
+            outbox.c.state.in_(_OWN),
         )
         .values(
             state=bindparam("new_state"),
             # Without a lease, the request was counted when it ended.
             attempts=outbox.c.attempts
-            + case((outbox.c.lease_until.is_not(None), bindparam("posted")), else_=0),
+            + case(
+                (outbox.c.lease_until.is_not(None), bindparam("posted")), else_=literal_column("0")
+            ),
             message_id=_unless_erased("message_id"),
             wa_id=_unless_erased("wa_id"),
             held=bindparam("new_held"),
@@ -130,7 +134,7 @@ def _update(run_id: str) -> Any:
             error=bindparam("new_error"),
             sent_at=bindparam("new_sent_at"),
             updated_at=bindparam("now"),
-            lease_until=None,
+            lease_until=null(),
         )
     )
 
@@ -162,7 +166,7 @@ def _sent_message(one: Finished) -> SentMessage:
     leader = one.claim.visits[0]
     return SentMessage(
         patient_id=leader.patient_id,
-        conversation_id=leader.conversation_id,
+        conversations=one.claim.conversations,
         text=one.claim.message.text,
         message_id=one.answer.message_id if one.answer else None,
         sent_at=one.finished_at,
