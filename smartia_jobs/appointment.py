@@ -38,7 +38,6 @@ class Appointment:
         patient_exists: False when the patient row is gone.
         patient_name: as stored; may be None or blank.
         phone: as stored, not yet parsed; may be None.
-        conversation_id: the patient's newest conversation, where it was asked for.
     """
 
     id: int
@@ -51,7 +50,6 @@ class Appointment:
     patient_exists: bool = True
     patient_name: str | None = None
     phone: str | None = None
-    conversation_id: int | None = None
 
     @property
     def is_open(self) -> bool:

@@ -54,19 +54,32 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Conversations:
+    """Where messages to some patients belong, as it was at one moment.
+
+    Attributes:
+        newest: each patient's newest conversation, by patient; one without any is left out.
+        last: the greatest id there was; what has begun since has a greater one.
+    """
+
+    newest: Mapping[int, int] = field(default_factory=dict)
+    last: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class SentMessage:
     """A message that WhatsApp accepted, as SmartIA's ``interactions`` remembers it.
 
     Attributes:
         patient_id: who was written to.
-        conversation_id: where it belongs; None when the patient had no conversation yet.
+        conversations: where it belongs, by what was known when the patient was found due.
         text: as the patient reads it.
         message_id: WhatsApp's id of the message.
         sent_at: when it was accepted, aware UTC.
     """
 
     patient_id: int
-    conversation_id: int | None
+    conversations: Conversations
     text: str
     message_id: str | None
     sent_at: datetime

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -39,6 +39,7 @@ CLOSED = (
 
 #: A visit is no longer than a week; a greater number is a mistake in typing.
 LONGEST_DURATION = timedelta(days=7)
+_MOST_MINUTES = LONGEST_DURATION / timedelta(minutes=1)
 
 #: What most people type between the digits of a phone.
 _BETWEEN_DIGITS = " +-()."
@@ -91,6 +92,8 @@ class Appointments:
     def __init__(self, times: StoredTimes) -> None:
         """Read dates as ``times`` says they are stored."""
         self.times = times
+        # Many visits begin at the same time, and each that is due is read twice.
+        self._beginning = lru_cache(maxsize=PAGE_SIZE)(self._read_beginning)
 
     def page(
         self,
@@ -179,7 +182,7 @@ class Appointments:
             if lock:
                 # Nothing on SQLite, where a writing transaction locks the whole file already.
                 query = query.with_for_update(of=appointments, skip_locked=True)
-            for row in connection.execute(query):
+            for row in connection.execute(query).all():
                 found[row.id] = self._appointment(row)
         return found
 
@@ -239,15 +242,21 @@ class Appointments:
             _has(statuses),
         )
 
+    def _read_beginning(self, stored: Any) -> tuple[datetime | None, datetime | None]:
+        """Return the instant, and the wall time to the minute."""
+        start_at = self.times.read(stored)
+        if start_at is None:
+            return None, None
+        return start_at, to_wall(start_at, self.times.zone).replace(second=0, microsecond=0)
+
     def _appointment(self, row: Row[Any]) -> Appointment:
-        start_at = self.times.read(row.appointment_date)
-        start = to_wall(start_at, self.times.zone) if start_at else None
+        start_at, start = self._beginning(row.appointment_date)
         return Appointment(
             id=row.id,
             patient_id=row.patient_id,
             status=_status(row.status),
             start_at=start_at,
-            start=start.replace(second=0, microsecond=0) if start else None,
+            start=start,
             duration=_duration(row.duration_minutes),
             booked_at=read_booked_at(row.created_at),
             patient_exists=row.found_patient_id is not None,
@@ -306,7 +315,7 @@ def _phone_tail() -> Any:
 
 def _duration(minutes: Any) -> timedelta:
     # SQLite keeps whatever it is given, also in a column of whole numbers.
-    if isinstance(minutes, int | float) and 0 < minutes <= LONGEST_DURATION / timedelta(minutes=1):
+    if isinstance(minutes, (int, float)) and 0 < minutes <= _MOST_MINUTES:
         return timedelta(minutes=minutes)
     return DEFAULT_DURATION
 

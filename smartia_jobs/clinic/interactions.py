@@ -7,21 +7,36 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, insert, select
 
 from smartia_jobs.clinic.tables import conversations, interactions
-from smartia_jobs.message import SentMessage
+from smartia_jobs.message import Conversations, SentMessage
 
 _NEWEST = (
     select(conversations.c.patient_id, func.max(conversations.c.id).label("newest"))
-    .where(conversations.c.patient_id.in_(bindparam("patient_ids", expanding=True)))
+    .where(
+        conversations.c.patient_id.in_(bindparam("patient_ids", expanding=True)),
+        conversations.c.id > bindparam("after"),
+    )
     .group_by(conversations.c.patient_id)
 )
+_LAST = select(func.max(conversations.c.id))
+
+#: PostgreSQL hands out ids before it commits them: so many may be smaller and yet be newer.
+_MARGIN = 100
 
 
-def newest_conversations(connection: Connection, patient_ids: Collection[int]) -> dict[int, int]:
-    """Return each patient's newest conversation id; patients without one are left out."""
+def newest_conversations(connection: Connection, patient_ids: Collection[int]) -> Conversations:
+    """Return the newest conversation of each of these patients that has one.
+
+    SmartIA has no index for it, so the whole table is read: once for a page of visits.
+    """
     if not patient_ids:
-        return {}
-    rows = connection.execute(_NEWEST, {"patient_ids": sorted(patient_ids)})
-    return {row.patient_id: row.newest for row in rows}
+        return Conversations()
+    last = connection.scalar(_LAST) or 0
+    return Conversations(_newest(connection, patient_ids, after=0), last)
+
+
+def _newest(connection: Connection, patient_ids: Collection[int], *, after: int) -> dict[int, int]:
+    rows = connection.execute(_NEWEST, {"patient_ids": sorted(patient_ids), "after": after})
+    return {row.patient_id: row.newest for row in rows.all()}
 
 
 def write_interactions(connection: Connection, sent: Sequence[SentMessage]) -> None:
@@ -31,16 +46,19 @@ def write_interactions(connection: Connection, sent: Sequence[SentMessage]) -> N
     our message for the middle of a dialogue. Whether they have begun one since their
     appointment was read is looked up again for them alone.
     """
-    strangers = {message.patient_id for message in sent if message.conversation_id is None}
-    known = newest_conversations(connection, strangers)
-    firsts = {m.patient_id: m for m in reversed(sent) if m.patient_id in strangers - known.keys()}
-    known.update(_begin_conversations(connection, [firsts[one] for one in sorted(firsts)]))
+    known = {m.patient_id: m.conversations.newest.get(m.patient_id) for m in sent}
+    strangers = {patient_id for patient_id, newest in known.items() if newest is None}
+    if strangers:
+        last = min(m.conversations.last for m in sent if m.patient_id in strangers)
+        known.update(_newest(connection, strangers, after=last - _MARGIN))
+        firsts = {m.patient_id: m for m in reversed(sent) if known[m.patient_id] is None}
+        known.update(_begin_conversations(connection, [firsts[one] for one in sorted(firsts)]))
     if sent:
         connection.execute(
             insert(interactions),
             [
                 {
-                    "conversation_id": message.conversation_id or known[message.patient_id],
+                    "conversation_id": known[message.patient_id],
                     "patient_id": message.patient_id,
                     "type": "OUTGOING",
                     "message_text": message.text,
@@ -56,7 +74,7 @@ def write_interactions(connection: Connection, sent: Sequence[SentMessage]) -> N
 def stored_utc(connection: Connection, instant: datetime) -> Any:
     """Return ``instant`` as SmartIA's own defaults store it (SQLite: UTC text)."""
     if connection.dialect.name == "sqlite":
-        return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+        return instant.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "seconds")
     return instant
 
 
@@ -78,4 +96,4 @@ def _begin_conversations(
             for message in firsts
         ],
     )
-    return {row.patient_id: row.id for row in begun}
+    return {row.patient_id: row.id for row in begun.all()}

@@ -10,7 +10,7 @@ from smartia_jobs.appointment import Appointment
 from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.interactions import newest_conversations, write_interactions
 from smartia_jobs.clinic.visit_days import VisitDay
-from smartia_jobs.message import SentMessage
+from smartia_jobs.message import Conversations, SentMessage
 from smartia_jobs.report import Reason
 
 Pages = Callable[[Connection], Sequence[VisitDay] | None]
@@ -65,10 +65,8 @@ class ClinicCalendar:
         """Return reasons against these visits that only other rows can tell, by id."""
         return self.ask_vetoes(connection, visits)
 
-    def conversations(
-        self, connection: Connection, patient_ids: Collection[int]
-    ) -> Mapping[int, int]:
-        """Return each patient's newest conversation; patients without one are left out."""
+    def conversations(self, connection: Connection, patient_ids: Collection[int]) -> Conversations:
+        """Return where messages to these patients belong."""
         return newest_conversations(connection, patient_ids)
 
     def write_interactions(self, connection: Connection, sent: Sequence[SentMessage]) -> None:

@@ -1,7 +1,7 @@
 """Claiming: the one place where a message becomes somebody's to send, and nobody else's."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, update
 
 from smartia_jobs.appointment import Appointment
 from smartia_jobs.database import insert_once, now_plus
-from smartia_jobs.message import Message, Phone, Unsendable
+from smartia_jobs.message import Conversations, Message, Phone, Unsendable
 from smartia_jobs.outbox.errand import Errand
 from smartia_jobs.outbox.rows import Key, Row, obstacle, rows_of
 from smartia_jobs.outbox.states import State
@@ -28,10 +28,12 @@ class Pending:
 
     Attributes:
         visits: as they were read, earliest first.
+        conversations: where messages to these patients, and others, belong.
         attempts: requests already posted for them in this run.
     """
 
     visits: tuple[Appointment, ...]
+    conversations: Conversations
     attempts: int = 0
 
 
@@ -42,6 +44,7 @@ class Claim:
     Attributes:
         outbox_ids: the rows it stands for, in the order of ``visits``; the first leads.
         visits: what the message tells, earliest first, as re-read in the claiming transaction.
+        conversations: as in :class:`Pending`.
         phone: where it goes.
         message: what is sent.
         send_before: no attempt starts at or after this instant.
@@ -51,11 +54,16 @@ class Claim:
 
     outbox_ids: tuple[int, ...]
     visits: tuple[Appointment, ...]
+    conversations: Conversations
     phone: Phone
     message: Message
     send_before: datetime
     claimed_s: float
     attempts: int
+
+    def pending(self, attempts: int) -> Pending:
+        """Return its visits, waiting for another turn after so many requests."""
+        return Pending(self.visits, self.conversations, attempts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +150,6 @@ def _parcels(
                 if row is not None and row.state is State.RETRY:
                     overtaken.append(row.id)
                 row = rows.get((visit.id, visit.start)) if visit.start else None
-            visit = replace(visit, conversation_id=read.conversation_id)
             ready.append((errand.courier.address(visit), visit, row))
         # A phone that was changed meanwhile parts visits that were read as one person's.
         parcels: dict[str, _Parcel] = {}
@@ -234,7 +241,7 @@ def _obtain(
             _insertion(connection.dialect.name, claimant.lease),
             sorted(new, key=lambda one: int(one["appointment_id"])),
         )
-        obtained.update((row.appointment_id, row.id) for row in made)
+        obtained.update((row.appointment_id, row.id) for row in made.all())
     return obtained
 
 
@@ -302,6 +309,7 @@ def _finish(
         Claim(
             outbox_ids=outbox_ids,
             visits=tuple(ours),
+            conversations=parcel.pending.conversations,
             phone=parcel.address,
             message=errand.courier.write(ours),
             send_before=min(errand.calendar.send_before(visit, claimant.now) for visit in ours),

@@ -241,7 +241,7 @@ class Dispatch:
                 self._outcomes.extend(_outcomes(one.claim, result, one))
                 continue
             if one.answer is None:
-                self._wait(Pending(one.claim.visits, one.claim.attempts), 0.0)
+                self._wait(one.claim.pending(one.claim.attempts), 0.0)
                 continue
             verdict, attempts = one.answer.verdict, one.claim.attempts + 1
             if verdict is Verdict.BAD_REQUEST:
@@ -254,7 +254,7 @@ class Dispatch:
             if wait_s is None or wait_s > LONGEST_WAIT_S:
                 self._outcomes.extend(_outcomes(one.claim, Result.RETRY, one))
             else:
-                self._wait(Pending(one.claim.visits, attempts), wait_s)
+                self._wait(one.claim.pending(attempts), wait_s)
 
     def _log(self, one: Finished) -> None:
         duration_s = one.finished_s - one.started_s if one.started_s is not None else 0.0

@@ -8,7 +8,7 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from smartia_jobs.appointment import Appointment
-from smartia_jobs.message import Answer, Message, Phone, SentMessage, Unsendable
+from smartia_jobs.message import Answer, Conversations, Message, Phone, SentMessage, Unsendable
 from smartia_jobs.report import Reason
 
 
@@ -37,10 +37,8 @@ class Calendar(Protocol):
         """Return reasons against these visits that only other rows can tell, by id."""
         ...
 
-    def conversations(
-        self, connection: Connection, patient_ids: Collection[int]
-    ) -> Mapping[int, int]:
-        """Return each patient's newest conversation; patients without one are left out."""
+    def conversations(self, connection: Connection, patient_ids: Collection[int]) -> Conversations:
+        """Return where messages to these patients belong."""
         ...
 
     def write_interactions(self, connection: Connection, sent: Sequence[SentMessage]) -> None:

@@ -2,9 +2,9 @@
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from smartia_jobs.appointment import Appointment
+from smartia_jobs.message import Conversations
 from smartia_jobs.outbox.claims import Claimant, Pending, objection
 from smartia_jobs.outbox.errand import Errand
 from smartia_jobs.outbox.rows import rows_of
@@ -79,15 +79,14 @@ class Feed:
         self,
         day: Sequence[Appointment],
         reasons: Mapping[int, Reason | None],
-        conversations: Mapping[int, int],
+        conversations: Conversations,
     ) -> None:
         ready: list[Appointment] = []
         for visit in day:
             reason = reasons[visit.id]
             if reason is None:
-                conversation_id = conversations.get(visit.patient_id)
-                ready.append(replace(visit, conversation_id=conversation_id))
+                ready.append(visit)
             else:
                 self._settled.append(Outcome(visit.id, Result.SKIPPED, reason))
         if ready:
-            self._ready.append(Pending(tuple(ready)))
+            self._ready.append(Pending(tuple(ready), conversations))

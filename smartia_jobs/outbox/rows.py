@@ -48,7 +48,7 @@ def rows_of(connection: Connection, kind: str, ids: Collection[int]) -> dict[Key
     wanted = sorted(ids)
     for first in range(0, len(wanted), _CHUNK):
         values = {"ids": wanted[first : first + _CHUNK], "of_kind": kind}
-        for row in connection.execute(_OF_APPOINTMENTS, values):
+        for row in connection.execute(_OF_APPOINTMENTS, values).all():
             found[row.appointment_id, row.start] = Row(
                 row.id, State(row.state), row.run_id, row.phone, row.resends
             )

@@ -6,7 +6,7 @@ import pytest
 
 from smartia_jobs.clinic.interactions import newest_conversations, write_interactions
 from smartia_jobs.database import Database
-from smartia_jobs.message import SentMessage
+from smartia_jobs.message import Conversations, SentMessage
 from tests.support import Clinic
 
 SENT_AT = datetime(2026, 11, 23, 12, 0, 5, 250_000, tzinfo=UTC)
@@ -24,7 +24,9 @@ def sent(
     message_id: str | None = "wamid.TEST",
     sent_at: datetime = SENT_AT,
 ) -> SentMessage:
-    return SentMessage(patient_id, conversation_id, text, message_id, sent_at)
+    known = {patient_id: conversation_id} if conversation_id else {}
+    conversations = Conversations(known, last=conversation_id or 0)
+    return SentMessage(patient_id, conversations, text, message_id, sent_at)
 
 
 def write(database: Database, *messages: SentMessage) -> None:
@@ -46,8 +48,8 @@ def test_the_newest_conversation_of_each_patient_is_found(
         found = newest_conversations(connection, [one, other, silent])
         of_nobody = newest_conversations(connection, [])
 
-    assert found == {one: newest, other: only}
-    assert of_nobody == {}
+    assert found == Conversations({one: newest, other: only}, last=newest)
+    assert of_nobody == Conversations()
 
 
 def test_a_message_is_written_as_the_patient_read_it(clinic: Clinic, database: Database) -> None:
@@ -107,6 +109,22 @@ def test_a_conversation_begun_since_the_visit_was_read_is_the_one(
 
     assert clinic.value("SELECT conversation_id FROM interactions") == begun
     assert clinic.value("SELECT state FROM conversations") == "NEW_INTENT"
+
+
+@only_sqlite
+def test_a_long_table_of_conversations_is_not_read_for_each_turn(
+    clinic: Clinic, database: Database
+) -> None:
+    patient = clinic.add_patient()
+    old = clinic.add_conversation(patient)
+    looked_at = Conversations({}, last=old + 1_000_000)
+
+    with database.write() as connection:
+        write_interactions(
+            connection, [SentMessage(patient, looked_at, "Olá", "wamid.TEST", SENT_AT)]
+        )
+
+    assert clinic.value("SELECT conversation_id FROM interactions") != old
 
 
 @only_sqlite

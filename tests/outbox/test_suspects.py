@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from smartia_jobs.message import Answer, Message, Phone, Verdict
+from smartia_jobs.message import Answer, Conversations, Message, Phone, Verdict
 from smartia_jobs.outbox.claims import Claim
 from smartia_jobs.outbox.records import STATE_AFTER, Finished
 from smartia_jobs.outbox.suspects import ANY_ERRORS, EQUAL_ERRORS, Suspects
@@ -14,6 +14,7 @@ _NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 _CLAIM = Claim(
     outbox_ids=(1,),
     visits=(),
+    conversations=Conversations(),
     phone=Phone("+5511987650001", "+5511987650001"),
     message=Message("24h", "lembrete", "pt_BR", {}, named=True, text=""),
     send_before=_NOW,
