@@ -2,11 +2,14 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select
+from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, literal_column, select
 
+from smartia_jobs.batch import Batch
 from smartia_jobs.clinic.tables import conversations, interactions
+from smartia_jobs.database import UtcDateTime
 from smartia_jobs.message import Conversations, SentMessage
 
 _NEWEST = (
@@ -18,6 +21,7 @@ _NEWEST = (
     .group_by(conversations.c.patient_id)
 )
 _LAST = select(func.max(conversations.c.id))
+
 
 #: PostgreSQL hands out ids before it commits them: so many may be smaller and yet be newer.
 _MARGIN = 100
@@ -54,21 +58,18 @@ def write_interactions(connection: Connection, sent: Sequence[SentMessage]) -> N
         firsts = {m.patient_id: m for m in reversed(sent) if known[m.patient_id] is None}
         known.update(_begin_conversations(connection, [firsts[one] for one in sorted(firsts)]))
     if sent:
-        connection.execute(
-            insert(interactions),
-            [
-                {
-                    "conversation_id": known[message.patient_id],
-                    "patient_id": message.patient_id,
-                    "type": "OUTGOING",
-                    "message_text": message.text,
-                    "message_type": "template",
-                    "provider_message_id": message.message_id,
-                    "created_at": stored_utc(connection, message.sent_at),
-                }
-                for message in sent
-            ],
-        )
+        written = [
+            {
+                "conversation_id": known[message.patient_id],
+                "patient_id": message.patient_id,
+                "message_text": message.text,
+                "provider_message_id": message.message_id,
+                "created_at": stored_utc(connection, message.sent_at),
+            }
+            for message in sent
+        ]
+        dialect = connection.dialect.name
+        connection.execute(_writing(dialect), _messages(dialect).parameters(written))
 
 
 def stored_utc(connection: Connection, instant: datetime) -> Any:
@@ -84,16 +85,48 @@ def _begin_conversations(
     """Begin one conversation for each patient; return their ids by patient."""
     if not firsts:
         return {}
-    begun = connection.execute(
-        insert(conversations).returning(conversations.c.patient_id, conversations.c.id),
-        [
-            {
-                "patient_id": message.patient_id,
-                "state": "DONE",
-                "created_at": (stamp := stored_utc(connection, message.sent_at)),
-                "updated_at": stamp,
-            }
-            for message in firsts
-        ],
-    )
+    rows = [
+        {"patient_id": message.patient_id, "begun_at": stored_utc(connection, message.sent_at)}
+        for message in firsts
+    ]
+    dialect = connection.dialect.name
+    begun = connection.execute(_beginning(dialect), _begun(dialect).parameters(rows))
     return {row.patient_id: row.id for row in begun.all()}
+
+
+@cache
+def _messages(dialect: str) -> Batch:
+    columns = (
+        interactions.c.conversation_id,
+        interactions.c.patient_id,
+        interactions.c.message_text,
+        interactions.c.provider_message_id,
+    )
+    types = {column.name: column.type for column in columns}
+    return Batch(dialect, **types, created_at=UtcDateTime())
+
+
+@cache
+def _writing(dialect: str) -> Any:
+    rows = _messages(dialect).table.c
+    alike: dict[str, ColumnElement[str]] = {
+        "type": literal_column("'OUTGOING'"),
+        "message_type": literal_column("'template'"),
+    }
+    return insert(interactions).from_select([*rows.keys(), *alike], select(*rows, *alike.values()))
+
+
+@cache
+def _begun(dialect: str) -> Batch:
+    return Batch(dialect, patient_id=conversations.c.patient_id.type, begun_at=UtcDateTime())
+
+
+@cache
+def _beginning(dialect: str) -> Any:
+    rows = _begun(dialect).table.c
+    values = select(rows.patient_id, literal_column("'DONE'"), rows.begun_at, rows.begun_at)
+    return (
+        insert(conversations)
+        .from_select(["patient_id", "state", "created_at", "updated_at"], values)
+        .returning(conversations.c.patient_id, conversations.c.id)
+    )

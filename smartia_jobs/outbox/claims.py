@@ -3,12 +3,13 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, update
+from sqlalchemy import ColumnElement, Connection, bindparam, select, true, update
 
 from smartia_jobs.appointment import Appointment
+from smartia_jobs.batch import Batch
 from smartia_jobs.database import insert_once, now_plus
 from smartia_jobs.message import Conversations, Message, Phone, Unsendable
 from smartia_jobs.outbox.errand import Errand
@@ -211,15 +212,7 @@ def _obtain(
         for visit, row in parcel.visits:
             values = _values(errand, parcel, visit, claimant)
             if row is None:
-                new.append(
-                    {
-                        "appointment_id": visit.id,
-                        "kind": errand.kind,
-                        "start": visit.start,
-                        "created_at": claimant.now,
-                        **values,
-                    }
-                )
+                new.append({"appointment_id": visit.id, "start": visit.start, **values})
             else:
                 old.append((row, visit, values))
     lease = _lease(connection.dialect.name, claimant.lease)
@@ -232,25 +225,67 @@ def _obtain(
                 outbox.c.state == str(row.state),
                 outbox.c.run_id == row.run_id,
             )
-            .values(**values, **lease, resends=resends, leader_id=None)
+            .values(
+                **values,
+                **lease,
+                run_id=claimant.run_id,
+                template=errand.template,
+                updated_at=claimant.now,
+                error_code=None,
+                resends=resends,
+                leader_id=None,
+            )
         )
         if changed.rowcount == 1:
             obtained[visit.id] = row.id
     if new:
+        rows = _new_rows(connection.dialect.name).parameters(new)
         made = connection.execute(
             _insertion(connection.dialect.name, claimant.lease),
-            sorted(new, key=lambda one: int(one["appointment_id"])),
+            {
+                **rows,
+                "of_kind": errand.kind,
+                "of_run": claimant.run_id,
+                "of_template": errand.template,
+                "at": claimant.now,
+            },
         )
         obtained.update((row.appointment_id, row.id) for row in made.all())
     return obtained
 
 
+@cache
+def _new_rows(dialect: str) -> Batch:
+    columns = (
+        outbox.c.appointment_id,
+        outbox.c.start,
+        outbox.c.patient_id,
+        outbox.c.phone,
+        outbox.c.state,
+        outbox.c.send_before,
+        outbox.c.appointment_status,
+        outbox.c.error,
+    )
+    return Batch(dialect, **{column.name: column.type for column in columns})
+
+
 @lru_cache(maxsize=2)
 def _insertion(dialect: str, lease: timedelta) -> Any:
     """Return the claiming INSERT: it is the same in every turn, and making it takes a while."""
+    rows = _new_rows(dialect).table
+    alike = {
+        "kind": bindparam("of_kind", type_=outbox.c.kind.type),
+        "run_id": bindparam("of_run", type_=outbox.c.run_id.type),
+        "template": bindparam("of_template", type_=outbox.c.template.type),
+        "created_at": bindparam("at", type_=outbox.c.created_at.type),
+        "updated_at": bindparam("at", type_=outbox.c.updated_at.type),
+        **_lease(dialect, lease),
+    }
+    # Without any condition SQLite would read ON CONFLICT as one of a join.
+    values = select(*rows.c, *alike.values()).where(true()).order_by(rows.c.appointment_id)
     return (
         insert_once(dialect, outbox, key=["appointment_id", "kind", "start"])
-        .values(_lease(dialect, lease))
+        .from_select([*rows.c.keys(), *alike], values)
         .returning(outbox.c.appointment_id, outbox.c.id)
     )
 
@@ -271,13 +306,9 @@ def _values(
         "patient_id": visit.patient_id,
         "phone": _phone_key(visit, parcel.address),
         "state": str(State.FAILED if failed else State.CLAIMED),
-        "run_id": claimant.run_id,
         "send_before": errand.calendar.send_before(visit, claimant.now),
         "appointment_status": str(visit.status) if visit.status else None,
-        "template": errand.template,
-        "error_code": None,
         "error": parcel.address.reason if isinstance(parcel.address, Unsendable) else None,
-        "updated_at": claimant.now,
     }
 
 

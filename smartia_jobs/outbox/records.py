@@ -1,13 +1,14 @@
 """Recording: what became of a claim, written down with its interaction in one transaction."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, case, literal_column, null, update
 
+from smartia_jobs.batch import Batch
 from smartia_jobs.database import insert_once
 from smartia_jobs.message import Answer, SentMessage, Verdict
 from smartia_jobs.outbox.claims import Claim
@@ -72,11 +73,13 @@ def record(
     """
     if not finished:
         return
-    # In one order everywhere, so that two processes never wait for each other in a circle.
-    values = sorted(
-        (row for one in finished for row in _values(one)), key=lambda row: int(row["outbox_id"])
-    )
-    connection.execute(_update(run_id), values)
+    rows = [row for one in finished for row in _rows(one)]
+    while rows:
+        # A statement changes a row once, and a request error may have been heard together with
+        # what acquits it. In one order everywhere, so that nobody waits in a circle.
+        firsts: dict[int, Mapping[str, Any]] = {}
+        rows = [row for row in rows if firsts.setdefault(row["id"], row) is not row]
+        _write(connection, [firsts[outbox_id] for outbox_id in sorted(firsts)], run_id)
     refused = {one.claim.phone.canonical: one for one in finished if _opts_out(one)}
     if refused:
         _record_opt_outs(connection, [refused[phone] for phone in sorted(refused)])
@@ -90,7 +93,7 @@ def give_back_own(connection: Connection, *, run_id: str, at: datetime) -> None:
     connection.execute(
         update(outbox)
         .where(outbox.c.run_id == run_id, outbox.c.state == str(State.CLAIMED))
-        .values(state=str(State.RETRY), lease_until=None, updated_at=at)
+        .values(state=str(State.RETRY), lease_until=null(), updated_at=at)
     )
 
 
@@ -101,65 +104,86 @@ def record_alone(
 
     What stands there already is left alone, its interaction included.
     """
-    for first, values in zip(
-        [True] + [False] * len(one.claim.outbox_ids), _values(one), strict=False
-    ):
-        changed = connection.execute(_update(run_id), values).rowcount
-        if first and changed and interaction and one.state is State.SENT:
-            errand.calendar.write_interactions(connection, [_sent_message(one)])
+    leader, *followers = _rows(one)
+    changed = _write(connection, [leader], run_id)
+    if changed and interaction and one.state is State.SENT:
+        errand.calendar.write_interactions(connection, [_sent_message(one)])
+    _write(connection, followers, run_id)
     if _opts_out(one):
         _record_opt_outs(connection, [one])
 
 
-@lru_cache(maxsize=1)
-def _update(run_id: str) -> Any:
+def _write(connection: Connection, rows: Sequence[Mapping[str, Any]], run_id: str) -> int:
+    """Write outcomes; return how many of them, as the rows were still this run's to change."""
+    if not rows:
+        return 0
+    dialect = connection.dialect.name
+    values = {**_outcomes(dialect).parameters(rows), "of_run": run_id}
+    return connection.execute(_update(dialect), values).rowcount
+
+
+@cache
+def _outcomes(dialect: str) -> Batch:
+    columns = (
+        outbox.c.id,
+        outbox.c.state,
+        outbox.c.attempts,
+        outbox.c.message_id,
+        outbox.c.wa_id,
+        outbox.c.held,
+        outbox.c.error_code,
+        outbox.c.error,
+        outbox.c.sent_at,
+        outbox.c.updated_at,
+    )
+    return Batch(dialect, **{column.name: column.type for column in columns})
+
+
+@cache
+def _update(dialect: str) -> Any:
+    new = _outcomes(dialect).table.c
+    # Without a lease, the request was counted when it ended.
+    posted = case((outbox.c.lease_until.is_not(None), new.attempts), else_=literal_column("0"))
+    # Nothing that WhatsApp answered comes back to a person who was erased meanwhile.
+    known = outbox.c.phone.is_not(None)
     return (
         update(outbox)
         .where(
-            outbox.c.id == bindparam("outbox_id"),
-            outbox.c.run_id == run_id,
+            outbox.c.id == new.id,
+            outbox.c.run_id == bindparam("of_run"),
             outbox.c.state.in_(_OWN),
         )
         .values(
-            state=bindparam("new_state"),
-            # Without a lease, the request was counted when it ended.
-            attempts=outbox.c.attempts
-            + case(
-                (outbox.c.lease_until.is_not(None), bindparam("posted")), else_=literal_column("0")
-            ),
-            message_id=_unless_erased("message_id"),
-            wa_id=_unless_erased("wa_id"),
-            held=bindparam("new_held"),
-            error_code=bindparam("new_error_code"),
-            error=bindparam("new_error"),
-            sent_at=bindparam("new_sent_at"),
-            updated_at=bindparam("now"),
+            state=new.state,
+            attempts=outbox.c.attempts + posted,
+            message_id=case((known, new.message_id)),
+            wa_id=case((known, new.wa_id)),
+            held=new.held,
+            error_code=new.error_code,
+            error=new.error,
+            sent_at=new.sent_at,
+            updated_at=new.updated_at,
             lease_until=null(),
         )
     )
 
 
-def _unless_erased(name: str) -> ColumnElement[str | None]:
-    """Return WhatsApp's id as it was answered; none for a person who was erased meanwhile."""
-    answered = bindparam(f"new_{name}", type_=outbox.c[name].type)
-    return case((outbox.c.phone.is_not(None), answered), else_=None)
-
-
-def _values(one: Finished) -> list[dict[str, Any]]:
+def _rows(one: Finished) -> list[Mapping[str, Any]]:
+    """Return what becomes of a claim's rows, the leader's first."""
     answer = one.answer or Answer(Verdict.RETRY, "given back before it was posted")
     sent = one.state is State.SENT
-    common = {
-        "new_state": str(one.state),
-        "posted": int(one.started_s is not None),
-        "new_message_id": answer.message_id,
-        "new_wa_id": answer.wa_id,
-        "new_held": answer.held,
-        "new_error_code": answer.code,
-        "new_error": None if sent else answer.reason[:500],
-        "new_sent_at": one.finished_at if sent else None,
-        "now": one.finished_at,
+    values = {
+        "state": str(one.state),
+        "attempts": int(one.started_s is not None),
+        "message_id": answer.message_id,
+        "wa_id": answer.wa_id,
+        "held": answer.held,
+        "error_code": answer.code,
+        "error": None if sent else answer.reason[:500],
+        "sent_at": one.finished_at if sent else None,
+        "updated_at": one.finished_at,
     }
-    return [{"outbox_id": outbox_id, **common} for outbox_id in one.claim.outbox_ids]
+    return [{"id": outbox_id, **values} for outbox_id in one.claim.outbox_ids]
 
 
 def _sent_message(one: Finished) -> SentMessage:
