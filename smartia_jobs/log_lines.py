@@ -19,6 +19,9 @@ _LABELS = "logging.googleapis.com/labels"
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 _CONTROL |= {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 
+#: ``json.dumps`` would make an encoder for each line.
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
 
 class JsonLines(logging.Formatter):
     """One JSON object a line, with the fields that Cloud Logging and Error Reporting read.
@@ -46,7 +49,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             entry["stack_trace"] = _end(_stack(record.exc_info[1]), _STACK_BYTES)
-        return json.dumps(entry, separators=(",", ":"), allow_nan=False)
+        return _encode(entry)
 
 
 class TextLines(logging.Formatter):
@@ -112,8 +115,10 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _plain(value: Any, depth: int = 4) -> Any:
-    if value is None or isinstance(value, bool | int):
+    if value is None or isinstance(value, int):
         return value
+    if isinstance(value, str):
+        return _start(value, _MESSAGE_BYTES)
     if isinstance(value, float) and math.isfinite(value):
         return value
     if isinstance(value, Mapping) and depth:

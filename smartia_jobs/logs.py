@@ -2,9 +2,9 @@
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from smartia_jobs.log_lines import JsonLines, TextLines
 
@@ -33,14 +33,14 @@ def configure_logs(
         labels: what to find a run's lines by (job, run, task, attempt); JSON only.
     """
     if log_format == "json" or (log_format == "auto" and not terminal):
-        handler: logging.Handler = logging.StreamHandler()
+        handler: logging.Handler = _Stream()
         handler.setFormatter(JsonLines(labels or {}))
     elif terminal:
         handler = _Terminal()
         if level != "DEBUG":
             handler.addFilter(_is_for_a_person)
     else:
-        handler = logging.StreamHandler()
+        handler = _Stream()
         handler.setFormatter(TextLines())
     handler.name = _NAME
     root = logging.getLogger()
@@ -78,6 +78,19 @@ def stderr_console() -> "Console":
 
 
 @contextmanager
+def lines_together() -> Iterator[None]:
+    """Let the lines that are logged meanwhile leave at once, at the end: one write, not many."""
+    streams = [one for one in logging.getLogger().handlers if isinstance(one, _Stream)]
+    for stream in streams:
+        stream.hold()
+    try:
+        yield
+    finally:
+        for stream in streams:
+            stream.let_go()
+
+
+@contextmanager
 def logs_held() -> Iterator[None]:
     """Let no thread write a log line meanwhile; it waits."""
     handlers = [one for one in logging.getLogger().handlers if one.name == _NAME]
@@ -94,6 +107,35 @@ def _is_for_a_person(record: logging.LogRecord) -> bool:
     """Return whether a line says more than the progress bar and the report do."""
     fields = getattr(record, "ctx", {})
     return record.levelno > logging.INFO or not fields.keys() & {"action", "event"}
+
+
+class _Stream(logging.StreamHandler[TextIO]):
+    """Writes to standard error; what is held meanwhile is written together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._held: list[tuple[str, logging.LogRecord]] | None = None
+
+    def hold(self) -> None:
+        with self.lock or nullcontext():
+            self._held = []
+
+    def let_go(self) -> None:
+        with self.lock or nullcontext():
+            held, self._held = self._held, None
+            if not held:
+                return
+            try:
+                self.stream.write("".join(line for line, _ in held))
+                self.flush()
+            except (OSError, ValueError):
+                self.handleError(held[0][1])  # nobody reads it any more; messages go on
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._held is None:
+            super().emit(record)
+        else:
+            self._held.append((self.format(record) + self.terminator, record))
 
 
 class _Terminal(logging.Handler):

@@ -15,7 +15,13 @@ from typing import Any
 import pytest
 
 from smartia_jobs.log_lines import JsonLines
-from smartia_jobs.logs import configure_logs, log_event, logs_held, stderr_console
+from smartia_jobs.logs import (
+    configure_logs,
+    lines_together,
+    log_event,
+    logs_held,
+    stderr_console,
+)
 
 logger = logging.getLogger("smartia_jobs.test")
 
@@ -387,3 +393,49 @@ def test_importing_it_and_writing_json_does_not_load_rich() -> None:
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
 
     assert b"rich" not in done.stdout.split()
+
+
+# Lines that leave together
+
+
+def test_lines_of_one_turn_leave_together_at_its_end(stream: Stream) -> None:
+    configure_logs("json", "INFO", terminal=False)
+
+    with lines_together():
+        logger.info("first")
+        logger.warning("second")
+        meanwhile = stream.text
+    logger.info("third")
+
+    assert meanwhile == ""
+    assert [entry["message"] for entry in entries(stream)] == ["first", "second", "third"]
+
+
+def test_an_error_in_the_turn_loses_no_line(stream: Stream) -> None:
+    configure_logs("json", "INFO", terminal=False)
+
+    with pytest.raises(ZeroDivisionError), lines_together():
+        logger.info("before")
+        _ = 1 // 0
+
+    assert [entry["message"] for entry in entries(stream)] == ["before"]
+
+
+def test_lines_from_other_threads_are_held_and_none_is_lost(stream: Stream) -> None:
+    configure_logs("json", "INFO", terminal=False)
+
+    def write() -> None:
+        for _ in range(200):
+            logger.info("a line")
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+
+    for thread in threads:
+        thread.start()
+    for _ in range(200):
+        with lines_together():
+            logger.info("a line")
+    for thread in threads:
+        thread.join()
+
+    assert len(entries(stream)) == 1000

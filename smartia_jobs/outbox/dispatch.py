@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from smartia_jobs.database import is_transient
 from smartia_jobs.errors import ExitStatus, InterruptedRunError
+from smartia_jobs.logs import lines_together
 from smartia_jobs.message import Verdict
 from smartia_jobs.outbox.brakes import LONGEST_WAIT_S, Brakes, End
 from smartia_jobs.outbox.claims import Claim, Claimant, Claimed, Pending, claim
@@ -41,6 +42,8 @@ DATABASE_REST_S = 0.5
 LAST_ANSWERS_S = 8.0
 #: Requests end in flocks; so long after one, no more of its flock are expected.
 FLOCK_S = 0.002
+#: For so many a transaction is worth its cost, and nobody waits for more.
+ENOUGH = 16
 
 
 class Dispatch:
@@ -64,6 +67,9 @@ class Dispatch:
         self._order = count()
         self._suspects = Suspects()
         self._accepted = 0
+        #: Never set: not the signal's, whose handler runs in this very thread, and to set an
+        #: event takes the lock that a beginning wait holds for a moment.
+        self._nothing = threading.Event()
         #: How long the last turn with the database took.
         self._turn_s = 0.0
         self._outcomes: deque[Outcome] = deque()
@@ -110,8 +116,8 @@ class Dispatch:
         come, but never longer than the last one took.
         """
         until_s = self._clock.monotonic() + self._turn_s
-        while self._ledger.waiting and self._workers.in_flight:
-            self._clock.wait(threading.Event(), FLOCK_S)
+        while 0 < len(self._ledger.waiting) < ENOUGH and self._workers.in_flight:
+            self._clock.wait(self._nothing, FLOCK_S)
             more = self._workers.collect(0.0)
             self._hear(more)
             if not more or self._clock.monotonic() >= until_s:
@@ -138,9 +144,7 @@ class Dispatch:
                 raise
             self._ledger.failed()
             logger.warning("the database did not take a turn; trying again")
-            # Not on the event of the signal: its handler runs in this very thread, and to set
-            # an event takes the lock that a beginning wait holds for a moment.
-            self._clock.wait(threading.Event(), DATABASE_REST_S)
+            self._clock.wait(self._nothing, DATABASE_REST_S)
             return
         if claimed.claims:
             self._brakes.claimed()
@@ -234,27 +238,31 @@ class Dispatch:
 
     def _settle(self, written: Iterable[Finished]) -> None:
         """Report what was committed, or let it wait for its next try."""
-        for one in written:
-            self._log(one)
-            result = _RESULTS.get(one.state)
-            if result is not None:
-                self._outcomes.extend(_outcomes(one.claim, result, one))
-                continue
-            if one.answer is None:
-                self._wait(one.claim.pending(one.claim.attempts), 0.0)
-                continue
-            verdict, attempts = one.answer.verdict, one.claim.attempts + 1
-            if verdict is Verdict.BAD_REQUEST:
-                continue  # a suspect: reported when its fellows have spoken
-            wait_s = (
-                0.0
-                if verdict is Verdict.SLOW_DOWN
-                else self._errand.courier.retry_wait_s(one.answer, attempts)
-            )
-            if wait_s is None or wait_s > LONGEST_WAIT_S:
-                self._outcomes.extend(_outcomes(one.claim, Result.RETRY, one))
-            else:
-                self._wait(one.claim.pending(attempts), wait_s)
+        with lines_together():
+            for one in written:
+                self._log(one)
+                self._settle_one(one)
+
+    def _settle_one(self, one: Finished) -> None:
+        result = _RESULTS.get(one.state)
+        if result is not None:
+            self._outcomes.extend(_outcomes(one.claim, result, one))
+            return
+        if one.answer is None:
+            self._wait(one.claim.pending(one.claim.attempts), 0.0)
+            return
+        verdict, attempts = one.answer.verdict, one.claim.attempts + 1
+        if verdict is Verdict.BAD_REQUEST:
+            return  # a suspect: reported when its fellows have spoken
+        wait_s = (
+            0.0
+            if verdict is Verdict.SLOW_DOWN
+            else self._errand.courier.retry_wait_s(one.answer, attempts)
+        )
+        if wait_s is None or wait_s > LONGEST_WAIT_S:
+            self._outcomes.extend(_outcomes(one.claim, Result.RETRY, one))
+        else:
+            self._wait(one.claim.pending(attempts), wait_s)
 
     def _log(self, one: Finished) -> None:
         duration_s = one.finished_s - one.started_s if one.started_s is not None else 0.0
