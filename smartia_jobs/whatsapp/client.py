@@ -11,6 +11,9 @@ from smartia_jobs.whatsapp.answers import classify
 from smartia_jobs.whatsapp.connections import NoAnswerError, NotSentError
 from smartia_jobs.whatsapp.transport import Transport
 
+#: ``json.dumps`` would make an encoder for each message.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 
 class Client:
     """The clinic's number at WhatsApp; safe to use from as many threads as it has workers.
@@ -70,7 +73,7 @@ def _body(phone: Phone, message: Message, callback_data: str) -> bytes:
     components = [*_filled_body(message), *_quick_replies(message, callback_data)]
     if components:
         template["components"] = components
-    return json.dumps(
+    return _encode(
         {
             "messaging_product": "whatsapp",
             "recipient_type": "individual",
@@ -78,8 +81,7 @@ def _body(phone: Phone, message: Message, callback_data: str) -> bytes:
             "type": "template",
             "template": template,
             "biz_opaque_callback_data": callback_data,
-        },
-        separators=(",", ":"),
+        }
     ).encode()
 
 

@@ -204,13 +204,7 @@ class _Until(io.RawIOBase):
 
 
 class _Connection(http.client.HTTPConnection):
-    """A connection that says for sure when nothing was sent: whatever fails in connecting.
-
-    A request's head and body leave together, in one packet and one TLS record instead of two.
-    """
-
-    response_class = _Response
-    _held: list[bytes] | None = None
+    """A connection that says for sure when nothing was sent: whatever fails in connecting."""
 
     def connect(self) -> None:
         try:
@@ -235,26 +229,23 @@ class _Connection(http.client.HTTPConnection):
     ) -> tuple[_Answer, bool]:
         """Send a request and read its answer; also return whether another may follow.
 
+        Head and body leave together, in one packet and one TLS record instead of two. Requests
+        has encoded the path and checked the headers when it prepared them.
+
         Raises:
             OSError, http.client.HTTPException: it broke off on the way.
         """
-        held = self._held = []
-        self.request(method, path, body, headers)
-        self._held = None
-        self.send(b"".join(held))
+        lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+        head = f"{method} {path} HTTP/1.1\r\n{''.join(lines)}\r\n"
+        self.sock.sendall(head.encode("latin-1") + (body or b""))
         self.sock.settimeout(read_timeout_s)
-        with closing(self.getresponse()) as response:
+        with closing(_Response(self.sock, method=method)) as response:
+            response.begin()
             # Only a length that is known lets the library see that a body was cut off.
             known = response.length is not None and response.length <= LONGEST_ANSWER
             content = response.read() if known else response.read(LONGEST_ANSWER + 1)
             reusable = response.isclosed() and not response.will_close
             return _Answer(response.status, response.headers, io.BytesIO(content)), reusable
-
-    def send(self, data: Any) -> None:
-        if self._held is None:
-            super().send(data)
-        else:
-            self._held.append(data)
 
 
 class _TlsConnection(_Connection, http.client.HTTPSConnection):

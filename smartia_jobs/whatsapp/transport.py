@@ -6,6 +6,7 @@ import json
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import requests
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
@@ -87,12 +88,14 @@ class Transport:
         self, method: str, path: str, params: Mapping[str, str] | None = None
     ) -> requests.PreparedRequest:
         """Build a request to ``path`` below the API version, to be sent once or often."""
-        return requests.Request(
+        prepared = requests.Request(
             method,
             f"{self._root}/{path}",
             headers=self._headers,
             params={**(params or {}), **self._query},
         ).prepare()
+        prepared.headers["Host"] = urlsplit(prepared.url or "").netloc
+        return prepared
 
     def send(self, prepared: requests.PreparedRequest, body: bytes | None = None) -> Reply:
         """Send a copy of a prepared request, with ``body`` if given, and read the answer.
