@@ -2,6 +2,8 @@
 
 import re
 import unicodedata
+from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from smartia_jobs.message import Phone, Unsendable
@@ -99,15 +101,48 @@ def _compact(text: str) -> str | None:
 
 
 def _of_this_country(digits: str, country: str) -> Phone | None:
-    import phonenumbers
-
-    number = _parse(digits, country)
-    if number is None or number.country_code != phonenumbers.country_code_for_region(country):
+    number = _with_country_code(digits, country)
+    if number is None or not _is_persons(number):
+        number = _parse(digits, country)
+    if number is None or number.country_code != _shape(country).code:
         return None
     if _is_persons(number):
-        return _phone(number)
+        wire = _e164(number)
+        return Phone(wire, _with_ninth_digit(wire) or wire)
     # Without its country code, a Brazilian number without ninth digit is an error in typing.
     return _phone(number) if f"+{digits}" == _e164(number) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """A country's code, and the most digits that its numbers have without it."""
+
+    code: int
+    longest: int
+
+
+@cache
+def _shape(country: str) -> _Shape:
+    import phonenumbers
+
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region(country)
+    general = metadata.general_desc if metadata else None
+    lengths = general.possible_length if general else ()
+    return _Shape(phonenumbers.country_code_for_region(country), max(lengths, default=99))
+
+
+def _with_country_code(digits: str, country: str) -> "PhoneNumber | None":
+    """Read digits that can only have the country's code in front, as nearly all stored ones do.
+
+    Of reading a number, most is finding out how it was typed.
+    """
+    import phonenumbers
+
+    shape = _shape(country)
+    national = digits.removeprefix(str(shape.code))
+    if len(digits) <= shape.longest or national == digits or national.startswith("0"):
+        return None
+    return phonenumbers.PhoneNumber(country_code=shape.code, national_number=int(national))
 
 
 def _id_from_abroad(digits: str, country: str, *, is_bare: bool) -> Phone | Unsendable:

@@ -116,6 +116,19 @@ def test_every_spelling_of_a_mobile_is_one_person(ddd: int, subscriber: int) -> 
     assert {parsed(raw).canonical for raw in spellings} == {f"+55{ddd}9{subscriber}"}
 
 
+@pytest.mark.parametrize(("country", "code"), [("BR", 55), ("PT", 351), ("ES", 34), ("US", 1)])
+@given(st.from_regex(r"[2-9][0-9]{8,10}", fullmatch=True))
+def test_more_digits_than_a_number_has_begin_with_the_country_code(
+    country: str, code: int, national: str
+) -> None:
+    longest = {"BR": 11, "PT": 9, "ES": 9, "US": 10}[country]
+    assume(len(f"{code}{national}") > longest)
+
+    bare, with_plus = (parse_phone(f"{mark}{code}{national}", country) for mark in ("", "+"))
+
+    assert isinstance(with_plus, Unsendable) or bare == with_plus
+
+
 @given(ddds, st.integers(20_000_000, 59_999_999))
 def test_every_landline_is_itself_with_or_without_country_code(ddd: int, subscriber: int) -> None:
     phone = parse_phone(f"55{ddd}{subscriber}", "BR")
