@@ -160,9 +160,11 @@ def _queue_for_sqlite(connection: Connection, begin: str) -> None:
     SQLite itself would look ever more rarely and hear no signal meanwhile: beside seven busy
     writers that starves. Asked anew in short turns, it looks often and a signal is heard.
     """
-    patience_ms = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
+    # Not through SQLAlchemy, whose way to a statement takes longer than the rest of it.
+    driver: Any = connection.connection.driver_connection
+    (patience_ms,) = driver.execute("PRAGMA busy_timeout").fetchone()
     give_up_s = time.monotonic() + patience_ms / 1000
-    connection.exec_driver_sql(f"PRAGMA busy_timeout = {min(patience_ms, _TURN_MS)}")
+    driver.execute(f"PRAGMA busy_timeout = {min(patience_ms, _TURN_MS)}")
     try:
         while True:
             try:
@@ -173,7 +175,7 @@ def _queue_for_sqlite(connection: Connection, begin: str) -> None:
                 if code != sqlite3.SQLITE_BUSY or time.monotonic() >= give_up_s:
                     raise
     finally:
-        connection.exec_driver_sql(f"PRAGMA busy_timeout = {patience_ms}")
+        driver.execute(f"PRAGMA busy_timeout = {patience_ms}")
 
 
 def _sqlite_engine(url: str, read_only: bool, busy_timeout_s: float) -> Engine:

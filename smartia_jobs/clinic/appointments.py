@@ -13,6 +13,7 @@ from sqlalchemy import (
     Row,
     Select,
     Text,
+    bindparam,
     case,
     func,
     literal,
@@ -178,11 +179,8 @@ class Appointments:
         found: dict[int, Appointment] = {}
         wanted = sorted(ids)
         for first in range(0, len(wanted), PAGE_SIZE):
-            query = _select().where(appointments.c.id.in_(wanted[first : first + PAGE_SIZE]))
-            if lock:
-                # Nothing on SQLite, where a writing transaction locks the whole file already.
-                query = query.with_for_update(of=appointments, skip_locked=True)
-            for row in connection.execute(query).all():
+            values = {"ids": wanted[first : first + PAGE_SIZE]}
+            for row in connection.execute(_select_by_id(lock=lock), values).all():
                 found[row.id] = self._appointment(row)
         return found
 
@@ -285,6 +283,13 @@ def _select() -> Select[Any]:
         patients.c.name,
         patients.c.phone_number,
     ).join_from(appointments, patients, patients.c.id == appointments.c.patient_id, isouter=True)
+
+
+@cache
+def _select_by_id(*, lock: bool) -> Select[Any]:
+    query = _select().where(appointments.c.id.in_(bindparam("ids", expanding=True)))
+    # Nothing on SQLite, where a writing transaction locks the whole file already.
+    return query.with_for_update(of=appointments, skip_locked=True) if lock else query
 
 
 def _of_our_calendar(column: Column[Any]) -> ColumnElement[Any]:

@@ -28,4 +28,4 @@ def fill(body: str, values: Mapping[str, str]) -> str:
 
 def length(text: str) -> int:
     """Return the length as Meta may count it at worst: in UTF-16 units."""
-    return len(text) + sum(character > "\uffff" for character in text)
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
