@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.clinics import Clinic, postgresql_clinic, sqlite_clinic
 from benchmarks.measure import Cost, interleaved, run
 from benchmarks.results import Result
-from benchmarks.start import settings
+from benchmarks.start import PROGRAM, settings
 
 _HERE = Path(__file__).parent
 _SENDERS = _HERE / "senders"
@@ -91,7 +91,11 @@ class Post:
     def program(
         self, clinic: Clinic, workers: int, latency_ms: int, *, rate: float | None = None
     ) -> Sent:
-        """Measure a whole run of ``24h``; without a rate it is not capped at all."""
+        """Measure a whole run of ``24h``; without a rate it is not capped at all.
+
+        Our own tables are there already: a clinic's first run alone has to make them.
+        """
+        run([*PROGRAM, "db", "upgrade"], folder=self.folder, env=settings(clinic))
         pace = "capped" if rate else "uncapped"
         return self.measure(
             lambda _: [_SENDERS / "smartia.py", self.bundle, pace, "24h", "--json"],
