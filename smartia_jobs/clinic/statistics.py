@@ -1,8 +1,9 @@
 """How many visits there were and what became of them, counted by the database."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import date, timedelta
+from operator import add, attrgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, FromClause, distinct, func, select
@@ -36,8 +37,7 @@ class StatusCounts:
 
     def __add__(self, other: "StatusCounts") -> "StatusCounts":
         """Return the counts of both."""
-        mine, others = asdict(self), asdict(other)
-        return StatusCounts(**{status: mine[status] + others[status] for status in mine})
+        return StatusCounts(*map(add, _numbers(self), _numbers(other)))
 
     @classmethod
     def sum(cls, counts: Iterable["StatusCounts"]) -> "StatusCounts":
@@ -68,6 +68,10 @@ class StatusCounts:
     def no_show_rate_of_attended_or_missed(self) -> float | None:
         """Missed visits among those kept or missed: cancelled and open ones left out."""
         return rate(self.no_show, self.attended_or_missed)
+
+
+#: All its numbers in their order; ``dataclasses.astuple`` copies each of them deeply.
+_numbers = attrgetter(*(field.name for field in fields(StatusCounts)))
 
 
 def count_by_day(
