@@ -4,6 +4,7 @@ import threading
 from collections.abc import Sequence
 from datetime import datetime
 from math import ceil
+from typing import TYPE_CHECKING
 
 from smartia_jobs.appointment import Appointment
 from smartia_jobs.clock import Clock
@@ -14,6 +15,9 @@ from smartia_jobs.report import Reason
 from smartia_jobs.settings import Settings
 from smartia_jobs.whatsapp.pacing import Pacer
 from smartia_jobs.whatsapp.phones import mask_phone, parse_phone
+
+if TYPE_CHECKING:
+    from smartia_jobs.whatsapp.client import Client
 
 #: More threads than this were slower, not faster, at Meta's highest rate.
 _MOST_WORKERS = 256
@@ -33,8 +37,8 @@ class WhatsAppCourier:
         self._template = template
         self.pace = Pacer(settings.send_rate, clock)
         self.workers = settings.send_workers or workers_for(settings.send_rate)
-        self._connect = threading.Lock()
-        self._client: object | None = None
+        self._connecting = threading.Lock()
+        self._client: Client | None = None
 
     def address(self, appointment: Appointment) -> Phone | Unsendable:
         """Return where to send, or why nobody can be reached there."""
@@ -48,12 +52,7 @@ class WhatsAppCourier:
 
     def send(self, phone: Phone, message: Message, *, callback_data: str) -> Answer:
         """Post it once. Called from worker threads."""
-        from smartia_jobs.whatsapp.client import Client
-
-        with self._connect:
-            client = self._client
-            if not isinstance(client, Client):
-                client = self._client = Client(self._settings, workers=self.workers)
+        client = self._client or self._connect()
         return client.send(phone, message, callback_data=callback_data)
 
     def retry_wait_s(self, answer: Answer, attempt: int) -> float | None:
@@ -61,6 +60,14 @@ class WhatsAppCourier:
         from smartia_jobs.whatsapp.waiting import retry_wait_s
 
         return retry_wait_s(answer, attempt)
+
+    def _connect(self) -> "Client":
+        from smartia_jobs.whatsapp.client import Client
+
+        with self._connecting:
+            if self._client is None:
+                self._client = Client(self._settings, workers=self.workers)
+            return self._client
 
     def mask(self, phone: str | None) -> str:
         """Return a phone as a screen may show it."""
