@@ -53,10 +53,12 @@ def write_interactions(connection: Connection, sent: Sequence[SentMessage]) -> N
     known = {m.patient_id: m.conversations.newest.get(m.patient_id) for m in sent}
     strangers = {patient_id for patient_id, newest in known.items() if newest is None}
     if strangers:
-        last = min(m.conversations.last for m in sent if m.patient_id in strangers)
-        known.update(_newest(connection, strangers, after=last - _MARGIN))
-        firsts = {m.patient_id: m for m in reversed(sent) if known[m.patient_id] is None}
-        known.update(_begin_conversations(connection, [firsts[one] for one in sorted(firsts)]))
+        firsts = {m.patient_id: m for m in reversed(sent) if m.patient_id in strangers}
+        after = min(m.conversations.last for m in firsts.values()) - _MARGIN
+        ordered = [firsts[patient_id] for patient_id in sorted(firsts)]
+        known.update(_begin_conversations(connection, ordered, after=after))
+        if chatting := {patient_id for patient_id in strangers if known[patient_id] is None}:
+            known.update(_newest(connection, chatting, after=after))
     if sent:
         written = [
             {
@@ -80,17 +82,16 @@ def stored_utc(connection: Connection, instant: datetime) -> Any:
 
 
 def _begin_conversations(
-    connection: Connection, firsts: Sequence[SentMessage]
+    connection: Connection, firsts: Sequence[SentMessage], *, after: int
 ) -> Mapping[int, int]:
-    """Begin one conversation for each patient; return their ids by patient."""
-    if not firsts:
-        return {}
+    """Begin a conversation for each patient who has none after that id; return them by patient."""
     rows = [
         {"patient_id": message.patient_id, "begun_at": stored_utc(connection, message.sent_at)}
         for message in firsts
     ]
     dialect = connection.dialect.name
-    begun = connection.execute(_beginning(dialect), _begun(dialect).parameters(rows))
+    values = {**_begun(dialect).parameters(rows), "after": after}
+    begun = connection.execute(_beginning(dialect), values)
     return {row.patient_id: row.id for row in begun.all()}
 
 
@@ -124,7 +125,12 @@ def _begun(dialect: str) -> Batch:
 @cache
 def _beginning(dialect: str) -> Any:
     rows = _begun(dialect).table.c
-    values = select(rows.patient_id, literal_column("'DONE'"), rows.begun_at, rows.begun_at)
+    newer = select(conversations.c.id).where(
+        conversations.c.patient_id == rows.patient_id, conversations.c.id > bindparam("after")
+    )
+    values = select(rows.patient_id, literal_column("'DONE'"), rows.begun_at, rows.begun_at).where(
+        ~newer.exists()
+    )
     return (
         insert(conversations)
         .from_select(["patient_id", "state", "created_at", "updated_at"], values)
