@@ -79,7 +79,11 @@ def stderr_console() -> "Console":
 
 @contextmanager
 def lines_together() -> Iterator[None]:
-    """Let the lines that are logged meanwhile leave at once, at the end: one write, not many."""
+    """Let the lines that are logged meanwhile leave at once, at the end: one write, not many.
+
+    For lines that come in a row; warnings and errors are written at once all the same, because
+    the process may have to leave before the end.
+    """
     streams = [one for one in logging.getLogger().handlers if isinstance(one, _Stream)]
     for stream in streams:
         stream.hold()
@@ -132,7 +136,7 @@ class _Stream(logging.StreamHandler[TextIO]):
                 self.handleError(held[0][1])  # nobody reads it any more; messages go on
 
     def emit(self, record: logging.LogRecord) -> None:
-        if self._held is None:
+        if self._held is None or record.levelno >= logging.WARNING:
             super().emit(record)
         else:
             self._held.append((self.format(record) + self.terminator, record))

@@ -403,12 +403,23 @@ def test_lines_of_one_turn_leave_together_at_its_end(stream: Stream) -> None:
 
     with lines_together():
         logger.info("first")
-        logger.warning("second")
+        logger.info("second")
         meanwhile = stream.text
     logger.info("third")
 
     assert meanwhile == ""
     assert [entry["message"] for entry in entries(stream)] == ["first", "second", "third"]
+
+
+def test_a_warning_waits_for_no_turn_to_end(stream: Stream) -> None:
+    configure_logs("json", "INFO", terminal=False)
+
+    with lines_together():
+        logger.info("sent")
+        logger.warning("not recorded")
+        meanwhile = entries(stream)
+
+    assert [entry["message"] for entry in meanwhile] == ["not recorded"]
 
 
 def test_an_error_in_the_turn_loses_no_line(stream: Stream) -> None:

@@ -149,7 +149,8 @@ class Dispatch:
         if claimed.claims:
             self._brakes.claimed()
             self._workers.give(claimed.claims)
-        self._settle(self._ledger.written())
+        with lines_together():
+            self._settle(self._ledger.written())
         self._outcomes.extend(claimed.outcomes)
 
     def _commit(self, batch: Sequence[Pending]) -> Claimed:
@@ -238,10 +239,9 @@ class Dispatch:
 
     def _settle(self, written: Iterable[Finished]) -> None:
         """Report what was committed, or let it wait for its next try."""
-        with lines_together():
-            for one in written:
-                self._log(one)
-                self._settle_one(one)
+        for one in written:
+            self._log(one)
+            self._settle_one(one)
 
     def _settle_one(self, one: Finished) -> None:
         result = _RESULTS.get(one.state)
