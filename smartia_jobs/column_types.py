@@ -25,12 +25,12 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Bring an aware instant to UTC; refuse a naive one, which could mean anything."""
-        return None if value is None else _utc(value)
+        """Bring an aware instant to UTC; refuse a naive one."""
+        return None if value is None else utc(value)
 
     def bind_processor(self, dialect: Dialect) -> Any:
         """Return what writes an instant: on SQLite in one step, for it is done for each row."""
-        return _utc_text if dialect.name == "sqlite" else super().bind_processor(dialect)
+        return utc_text if dialect.name == "sqlite" else super().bind_processor(dialect)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Return the instant in UTC."""
@@ -39,17 +39,18 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-def _utc(instant: datetime) -> datetime:
+def utc(instant: datetime) -> datetime:
+    """Return an aware instant in UTC; refuse a naive one, which could mean anything."""
     if instant.tzinfo is None:
         raise ValueError("an instant must be aware, this one has no zone")
     return instant.astimezone(UTC)
 
 
-def _utc_text(instant: datetime | None) -> str | None:
+def utc_text(instant: datetime | None) -> str | None:
     """Write an instant as SQLAlchemy's own DateTime does on SQLite: it has no offset there."""
     if instant is None:
         return None
-    return _utc(instant).replace(tzinfo=None).isoformat(" ", "microseconds")
+    return utc(instant).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 class NativeEnum(TypeDecorator[str]):

@@ -160,7 +160,8 @@ def _queue_for_sqlite(connection: Connection, begin: str) -> None:
     SQLite itself would look ever more rarely and hear no signal meanwhile: beside seven busy
     writers that starves. Asked anew in short turns, it looks often and a signal is heard.
     """
-    # Not through SQLAlchemy, whose way to a statement takes longer than the rest of it.
+    # Not through SQLAlchemy, whose way to a statement takes longer than the rest of it. These
+    # touch no file, so there is no error that it would have to translate.
     driver: Any = connection.connection.driver_connection
     (patience_ms,) = driver.execute("PRAGMA busy_timeout").fetchone()
     give_up_s = time.monotonic() + patience_ms / 1000

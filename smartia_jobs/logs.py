@@ -1,6 +1,7 @@
 """Where log lines go: standard error, for a person at a terminal or for machines."""
 
 import logging
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import cache
@@ -114,32 +115,41 @@ def _is_for_a_person(record: logging.LogRecord) -> bool:
 
 
 class _Stream(logging.StreamHandler[TextIO]):
-    """Writes to standard error; what is held meanwhile is written together."""
+    """Writes to standard error; what one thread holds meanwhile is written together."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._held: list[tuple[str, logging.LogRecord]] | None = None
+        self._held: list[tuple[str, logging.LogRecord]] = []
+        self._holder: int | None = None
 
     def hold(self) -> None:
         with self.lock or nullcontext():
-            self._held = []
+            self._holder = threading.get_ident()
 
     def let_go(self) -> None:
         with self.lock or nullcontext():
-            held, self._held = self._held, None
-            if not held:
-                return
-            try:
-                self.stream.write("".join(line for line, _ in held))
-                self.flush()
-            except (OSError, ValueError):
-                self.handleError(held[0][1])  # nobody reads it any more; messages go on
+            self._holder = None
+            self._write_held()
 
     def emit(self, record: logging.LogRecord) -> None:
-        if self._held is None or record.levelno >= logging.WARNING:
-            super().emit(record)
+        if self._holder == threading.get_ident() and record.levelno < logging.WARNING:
+            try:
+                self._held.append((self.format(record) + self.terminator, record))
+            except Exception:  # noqa: BLE001 - as the library's own: a line never stops a run
+                self.handleError(record)
         else:
-            self._held.append((self.format(record) + self.terminator, record))
+            self._write_held()
+            super().emit(record)
+
+    def _write_held(self) -> None:
+        held, self._held = self._held, []
+        if not held:
+            return
+        try:
+            self.stream.write("".join(line for line, _ in held))
+            self.flush()
+        except (OSError, ValueError):
+            self.handleError(held[0][1])  # nobody reads it any more; messages go on
 
 
 class _Terminal(logging.Handler):

@@ -58,11 +58,11 @@ class Conversations:
     """Where messages to some patients belong, as it was at one moment.
 
     Attributes:
-        newest: each patient's newest conversation, by patient; one without any is left out.
-        last: the greatest id there was; what has begun since has a greater one.
+        newest: the newest conversation of each patient that was asked about; None: has none.
+        last: the greatest id there was before; what has begun since has a greater one.
     """
 
-    newest: Mapping[int, int] = field(default_factory=dict)
+    newest: Mapping[int, int | None] = field(default_factory=dict)
     last: int = 0
 
 

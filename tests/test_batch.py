@@ -84,6 +84,18 @@ def test_the_greatest_id_and_thousands_of_rows_fit(database: Database) -> None:
     assert [one[0] for one in found] == [greatest - number for number in range(3000)]
 
 
-def test_what_is_neither_number_text_nor_moment_is_refused(database: Database) -> None:
-    with pytest.raises(AttributeError):
-        read_back(database, row(1, text=object()))
+@pytest.mark.parametrize(
+    "values",
+    [{"at": WALL}, {"start": NOON}],
+    ids=["an instant without a zone", "a wall time with one"],
+)
+def test_a_moment_that_could_mean_anything_is_refused(
+    database: Database, values: dict[str, Any]
+) -> None:
+    with pytest.raises(ValueError, match="zone"):
+        read_back(database, row(1, **values))
+
+
+def test_what_json_does_not_have_is_refused(database: Database) -> None:
+    with pytest.raises(TypeError, match="bytes"):
+        read_back(database, row(1, text=b"a"))

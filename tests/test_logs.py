@@ -419,7 +419,7 @@ def test_a_warning_waits_for_no_turn_to_end(stream: Stream) -> None:
         logger.warning("not recorded")
         meanwhile = entries(stream)
 
-    assert [entry["message"] for entry in meanwhile] == ["not recorded"]
+    assert [entry["message"] for entry in meanwhile] == ["sent", "not recorded"]
 
 
 def test_an_error_in_the_turn_loses_no_line(stream: Stream) -> None:
@@ -450,3 +450,47 @@ def test_lines_from_other_threads_are_held_and_none_is_lost(stream: Stream) -> N
         thread.join()
 
     assert len(entries(stream)) == 1000
+
+
+def run(program: str) -> str:
+    """Run a program and return what it wrote to standard error."""
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stderr
+
+
+def test_a_line_that_cannot_be_written_stops_nothing_while_lines_are_held() -> None:
+    program = """
+import logging
+from smartia_jobs.logs import configure_logs, lines_together
+
+class Odd:
+    def __str__(self):
+        raise AttributeError("no words")
+
+configure_logs("json", "INFO", terminal=False)
+logger = logging.getLogger("smartia_jobs.test")
+with lines_together():
+    logger.info("before %s", Odd())
+    logger.info("after")
+"""
+
+    assert '"message":"after"' in run(program)
+
+
+def test_what_another_thread_says_is_not_lost_with_the_process() -> None:
+    program = """
+import logging, os, threading
+from smartia_jobs.logs import configure_logs, lines_together
+
+configure_logs("json", "INFO", terminal=False)
+logger = logging.getLogger("smartia_jobs.test")
+with lines_together():
+    logger.info("sent")
+    last_words = threading.Thread(target=logger.info, args=("not recorded",))
+    last_words.start()
+    last_words.join()
+    os._exit(0)
+"""
+
+    told = [json.loads(line)["message"] for line in run(program).splitlines()]
+    assert told == ["sent", "not recorded"]

@@ -5,7 +5,17 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    String,
+    bindparam,
+    func,
+    insert,
+    literal_column,
+    select,
+)
+from sqlalchemy.types import TypeEngine
 
 from smartia_jobs.batch import Batch
 from smartia_jobs.clinic.tables import conversations, interactions
@@ -28,14 +38,15 @@ _MARGIN = 100
 
 
 def newest_conversations(connection: Connection, patient_ids: Collection[int]) -> Conversations:
-    """Return the newest conversation of each of these patients that has one.
+    """Return where messages to these patients belong.
 
     SmartIA has no index for it, so the whole table is read: once for a page of visits.
     """
     if not patient_ids:
         return Conversations()
     last = connection.scalar(_LAST) or 0
-    return Conversations(_newest(connection, patient_ids, after=0), last)
+    none: dict[int, int | None] = dict.fromkeys(patient_ids)
+    return Conversations(none | _newest(connection, patient_ids, after=0), last)
 
 
 def _newest(connection: Connection, patient_ids: Collection[int], *, after: int) -> dict[int, int]:
@@ -53,12 +64,10 @@ def write_interactions(connection: Connection, sent: Sequence[SentMessage]) -> N
     known = {m.patient_id: m.conversations.newest.get(m.patient_id) for m in sent}
     strangers = {patient_id for patient_id, newest in known.items() if newest is None}
     if strangers:
-        firsts = {m.patient_id: m for m in reversed(sent) if m.patient_id in strangers}
-        after = min(m.conversations.last for m in firsts.values()) - _MARGIN
-        ordered = [firsts[patient_id] for patient_id in sorted(firsts)]
-        known.update(_begin_conversations(connection, ordered, after=after))
-        if chatting := {patient_id for patient_id in strangers if known[patient_id] is None}:
-            known.update(_newest(connection, chatting, after=after))
+        after = min(_looked_until(m) for m in sent if m.patient_id in strangers)
+        known.update(_newest(connection, strangers, after=after))
+        firsts = {m.patient_id: m for m in reversed(sent) if known[m.patient_id] is None}
+        known.update(_begin_conversations(connection, [firsts[one] for one in sorted(firsts)]))
     if sent:
         written = [
             {
@@ -74,6 +83,14 @@ def write_interactions(connection: Connection, sent: Sequence[SentMessage]) -> N
         connection.execute(_writing(dialect), _messages(dialect).parameters(written))
 
 
+def _looked_until(message: SentMessage) -> int:
+    """Return up to which id the patient surely has no conversation."""
+    # A visit that was given to another patient since it was read: nobody was asked about.
+    if message.patient_id not in message.conversations.newest:
+        return 0
+    return message.conversations.last - _MARGIN
+
+
 def stored_utc(connection: Connection, instant: datetime) -> Any:
     """Return ``instant`` as SmartIA's own defaults store it (SQLite: UTC text)."""
     if connection.dialect.name == "sqlite":
@@ -82,29 +99,30 @@ def stored_utc(connection: Connection, instant: datetime) -> Any:
 
 
 def _begin_conversations(
-    connection: Connection, firsts: Sequence[SentMessage], *, after: int
+    connection: Connection, firsts: Sequence[SentMessage]
 ) -> Mapping[int, int]:
-    """Begin a conversation for each patient who has none after that id; return them by patient."""
+    """Begin one conversation for each patient; return their ids by patient."""
+    if not firsts:
+        return {}
     rows = [
         {"patient_id": message.patient_id, "begun_at": stored_utc(connection, message.sent_at)}
         for message in firsts
     ]
     dialect = connection.dialect.name
-    values = {**_begun(dialect).parameters(rows), "after": after}
-    begun = connection.execute(_beginning(dialect), values)
+    begun = connection.execute(_beginning(dialect), _begun(dialect).parameters(rows))
     return {row.patient_id: row.id for row in begun.all()}
 
 
 @cache
 def _messages(dialect: str) -> Batch:
-    columns = (
-        interactions.c.conversation_id,
-        interactions.c.patient_id,
-        interactions.c.message_text,
-        interactions.c.provider_message_id,
+    return Batch(
+        dialect,
+        conversation_id=interactions.c.conversation_id.type,
+        patient_id=interactions.c.patient_id.type,
+        message_text=interactions.c.message_text.type,
+        provider_message_id=interactions.c.provider_message_id.type,
+        created_at=_stamp(dialect),
     )
-    types = {column.name: column.type for column in columns}
-    return Batch(dialect, **types, created_at=UtcDateTime())
 
 
 @cache
@@ -119,18 +137,18 @@ def _writing(dialect: str) -> Any:
 
 @cache
 def _begun(dialect: str) -> Batch:
-    return Batch(dialect, patient_id=conversations.c.patient_id.type, begun_at=UtcDateTime())
+    return Batch(dialect, patient_id=conversations.c.patient_id.type, begun_at=_stamp(dialect))
+
+
+def _stamp(dialect: str) -> TypeEngine[Any]:
+    """Return the type of what :func:`stored_utc` returns."""
+    return String() if dialect == "sqlite" else UtcDateTime()
 
 
 @cache
 def _beginning(dialect: str) -> Any:
     rows = _begun(dialect).table.c
-    newer = select(conversations.c.id).where(
-        conversations.c.patient_id == rows.patient_id, conversations.c.id > bindparam("after")
-    )
-    values = select(rows.patient_id, literal_column("'DONE'"), rows.begun_at, rows.begun_at).where(
-        ~newer.exists()
-    )
+    values = select(rows.patient_id, literal_column("'DONE'"), rows.begun_at, rows.begun_at)
     return (
         insert(conversations)
         .from_select(["patient_id", "state", "created_at", "updated_at"], values)

@@ -256,7 +256,8 @@ def _obtain(
 
 @cache
 def _new_rows(dialect: str) -> Batch:
-    columns = (
+    return Batch.of(
+        dialect,
         outbox.c.appointment_id,
         outbox.c.start,
         outbox.c.patient_id,
@@ -266,7 +267,6 @@ def _new_rows(dialect: str) -> Batch:
         outbox.c.appointment_status,
         outbox.c.error,
     )
-    return Batch(dialect, **{column.name: column.type for column in columns})
 
 
 @lru_cache(maxsize=2)
@@ -370,4 +370,4 @@ def _destination(address: Phone | Unsendable) -> str:
 def _phone_key(visit: Appointment, address: Phone | Unsendable) -> str | None:
     if isinstance(address, Phone):
         return address.canonical
-    return visit.phone[:64] if visit.phone else None
+    return visit.phone.replace("\0", "")[:64] if visit.phone else None

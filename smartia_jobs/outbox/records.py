@@ -76,7 +76,8 @@ def record(
     rows = [row for one in finished for row in _rows(one)]
     while rows:
         # A statement changes a row once, and a request error may have been heard together with
-        # what acquits it. In one order everywhere, so that nobody waits in a circle.
+        # what acquits it. In one order, so that two processes hardly wait for each other in a
+        # circle (they share rows only when a lease has ended); a database ends one, which retries.
         firsts: dict[int, Mapping[str, Any]] = {}
         rows = [row for row in rows if firsts.setdefault(row["id"], row) is not row]
         _write(connection, [firsts[outbox_id] for outbox_id in sorted(firsts)], run_id)
@@ -124,7 +125,8 @@ def _write(connection: Connection, rows: Sequence[Mapping[str, Any]], run_id: st
 
 @cache
 def _outcomes(dialect: str) -> Batch:
-    columns = (
+    return Batch.of(
+        dialect,
         outbox.c.id,
         outbox.c.state,
         outbox.c.attempts,
@@ -136,7 +138,6 @@ def _outcomes(dialect: str) -> Batch:
         outbox.c.sent_at,
         outbox.c.updated_at,
     )
-    return Batch(dialect, **{column.name: column.type for column in columns})
 
 
 @cache

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +19,9 @@ from urllib3.util import wait_for_read
 
 #: Meta's answers are a few hundred bytes; what is longer is not Meta's.
 LONGEST_ANSWER = 1 << 20
+
+#: Why a request may or may not have arrived.
+BROKEN = "The connection to WhatsApp broke before its answer."
 
 
 class NotSentError(Exception):
@@ -91,12 +94,12 @@ class _Pool:
     def __init__(
         self, root: str, size: int, timeouts_s: tuple[float, float], tls: ssl.SSLContext
     ) -> None:
+        self._idle: deque[_Connection] = deque()
         parts = urlsplit(root)
         self._host, self._port = parts.hostname or "", parts.port
         self._tls = tls if parts.scheme == "https" else None
         self._connect_timeout_s, self._read_timeout_s = timeouts_s
         self._places = threading.Semaphore(size)
-        self._idle: deque[_Connection] = deque()
 
     def urlopen(
         self,
@@ -119,14 +122,12 @@ class _Pool:
                 answer, reusable = connection.exchange(
                     method, url, body, headers, read_timeout_s=self._read_timeout_s
                 )
-            except TimeoutError:
+            except BaseException as error:
                 connection.close()
-                raise NoAnswerError("WhatsApp did not answer in time.") from None
-            except (OSError, http.client.HTTPException):
-                connection.close()
-                raise NoAnswerError("The connection to WhatsApp broke before its answer.") from None
-            except BaseException:
-                connection.close()
+                if isinstance(error, TimeoutError):
+                    raise NoAnswerError("WhatsApp did not answer in time.") from None
+                if isinstance(error, (OSError, http.client.HTTPException)):
+                    raise NoAnswerError(BROKEN) from None
                 raise
             if reusable:
                 self._idle.append(connection)
@@ -135,8 +136,9 @@ class _Pool:
             return answer
 
     def close(self) -> None:
-        while self._idle:
-            self._idle.pop().close()
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
 
     # A sender is not told when it is needed no more: the pool ends with whoever holds it.
     __del__ = close
@@ -244,12 +246,18 @@ class _Connection(http.client.HTTPConnection):
             # Only a length that is known lets the library see that a body was cut off.
             known = response.length is not None and response.length <= LONGEST_ANSWER
             content = response.read() if known else response.read(LONGEST_ANSWER + 1)
-            reusable = response.isclosed() and not response.will_close
+            # After an interim answer (1xx) that the library takes for the last, another comes.
+            final = response.status >= http.client.OK
+            reusable = final and response.isclosed() and not response.will_close
             return _Answer(response.status, response.headers, io.BytesIO(content)), reusable
 
 
 class _TlsConnection(_Connection, http.client.HTTPSConnection):
     """The same with TLS; a failed handshake is a failure to connect."""
+
+    def is_alive(self) -> bool:
+        """Whether it is open, and nothing is left of an earlier answer."""
+        return not self.sock.pending() and super().is_alive()
 
 
 def _why_not_connected(error: Exception, *, reached: bool) -> str:

@@ -14,7 +14,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 import smartia_jobs
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.settings import Settings
-from smartia_jobs.whatsapp.connections import LONGEST_ANSWER, Adapter, NoAnswerError
+from smartia_jobs.whatsapp.connections import BROKEN, LONGEST_ANSWER, Adapter, NoAnswerError
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
@@ -112,7 +112,7 @@ class Transport:
             response = self._adapter.send(request)
             return Reply(response.status_code, response.headers, _json(response))
         except OSError:  # requests' own errors; those of a connection have their names already
-            raise NoAnswerError("The connection to WhatsApp broke before its answer.") from None
+            raise NoAnswerError(BROKEN) from None
 
     def close(self) -> None:
         """Close every idle connection."""

@@ -1,8 +1,10 @@
 """What was sent, written where the clinic reads its dialogues, over both databases."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from smartia_jobs.clinic.interactions import newest_conversations, write_interactions
 from smartia_jobs.database import Database
@@ -24,8 +26,7 @@ def sent(
     message_id: str | None = "wamid.TEST",
     sent_at: datetime = SENT_AT,
 ) -> SentMessage:
-    known = {patient_id: conversation_id} if conversation_id else {}
-    conversations = Conversations(known, last=conversation_id or 0)
+    conversations = Conversations({patient_id: conversation_id}, last=conversation_id or 0)
     return SentMessage(patient_id, conversations, text, message_id, sent_at)
 
 
@@ -48,7 +49,7 @@ def test_the_newest_conversation_of_each_patient_is_found(
         found = newest_conversations(connection, [one, other, silent])
         of_nobody = newest_conversations(connection, [])
 
-    assert found == Conversations({one: newest, other: only}, last=newest)
+    assert found == Conversations({one: newest, other: only, silent: None}, last=newest)
     assert of_nobody == Conversations()
 
 
@@ -111,20 +112,49 @@ def test_a_conversation_begun_since_the_visit_was_read_is_the_one(
     assert clinic.value("SELECT state FROM conversations") == "NEW_INTENT"
 
 
-@only_sqlite
 def test_a_long_table_of_conversations_is_not_read_for_each_turn(
     clinic: Clinic, database: Database
 ) -> None:
     patient = clinic.add_patient()
-    old = clinic.add_conversation(patient)
-    looked_at = Conversations({}, last=old + 1_000_000)
+    asked = Conversations({patient: None}, last=5000)
+    bounds: list[Any] = []
 
     with database.write() as connection:
-        write_interactions(
-            connection, [SentMessage(patient, looked_at, "Olá", "wamid.TEST", SENT_AT)]
-        )
 
-    assert clinic.value("SELECT conversation_id FROM interactions") != old
+        def note(_: Any, __: Any, statement: str, values: Any, *___: Any) -> None:
+            if "max(conversations.id)" in statement:
+                bounds.extend(values.values() if isinstance(values, dict) else values)
+
+        event.listen(connection, "before_cursor_execute", note)
+        write_interactions(connection, [SentMessage(patient, asked, "Olá", "wamid.A", SENT_AT)])
+
+    assert max(bounds) == 5000 - 100  # of the patient's id and the bound, the only values
+
+
+def test_a_visit_given_to_another_patient_since_finds_their_conversation(
+    clinic: Clinic, database: Database
+) -> None:
+    before, after = clinic.add_patient(), clinic.add_patient()
+    running = clinic.add_conversation(after, "ASK_DATE")
+    asked = Conversations({before: None}, last=running + 5000)
+
+    with database.write() as connection:
+        write_interactions(connection, [SentMessage(after, asked, "Olá", "wamid.A", SENT_AT)])
+
+    assert clinic.value("SELECT conversation_id FROM interactions") == running
+
+
+def test_a_conversation_whose_id_came_to_light_late_is_found(
+    clinic: Clinic, database: Database
+) -> None:
+    patient = clinic.add_patient()
+    late = clinic.add_conversation(patient, "ASK_DATE")
+    asked = Conversations({patient: None}, last=late + 50)
+
+    with database.write() as connection:
+        write_interactions(connection, [SentMessage(patient, asked, "Olá", "wamid.A", SENT_AT)])
+
+    assert clinic.value("SELECT conversation_id FROM interactions") == late
 
 
 @only_sqlite

@@ -484,6 +484,20 @@ def test_an_endless_body_is_not_read_to_its_end() -> None:
     assert (reply.status, reply.body) == (200, None)
 
 
+def test_an_answer_after_an_interim_one_is_never_taken_for_the_next_requests() -> None:
+    def talk(connection: socket.socket, server: Loopback) -> None:
+        while hear(connection, server):
+            connection.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+            server.closing.wait(0.1)
+            connection.sendall(answer(b'{"late": %d}' % len(server.requests)))
+
+    with loopback(talk) as server, transport_to(server.url) as transport:
+        replies = [post(transport) for _ in range(3)]
+
+    assert [reply.body for reply in replies] == [None, None, None]
+    assert server.connections == 3
+
+
 # Secrets
 
 
