@@ -181,8 +181,11 @@ def _count_visits(connection: Connection, times: StoredTimes, period: Period) ->
 def _count_messages(connection: Connection, times: StoredTimes, metrics: Metrics) -> Metrics:
     period, before = metrics.figures.period, metrics.previous.period
     first_at = outbox.first_message_at(connection)
-    messages = outbox.count_messages(connection, period.from_at, period.to_at)
-    previous_messages = outbox.count_messages(connection, before.from_at, before.to_at)
+    pulled = outbox.deliveries_are_known(connection)
+    messages, previous_messages = (
+        outbox.count_messages(connection, span.from_at, span.to_at, pulled=pulled)
+        for span in (period, before)
+    )
     return replace(
         metrics,
         figures=replace(metrics.figures, messages=messages),

@@ -56,11 +56,23 @@ def first_message_at(connection: Connection) -> datetime | None:
     return oldest
 
 
+def deliveries_are_known(connection: Connection) -> bool:
+    """Return whether delivery statuses were ever pulled; looks through all messages until so."""
+    known: bool = connection.execute(select(exists().where(_DELIVERED))).scalar_one()
+    return known
+
+
 def count_messages(
-    connection: Connection, from_at: datetime, to_at: datetime
+    connection: Connection, from_at: datetime, to_at: datetime, *, pulled: bool
 ) -> dict[str, MessageCounts]:
-    """Return what became of the messages first claimed in a half-open span, for every kind."""
-    pulled = connection.execute(select(exists().where(_DELIVERED))).scalar_one()
+    """Return what became of the messages first claimed in a half-open span, for every kind.
+
+    Args:
+        connection: inside a short transaction.
+        from_at: the first instant of the span.
+        to_at: the first one after it.
+        pulled: whether delivery statuses are known, so that none is a 0 and not a None.
+    """
     query = (
         select(
             outbox.c.kind,
