@@ -432,7 +432,7 @@ def test_an_error_in_the_turn_loses_no_line(stream: Stream) -> None:
     assert [entry["message"] for entry in entries(stream)] == ["before"]
 
 
-def test_lines_from_other_threads_are_held_and_none_is_lost(stream: Stream) -> None:
+def test_lines_from_other_threads_come_in_between_and_none_is_lost(stream: Stream) -> None:
     configure_logs("json", "INFO", terminal=False)
 
     def write() -> None:

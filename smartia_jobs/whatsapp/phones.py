@@ -101,16 +101,21 @@ def _compact(text: str) -> str | None:
 
 
 def _of_this_country(digits: str, country: str) -> Phone | None:
-    number = _with_country_code(digits, country)
-    if number is None or not _is_persons(number):
-        number = _parse(digits, country)
+    coded = _with_country_code(digits, country)
+    if coded is not None and _is_persons(coded):
+        return _of_a_person(coded)
+    number = _parse(digits, country)
     if number is None or number.country_code != _shape(country).code:
         return None
     if _is_persons(number):
-        wire = _e164(number)
-        return Phone(wire, _with_ninth_digit(wire) or wire)
+        return _of_a_person(number)
     # Without its country code, a Brazilian number without ninth digit is an error in typing.
     return _phone(number) if f"+{digits}" == _e164(number) else None
+
+
+def _of_a_person(number: "PhoneNumber") -> Phone:
+    wire = _e164(number)
+    return Phone(wire, _with_ninth_digit(wire) or wire)
 
 
 @dataclass(frozen=True, slots=True)
