@@ -1,24 +1,28 @@
 """Connections that know what was sent: one TLS context, total read time-outs, sure failures."""
 
-import http.client
-import io
 import socket
 import ssl
 import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from contextlib import closing, suppress
-from dataclasses import dataclass
+from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 from urllib3.util import wait_for_read
 
 #: Meta's answers are a few hundred bytes; what is longer is not Meta's.
 LONGEST_ANSWER = 1 << 20
+#: The same for all that comes with it: status, headers, interim answers, chunks' lengths.
+_LONGEST_REST = 1 << 16
+#: Bytes taken at once, as many as fit into a TLS record.
+_AT_ONCE = 1 << 14
 
 #: Why a request may or may not have arrived.
 BROKEN = "The connection to WhatsApp broke before its answer."
@@ -76,16 +80,81 @@ class Adapter(HTTPAdapter):
         super().close()
 
 
-@dataclass(frozen=True, slots=True)
 class _Answer:
-    """One answer, read to its end; a body that is longer than any of Meta's is cut."""
+    """One answer, put together by its parser; interim answers (1xx) are passed over.
 
-    status: int
-    headers: http.client.HTTPMessage
-    body: io.BytesIO
+    Attributes:
+        status: the HTTP status; 0 before the answer's headers have ended.
+        headers: looked up without regard to case.
+        complete: whether nothing more of it is read.
+        reusable: whether the other side waits for another request afterwards.
+    """
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: CaseInsensitiveDict[str] = CaseInsensitiveDict()
+        self.complete = self.reusable = False
+        self.parser = HttpResponseParser(self)
+        self._body = bytearray()
+        self._received = 0
 
     def read(self, size: int) -> bytes:
-        return self.body.read(size)
+        """Return the body, cut to ``size``."""
+        return bytes(self._body[:size])
+
+    def receive(self, data: bytes) -> None:
+        """Take in what came next.
+
+        Raises:
+            HttpParserError, HttpParserUpgrade: this is no answer, or none of reasonable length.
+        """
+        try:
+            self.parser.feed_data(data)
+        except HttpParserError:
+            if not self.complete:
+                raise
+            self.reusable = False  # more came than was asked for
+        self._received += len(data)
+        if self._received > LONGEST_ANSWER + _LONGEST_REST and not self.complete:
+            self._break_off()
+
+    def end(self) -> None:
+        """Take note that no more will come: so ends an answer that tells no length.
+
+        Raises:
+            HttpParserError: it was cut off.
+        """
+        if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
+            raise HttpParserError("cut off")
+        self._break_off()
+
+    def _break_off(self) -> None:
+        if not self.status:
+            raise HttpParserError("there is not even a status")
+        self.complete = True
+
+    # What the parser calls
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            raise ValueError("a second answer to one request")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers[name.decode("latin-1")] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        self.status = self.parser.get_status_code()
+
+    def on_body(self, part: bytes) -> None:
+        self._body += part
+
+    def on_message_complete(self) -> None:
+        if self.status < HTTPStatus.OK:
+            self.status = 0
+            self.headers.clear()
+            return
+        self.complete = True
+        self.reusable = self.parser.should_keep_alive()
 
 
 class _Pool:
@@ -96,8 +165,8 @@ class _Pool:
     ) -> None:
         self._idle: deque[_Connection] = deque()
         parts = urlsplit(root)
-        self._host, self._port = parts.hostname or "", parts.port
         self._tls = tls if parts.scheme == "https" else None
+        self._host, self._port = parts.hostname or "", parts.port or (443 if self._tls else 80)
         self._connect_timeout_s, self._read_timeout_s = timeouts_s
         self._places = threading.Semaphore(size)
 
@@ -119,17 +188,17 @@ class _Pool:
         with self._places:
             connection = self._connected()
             try:
-                answer, reusable = connection.exchange(
+                answer = connection.exchange(
                     method, url, body, headers, read_timeout_s=self._read_timeout_s
                 )
             except BaseException as error:
                 connection.close()
                 if isinstance(error, TimeoutError):
                     raise NoAnswerError("WhatsApp did not answer in time.") from None
-                if isinstance(error, (OSError, http.client.HTTPException)):
+                if isinstance(error, (OSError, HttpParserError, HttpParserUpgrade)):
                     raise NoAnswerError(BROKEN) from None
                 raise
-            if reusable:
+            if answer.reusable:
                 self._idle.append(connection)
             else:
                 connection.close()
@@ -151,74 +220,38 @@ class _Pool:
             except IndexError:  # another thread was faster
                 break
             if connection.is_alive():
-                connection.sock.settimeout(self._connect_timeout_s)
                 return connection
             connection.close()
-        connection = self._new()
-        connection.connect()
-        return connection
-
-    def _new(self) -> "_Connection":
-        if self._tls is None:
-            return _Connection(self._host, self._port or 80, timeout=self._connect_timeout_s)
-        return _TlsConnection(
-            self._host, self._port or 443, timeout=self._connect_timeout_s, context=self._tls
-        )
+        return _Connection(self._host, self._port, self._connect_timeout_s, self._tls)
 
 
-class _Response(http.client.HTTPResponse):
-    """An answer whose read time-out covers it all, from status line to last byte.
-
-    The library's own time-out starts anew with every byte, so a trickle could last for ever.
-    """
-
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(_Until(sock), *args, **kwargs)  # type: ignore[arg-type]
-
-
-class _Until(io.RawIOBase):
-    """The incoming bytes of a socket, as long as its time-out, counted from now, lasts."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._raw = sock.makefile("rb", buffering=0)
-        timeout_s = sock.gettimeout()
-        self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
-
-    def makefile(self, _: str) -> io.BufferedReader:
-        """Return the bytes buffered: what the library asks its socket for."""
-        return io.BufferedReader(self)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        if self._deadline is not None:
-            left_s = self._deadline - time.monotonic()
-            if left_s <= 0:
-                raise TimeoutError("the answer took too long")
-            self._sock.settimeout(left_s)
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _Connection(http.client.HTTPConnection):
+class _Connection:
     """A connection that says for sure when nothing was sent: whatever fails in connecting."""
 
-    def connect(self) -> None:
+    def __init__(self, host: str, port: int, timeout_s: float, tls: ssl.SSLContext | None) -> None:
+        """Connect.
+
+        Raises:
+            NotSentError: it did not come about.
+        """
+        sock: socket.socket | None = None
         try:
-            super().connect()
+            sock = socket.create_connection((host, port), timeout_s)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._sock = tls.wrap_socket(sock, server_hostname=host) if tls else sock
         except (OSError, ValueError) as error:
-            why = _why_not_connected(error, reached=self.sock is not None)
-            self.close()
-            raise NotSentError(why) from error
+            if sock is not None:
+                sock.close()
+            raise NotSentError(_why_not_connected(error, reached=sock is not None)) from error
+        self._timeout_s = timeout_s
 
     def is_alive(self) -> bool:
-        """Whether the other side keeps it open: one that it has closed has its end to read."""
-        return not wait_for_read(self.sock, timeout=0.0)
+        """Whether it is open, and nothing is left of an earlier answer.
+
+        One that the other side has closed has its end to read.
+        """
+        left = self._sock.pending() if isinstance(self._sock, ssl.SSLSocket) else 0
+        return not left and not wait_for_read(self._sock, timeout=0.0)
 
     def exchange(
         self,
@@ -228,36 +261,38 @@ class _Connection(http.client.HTTPConnection):
         headers: Mapping[str, str],
         *,
         read_timeout_s: float,
-    ) -> tuple[_Answer, bool]:
-        """Send a request and read its answer; also return whether another may follow.
+    ) -> _Answer:
+        """Send a request and read its answer.
 
         Head and body leave together, in one packet and one TLS record instead of two. Requests
         has encoded the path and checked the headers when it prepared them.
 
         Raises:
-            OSError, http.client.HTTPException: it broke off on the way.
+            OSError, HttpParserError, HttpParserUpgrade: it broke off on the way.
         """
         lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+        if body is not None or method != "GET":
+            lines.append(f"Content-Length: {len(body or b'')}\r\n")
         head = f"{method} {path} HTTP/1.1\r\n{''.join(lines)}\r\n"
-        self.sock.sendall(head.encode("latin-1") + (body or b""))
-        self.sock.settimeout(read_timeout_s)
-        with closing(_Response(self.sock, method=method)) as response:
-            response.begin()
-            # Only a length that is known lets the library see that a body was cut off.
-            known = response.length is not None and response.length <= LONGEST_ANSWER
-            content = response.read() if known else response.read(LONGEST_ANSWER + 1)
-            # After an interim answer (1xx) that the library takes for the last, another comes.
-            final = response.status >= http.client.OK
-            reusable = final and response.isclosed() and not response.will_close
-            return _Answer(response.status, response.headers, io.BytesIO(content)), reusable
+        self._sock.settimeout(self._timeout_s)
+        self._sock.sendall(head.encode("latin-1") + (body or b""))
+        # A time-out of a socket starts anew with every byte, so a trickle could last for ever.
+        deadline_s = time.monotonic() + read_timeout_s
+        answer = _Answer()
+        try:
+            while not answer.complete:
+                left_s = deadline_s - time.monotonic()
+                if left_s <= 0:
+                    raise TimeoutError("the answer took too long")
+                self._sock.settimeout(left_s)
+                data = self._sock.recv(_AT_ONCE)
+                answer.receive(data) if data else answer.end()
+            return answer
+        finally:
+            del answer.parser  # it knows the answer: no circle stays behind
 
-
-class _TlsConnection(_Connection, http.client.HTTPSConnection):
-    """The same with TLS; a failed handshake is a failure to connect."""
-
-    def is_alive(self) -> bool:
-        """Whether it is open, and nothing is left of an earlier answer."""
-        return not self.sock.pending() and super().is_alive()
+    def close(self) -> None:
+        self._sock.close()
 
 
 def _why_not_connected(error: Exception, *, reached: bool) -> str:

@@ -95,19 +95,19 @@ class Transport:
             params={**(params or {}), **self._query},
         ).prepare()
         prepared.headers["Host"] = urlsplit(prepared.url or "").netloc
+        prepared.headers.pop("Content-Length", None)  # the body is not here yet
         return prepared
 
     def send(self, prepared: requests.PreparedRequest, body: bytes | None = None) -> Reply:
-        """Send a copy of a prepared request, with ``body`` if given, and read the answer.
+        """Send what was prepared, with ``body`` if given, and read the answer.
 
         Raises:
             NotSentError: no connection; nothing left this machine.
             NoAnswerError: whether the request arrived is not known.
         """
-        request = prepared.copy()
-        if body is not None:
-            request.body = body
-            request.headers["Content-Length"] = str(len(body))
+        request = requests.PreparedRequest()  # its own copy would copy each header
+        request.method, request.url = prepared.method, prepared.url
+        request.headers, request.body = prepared.headers, body
         try:
             response = self._adapter.send(request)
             return Reply(response.status_code, response.headers, _json(response))

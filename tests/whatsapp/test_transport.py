@@ -290,6 +290,9 @@ BROKEN = {
     "hangs up": hang_up,
     "resets": reset,
     "hangs up in the status line": saying(b"HTTP/1.1 20"),
+    "hangs up in the headers": saying(b"HTTP/1.1 400 Bad Request\r\nContent-Len"),
+    "hangs up after an interim answer": saying(b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+    "changes the protocol": saying(b"HTTP/1.1 101 Switching\r\nUpgrade: h2c\r\n\r\n"),
     "hangs up in the body": saying(HEAD + b'{"messages": '),
     "resets in the body": saying(HEAD + b'{"messages": ', reset),
     "hangs up in the chunks": saying(CHUNKS + b"5\r\n{}"),
@@ -302,7 +305,7 @@ BROKEN = {
 LATE = {
     "is silent": be_silent,
     "is silent after the headers": saying(HEAD, be_silent),
-    "trickles a status line": trickling(b"H"),
+    "trickles a status line": saying(b"HTTP/1.1 200 O", trickling(b"K")),
     "trickles headers": saying(HEAD[:17], trickling(b"a: b\r\n")),
     "trickles a body": saying(HEAD, trickling(b" ")),
     "trickles chunks": saying(CHUNKS, trickling(b"1\r\n \r\n")),
@@ -384,7 +387,7 @@ def test_a_tls_answer_that_takes_too_long_altogether_says_nothing(certificate: P
     trusting = ssl.create_default_context(cafile=certificate)
 
     with (
-        loopback(hearing(trickling(b"H")), server_tls(certificate)) as server,
+        loopback(hearing(saying(HEAD, trickling(b" "))), server_tls(certificate)) as server,
         transport_to(server.url, timeouts_s=(5, 0.2), tls=trusting) as transport,
         pytest.raises(NoAnswerError, match="in time"),
     ):
@@ -394,16 +397,6 @@ def test_a_tls_answer_that_takes_too_long_altogether_says_nothing(certificate: P
 
 
 # Odd answers
-
-
-@pytest.mark.parametrize("status", ["200 OK", "400 Bad Request", "503 Unavailable"])
-def test_an_answer_cut_off_in_its_headers_has_a_status_and_no_body(status: str) -> None:
-    cut = f"HTTP/1.1 {status}\r\nContent-Len".encode()
-
-    with loopback(hearing(saying(cut))) as server, transport_to(server.url) as transport:
-        reply = post(transport)
-
-    assert (f"{reply.status}", reply.body) == (status[:3], None)
 
 
 def test_a_redirect_is_handed_back_and_not_followed() -> None:
@@ -484,18 +477,88 @@ def test_an_endless_body_is_not_read_to_its_end() -> None:
     assert (reply.status, reply.body) == (200, None)
 
 
-def test_an_answer_after_an_interim_one_is_never_taken_for_the_next_requests() -> None:
+def test_endless_headers_are_not_read_to_their_end() -> None:
+    def talk(connection: socket.socket, server: Loopback) -> None:
+        hear(connection, server)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n")
+        while not server.closing.is_set():
+            connection.sendall(b"a: b\r\n" * 10_000)
+
+    with (
+        loopback(talk) as server,
+        transport_to(server.url) as transport,
+        pytest.raises(NoAnswerError, match="broke"),
+    ):
+        post(transport)
+
+
+@pytest.mark.parametrize("pause_s", [0, 0.05])
+@pytest.mark.parametrize("interim", ["100 Continue", "103 Early Hints"])
+def test_an_interim_answer_is_passed_over(interim: str, pause_s: float) -> None:
     def talk(connection: socket.socket, server: Loopback) -> None:
         while hear(connection, server):
-            connection.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\n")
-            server.closing.wait(0.1)
-            connection.sendall(answer(b'{"late": %d}' % len(server.requests)))
+            first = f"HTTP/1.1 {interim}\r\nRetry-After: 7\r\n\r\n".encode()
+            last = answer(b'{"request": %d}' % len(server.requests))
+            if pause_s:
+                connection.sendall(first)
+                server.closing.wait(pause_s)
+                connection.sendall(last)
+            else:
+                connection.sendall(first + last)
 
     with loopback(talk) as server, transport_to(server.url) as transport:
         replies = [post(transport) for _ in range(3)]
 
-    assert [reply.body for reply in replies] == [None, None, None]
+    assert [reply.body for reply in replies] == [{"request": 1}, {"request": 2}, {"request": 3}]
+    assert [reply.status for reply in replies] == [200] * 3
+    assert replies[0].headers.get("Retry-After") is None
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("surplus", [answer(b'{"of": "nobody"}'), b"\r\nnoise", b"HTTP/1.1 2"])
+@pytest.mark.parametrize("pause_s", [0, 0.05])
+def test_what_follows_an_answer_is_never_taken_for_the_next_requests(
+    surplus: bytes, pause_s: float
+) -> None:
+    def talk(connection: socket.socket, server: Loopback) -> None:
+        while hear(connection, server):
+            own = answer(b'{"request": %d}' % len(server.requests))
+            if pause_s:
+                connection.sendall(own)
+                server.closing.wait(pause_s)
+                connection.sendall(surplus)
+            else:
+                connection.sendall(own + surplus)
+
+    with loopback(talk) as server, transport_to(server.url) as transport:
+        replies = []
+        for _ in range(3):
+            replies.append(post(transport))
+            time.sleep(2 * pause_s)
+
+    assert [reply.body for reply in replies] == [{"request": 1}, {"request": 2}, {"request": 3}]
     assert server.connections == 3
+
+
+@pytest.mark.parametrize(
+    ("only", "status"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}", 200),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}", 200),
+        (b"HTTP/1.1 200 OK\r\n\r\n{}", 200),
+        (b"HTTP/1.0 500 Error\r\nContent-Type: text/plain\r\n\r\n{}", 500),
+    ],
+    ids=["says close", "old protocol", "no length", "old protocol, no length"],
+)
+def test_a_connection_that_ends_with_its_answer_is_not_used_again(only: bytes, status: int) -> None:
+    with (
+        loopback(hearing(saying(only))) as server,
+        transport_to(server.url) as transport,
+    ):
+        replies = [post(transport) for _ in range(2)]
+
+    assert [(reply.status, reply.body) for reply in replies] == [(status, {})] * 2
+    assert server.connections == 2
 
 
 # Secrets
