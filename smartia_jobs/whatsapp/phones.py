@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from smartia_jobs.message import Phone, Unsendable
@@ -30,6 +30,7 @@ _NOT_OF_THIS_COUNTRY = Unsendable(
 )
 
 
+@lru_cache(maxsize=1024)  # read when a visit is found due, and again when it is claimed
 def parse_phone(raw: str | None, country: str) -> Phone | Unsendable:
     """Read a stored phone number as the one person it must mean, or say why nobody is sure.
 
