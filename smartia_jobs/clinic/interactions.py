@@ -33,7 +33,8 @@ _NEWEST = (
 _LAST = select(func.max(conversations.c.id))
 
 
-#: PostgreSQL hands out ids before it commits them: so many may be smaller and yet be newer.
+#: Ids need not appear in their order: PostgreSQL hands them out before they are committed, and
+#: on SQLite that of a row which was deleted may come again. So many are looked through once more.
 _MARGIN = 100
 
 
@@ -58,16 +59,18 @@ def write_interactions(connection: Connection, sent: Sequence[SentMessage]) -> N
     """Record messages as OUTGOING templates in the caller's transaction.
 
     A patient without a conversation gets one in state DONE, so that the chatbot never takes
-    our message for the middle of a dialogue. Whether they have begun one since their
-    appointment was read is looked up again for them alone.
+    our message for the middle of a dialogue; unless they have begun one since their
+    appointment was read.
     """
     known = {m.patient_id: m.conversations.newest.get(m.patient_id) for m in sent}
-    strangers = {patient_id for patient_id, newest in known.items() if newest is None}
+    strangers = {m.patient_id: m for m in reversed(sent) if known[m.patient_id] is None}
     if strangers:
-        after = min(_looked_until(m) for m in sent if m.patient_id in strangers)
-        known.update(_newest(connection, strangers, after=after))
-        firsts = {m.patient_id: m for m in reversed(sent) if known[m.patient_id] is None}
-        known.update(_begin_conversations(connection, [firsts[one] for one in sorted(firsts)]))
+        dialect = connection.dialect.name
+        after = min(_looked_until(m, dialect) for m in sent if m.patient_id in strangers)
+        firsts = [strangers[patient_id] for patient_id in sorted(strangers)]
+        known.update(_begin_conversations(connection, firsts, after=after))
+        if others := [patient_id for patient_id in strangers if known[patient_id] is None]:
+            known.update(_newest(connection, others, after=after))
     if sent:
         written = [
             {
@@ -83,12 +86,14 @@ def write_interactions(connection: Connection, sent: Sequence[SentMessage]) -> N
         connection.execute(_writing(dialect), _messages(dialect).parameters(written))
 
 
-def _looked_until(message: SentMessage) -> int:
+def _looked_until(message: SentMessage, dialect: str) -> int:
     """Return up to which id the patient surely has no conversation."""
+    asked = message.conversations
     # A visit that was given to another patient since it was read: nobody was asked about.
-    if message.patient_id not in message.conversations.newest:
+    if message.patient_id not in asked.newest:
         return 0
-    return message.conversations.last - _MARGIN
+    # The run itself begins many, so that on PostgreSQL an id of before may be far behind.
+    return (asked.last if dialect == "sqlite" else asked.run_began_at) - _MARGIN
 
 
 def stored_utc(connection: Connection, instant: datetime) -> Any:
@@ -99,17 +104,16 @@ def stored_utc(connection: Connection, instant: datetime) -> Any:
 
 
 def _begin_conversations(
-    connection: Connection, firsts: Sequence[SentMessage]
+    connection: Connection, firsts: Sequence[SentMessage], *, after: int
 ) -> Mapping[int, int]:
-    """Begin one conversation for each patient; return their ids by patient."""
-    if not firsts:
-        return {}
+    """Begin one conversation for each patient who has none after an id; return ids by patient."""
     rows = [
         {"patient_id": message.patient_id, "begun_at": stored_utc(connection, message.sent_at)}
         for message in firsts
     ]
     dialect = connection.dialect.name
-    begun = connection.execute(_beginning(dialect), _begun(dialect).parameters(rows))
+    values = {**_begun(dialect).parameters(rows), "after": after}
+    begun = connection.execute(_beginning(dialect), values)
     return {row.patient_id: row.id for row in begun.all()}
 
 
@@ -148,7 +152,12 @@ def _stamp(dialect: str) -> TypeEngine[Any]:
 @cache
 def _beginning(dialect: str) -> Any:
     rows = _begun(dialect).table.c
-    values = select(rows.patient_id, literal_column("'DONE'"), rows.begun_at, rows.begun_at)
+    since = select(conversations.c.patient_id).where(
+        conversations.c.id > bindparam("after"), conversations.c.patient_id.is_not(None)
+    )
+    values = select(rows.patient_id, literal_column("'DONE'"), rows.begun_at, rows.begun_at).where(
+        rows.patient_id.not_in(since)
+    )
     return (
         insert(conversations)
         .from_select(["patient_id", "state", "created_at", "updated_at"], values)

@@ -24,7 +24,7 @@ class Feed:
         self._ready: deque[Pending] = deque()
         self._settled: deque[Outcome] = deque()
         self._ended = False
-        self._last_conversation: int | None = None
+        self._run_began_at: int | None = None
 
     @property
     def exhausted(self) -> bool:
@@ -72,19 +72,15 @@ class Feed:
             claimant = Claimant.of(run)
             reasons = {v.id: objection(self._errand, v, v, rows, vetoes, claimant) for v in visits}
             ready = {visit.patient_id for visit in visits if reasons[visit.id] is None}
-            conversations = self._since_the_run_began(calendar.conversations(connection, ready))
+            conversations = self._with_the_runs_beginning(calendar.conversations(connection, ready))
         for day in self._page:
             self._sort(day, reasons, conversations)
         self._page = None
 
-    def _since_the_run_began(self, conversations: Conversations) -> Conversations:
-        """Count as new what has begun since the first page.
-
-        The run itself begins some, so that an id of before may come to light far behind.
-        """
-        if self._last_conversation is None and conversations.newest:
-            self._last_conversation = conversations.last
-        return replace(conversations, last=self._last_conversation or 0)
+    def _with_the_runs_beginning(self, conversations: Conversations) -> Conversations:
+        if self._run_began_at is None and conversations.newest:
+            self._run_began_at = conversations.last
+        return replace(conversations, run_began_at=self._run_began_at or 0)
 
     def _sort(
         self,
