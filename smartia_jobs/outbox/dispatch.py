@@ -333,6 +333,7 @@ class Dispatch:
         deadline_s = self._clock.monotonic() + LAST_ANSWERS_S
         while self._clock.monotonic() < deadline_s:
             if not self._workers.in_flight and not self._ledger.waiting:
+                self._workers.see_off()
                 return
             self._hear(self._workers.collect(LOOK_AROUND_S))
             self._try_to_write()

@@ -42,8 +42,8 @@ class _Task:
 class Workers:
     """A fixed number of threads with claims going in and finished ones coming out.
 
-    The threads are daemons and are never joined: a process that must leave does so although
-    one of them still reads an answer.
+    The threads are daemons, and none that still reads an answer is waited for: a process that
+    must leave does so.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Workers:
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._finished: deque[Finished] = deque()
         self._something = threading.Event()
-        self._threads = 0
+        self._threads: list[threading.Thread] = []
         self._in_flight: dict[int, Claim] = {}
 
     @property
@@ -76,21 +76,22 @@ class Workers:
         epoch = self._courier.pace.epoch
         for claim in claims:
             self._in_flight[claim.outbox_ids[0]] = claim
-            if self._threads < min(self.count, len(self._in_flight)):
+            if len(self._threads) < min(self.count, len(self._in_flight)):
                 self._start_thread()
             self._tasks.put(_Task(claim, self._courier.pace.slot(), epoch))
 
     def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._work, name="post", daemon=True)
         try:
-            threading.Thread(target=self._work, name="post", daemon=True).start()
+            thread.start()
         except RuntimeError:
-            if self._threads == 0:
+            if not self._threads:
                 raise
             # The machine allows no more threads: those there are do the work.
-            self.count = self._threads
-            logger.warning("no more than %d workers could be started", self._threads)
+            self.count = len(self._threads)
+            logger.warning("no more than %d workers could be started", self.count)
         else:
-            self._threads += 1
+            self._threads.append(thread)
 
     def collect(self, timeout_s: float) -> list[Finished]:
         """Return what has finished, waiting up to ``timeout_s`` for the first."""
@@ -117,8 +118,16 @@ class Workers:
 
     def dismiss(self) -> None:
         """Let the idle threads end."""
-        for _ in range(self._threads):
+        for _ in self._threads:
             self._tasks.put(None)
+
+    def see_off(self) -> None:
+        """Wait until the dismissed threads have ended; only when nothing is in flight any more.
+
+        A thread that is still ending while the interpreter ends too can crash it.
+        """
+        for thread in self._threads:
+            thread.join()
 
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:

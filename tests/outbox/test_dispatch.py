@@ -52,6 +52,16 @@ def test_everybody_who_is_due_gets_one_message(desk: Desk) -> None:
     assert desk.states() == dict.fromkeys(booked, "sent")
 
 
+def test_no_thread_outlives_a_run_that_heard_every_answer(desk: Desk) -> None:
+    for n in range(30):
+        desk.book(hours=20 + n / 10)
+    before = set(threading.enumerate())
+
+    desk.run(FakeCourier())
+
+    assert set(threading.enumerate()) <= before
+
+
 def test_a_run_right_after_another_sends_nothing(desk: Desk) -> None:
     for _ in range(5):
         desk.book()
