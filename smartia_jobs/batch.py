@@ -1,4 +1,4 @@
-"""Many rows in one parameter: handed to the database as JSON, and read there as a table."""
+"""Many rows, or ids, in one parameter, so that a statement is the same whatever their number."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -6,11 +6,15 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     JSON,
+    BigInteger,
     Column,
+    ColumnElement,
     DateTime,
     FromClause,
     Text,
+    any_,
     bindparam,
     cast,
     column,
@@ -70,6 +74,20 @@ class Batch:
             if written[name] is not None:
                 written[name] = write(written[name])
         return written
+
+
+def is_among(dialect: str, column: ColumnElement[int]) -> ColumnElement[bool]:
+    """Return whether a column holds one of :func:`ids`; ``IN`` would be written anew each time."""
+    if dialect == "sqlite":
+        return column.in_(select(func.json_each(bindparam("ids")).table_valued("value").c.value))
+    # An array, because PostgreSQL knows how long it is, and so whether to use an index.
+    return column == any_(bindparam("ids", type_=ARRAY(BigInteger)))
+
+
+def ids(dialect: str, these: Iterable[int]) -> dict[str, Any]:
+    """Return ids as the parameter of :func:`is_among`."""
+    ordered = sorted(these)
+    return {"ids": json.dumps(ordered) if dialect == "sqlite" else ordered}
 
 
 def _sqlite(columns: Mapping[str, TypeEngine[Any]]) -> FromClause:

@@ -6,6 +6,7 @@ import math
 import traceback
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 # Cloud Logging cuts an entry at 256 kB, and a cut line is no JSON any more
@@ -122,10 +123,15 @@ def _plain(value: Any, depth: int = 4) -> Any:
     if isinstance(value, float) and math.isfinite(value):
         return value
     if isinstance(value, Mapping) and depth:
-        return {_start(str(key), _KEY_BYTES): _plain(v, depth - 1) for key, v in value.items()}
+        return {_key(key): _plain(item, depth - 1) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset) and depth:
         return [_plain(item, depth - 1) for item in value]
     return _start(str(value), _MESSAGE_BYTES)
+
+
+@lru_cache(maxsize=256, typed=True)  # the same few, in line after line
+def _key(key: object) -> str:
+    return _start(str(key), _KEY_BYTES)
 
 
 def _pair(value: Any) -> str:

@@ -44,6 +44,8 @@ def configure_logs(
         handler = _Stream()
         handler.setFormatter(TextLines())
     handler.name = _NAME
+    # Looked up for each line otherwise, and no line tells them.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     for earlier in [old for old in root.handlers if old.name == _NAME]:
         root.removeHandler(earlier)

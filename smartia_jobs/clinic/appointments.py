@@ -13,7 +13,6 @@ from sqlalchemy import (
     Row,
     Select,
     Text,
-    bindparam,
     case,
     func,
     literal,
@@ -23,12 +22,13 @@ from sqlalchemy import (
     tuple_,
 )
 
+from smartia_jobs import batch
 from smartia_jobs.appointment import DEFAULT_DURATION, Appointment, AppointmentStatus
 from smartia_jobs.clinic.tables import appointments, patients
 from smartia_jobs.clinic.times import StoredTimes, read_booked_at, to_wall
 
 #: Rows read at once; each page is its own short transaction.
-PAGE_SIZE = 500
+PAGE_SIZE = 200
 
 #: Every status that is not one of these is looked at, so that an unset or unknown one is
 #: reported and not lost.
@@ -176,13 +176,10 @@ class Appointments:
             lock: let nobody else change them until the transaction ends. One that somebody is
                 changing just now is not waited for, and not among them.
         """
-        found: dict[int, Appointment] = {}
-        wanted = sorted(ids)
-        for first in range(0, len(wanted), PAGE_SIZE):
-            values = {"ids": wanted[first : first + PAGE_SIZE]}
-            for row in connection.execute(_select_by_id(lock=lock), values).all():
-                found[row.id] = self._appointment(row)
-        return found
+        dialect = connection.dialect.name
+        query = _select_by_id(dialect, lock=lock)
+        rows = connection.execute(query, batch.ids(dialect, ids)).all()
+        return {row.id: self._appointment(row) for row in rows}
 
     def sharing_phones(
         self, connection: Connection, patient_ids: Collection[int], *, from_at: datetime
@@ -286,8 +283,8 @@ def _select() -> Select[Any]:
 
 
 @cache
-def _select_by_id(*, lock: bool) -> Select[Any]:
-    query = _select().where(appointments.c.id.in_(bindparam("ids", expanding=True)))
+def _select_by_id(dialect: str, *, lock: bool) -> Select[Any]:
+    query = _select().where(batch.is_among(dialect, appointments.c.id))
     # Nothing on SQLite, where a writing transaction locks the whole file already.
     return query.with_for_update(of=appointments, skip_locked=True) if lock else query
 

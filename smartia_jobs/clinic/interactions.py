@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     String,
     bindparam,
     func,
@@ -17,19 +18,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
+from smartia_jobs import batch
 from smartia_jobs.batch import Batch
 from smartia_jobs.clinic.tables import conversations, interactions
 from smartia_jobs.database import UtcDateTime
 from smartia_jobs.message import Conversations, SentMessage
 
-_NEWEST = (
-    select(conversations.c.patient_id, func.max(conversations.c.id).label("newest"))
-    .where(
-        conversations.c.patient_id.in_(bindparam("patient_ids", expanding=True)),
-        conversations.c.id > bindparam("after"),
-    )
-    .group_by(conversations.c.patient_id)
-)
 _LAST = select(func.max(conversations.c.id))
 
 
@@ -51,8 +45,22 @@ def newest_conversations(connection: Connection, patient_ids: Collection[int]) -
 
 
 def _newest(connection: Connection, patient_ids: Collection[int], *, after: int) -> dict[int, int]:
-    rows = connection.execute(_NEWEST, {"patient_ids": sorted(patient_ids), "after": after})
-    return {row.patient_id: row.newest for row in rows.all()}
+    dialect = connection.dialect.name
+    values = {**batch.ids(dialect, patient_ids), "after": after}
+    rows = connection.execute(_newest_of(dialect), values).all()
+    return {row.patient_id: row.newest for row in rows}
+
+
+@cache
+def _newest_of(dialect: str) -> Select[Any]:
+    return (
+        select(conversations.c.patient_id, func.max(conversations.c.id).label("newest"))
+        .where(
+            batch.is_among(dialect, conversations.c.patient_id),
+            conversations.c.id > bindparam("after"),
+        )
+        .group_by(conversations.c.patient_id)
+    )
 
 
 def write_interactions(connection: Connection, sent: Sequence[SentMessage]) -> None:

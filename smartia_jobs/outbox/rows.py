@@ -3,15 +3,15 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, Select, bindparam, select
 
+from smartia_jobs import batch
 from smartia_jobs.outbox.states import ACCEPTED, State
 from smartia_jobs.outbox.tables import outbox
 from smartia_jobs.report import Reason
-
-#: Ids in one IN list.
-_CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,34 +25,36 @@ class Row:
     resends: int
 
 
-_OF_APPOINTMENTS = select(
-    outbox.c.id,
-    outbox.c.appointment_id,
-    outbox.c.start,
-    outbox.c.state,
-    outbox.c.run_id,
-    outbox.c.phone,
-    outbox.c.resends,
-).where(
-    outbox.c.appointment_id.in_(bindparam("ids", expanding=True)),
-    outbox.c.kind == bindparam("of_kind"),
-)
-
 #: (appointment id, wall-clock start)
 Key = tuple[int, datetime]
 
 
 def rows_of(connection: Connection, kind: str, ids: Collection[int]) -> dict[Key, Row]:
     """Return the rows of one kind for these appointments, at whichever start."""
-    found: dict[Key, Row] = {}
-    wanted = sorted(ids)
-    for first in range(0, len(wanted), _CHUNK):
-        values = {"ids": wanted[first : first + _CHUNK], "of_kind": kind}
-        for row in connection.execute(_OF_APPOINTMENTS, values).all():
-            found[row.appointment_id, row.start] = Row(
-                row.id, State(row.state), row.run_id, row.phone, row.resends
-            )
-    return found
+    dialect = connection.dialect.name
+    values = {**batch.ids(dialect, ids), "of_kind": kind}
+    return {
+        (row.appointment_id, row.start): Row(
+            row.id, State(row.state), row.run_id, row.phone, row.resends
+        )
+        for row in connection.execute(_of_appointments(dialect), values).all()
+    }
+
+
+@cache
+def _of_appointments(dialect: str) -> Select[Any]:
+    return select(
+        outbox.c.id,
+        outbox.c.appointment_id,
+        outbox.c.start,
+        outbox.c.state,
+        outbox.c.run_id,
+        outbox.c.phone,
+        outbox.c.resends,
+    ).where(
+        batch.is_among(dialect, outbox.c.appointment_id),
+        outbox.c.kind == bindparam("of_kind"),
+    )
 
 
 def obstacle(row: Row, *, run_id: str, phone: str | None, resend_unknown: bool) -> Reason | None:

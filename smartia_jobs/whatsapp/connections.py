@@ -1,8 +1,8 @@
 """Connections that know what was sent: one TLS context, total read time-outs, sure failures."""
 
+import queue
 import socket
 import ssl
-import threading
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -168,7 +168,10 @@ class _Pool:
         self._tls = tls if parts.scheme == "https" else None
         self._host, self._port = parts.hostname or "", parts.port or (443 if self._tls else 80)
         self._connect_timeout_s, self._read_timeout_s = timeouts_s
-        self._places = threading.Semaphore(size)
+        # What a semaphore does, without its layers.
+        self._places: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(size):
+            self._places.put(None)
 
     def urlopen(
         self,
@@ -185,24 +188,27 @@ class _Pool:
             NotSentError: no connection; nothing left this machine.
             NoAnswerError: whether the request arrived is not known.
         """
-        with self._places:
+        self._places.get()
+        try:
             connection = self._connected()
             try:
                 answer = connection.exchange(
                     method, url, body, headers, read_timeout_s=self._read_timeout_s
                 )
-            except BaseException as error:
+            except BaseException:
                 connection.close()
-                if isinstance(error, TimeoutError):
-                    raise NoAnswerError("WhatsApp did not answer in time.") from None
-                if isinstance(error, (OSError, HttpParserError, HttpParserUpgrade)):
-                    raise NoAnswerError(BROKEN) from None
                 raise
             if answer.reusable:
                 self._idle.append(connection)
             else:
                 connection.close()
             return answer
+        except TimeoutError:
+            raise NoAnswerError("WhatsApp did not answer in time.") from None
+        except (OSError, HttpParserError, HttpParserUpgrade):
+            raise NoAnswerError(BROKEN) from None
+        finally:
+            self._places.put(None)
 
     def close(self) -> None:
         with suppress(IndexError):

@@ -274,6 +274,7 @@ class BreaksAt:
     def __init__(self, connection: Connection, query: int) -> None:
         self._connection = connection
         self._left = query
+        self.dialect = connection.dialect
 
     def execute(self, *arguments: Any) -> Any:
         if self._left == 0:
