@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 #: More threads than this were slower, not faster, at Meta's highest rate.
 _MOST_WORKERS = 256
+#: Messages that are kept after they were prepared: a page of them and what was left of another.
+_PREPARED = 1024
 #: A request's usual time and half as much again, in seconds: what is in flight at the rate.
 _REQUEST_S = 0.75
 
@@ -37,6 +40,7 @@ class WhatsAppCourier:
         self._template = template
         self.pace = Pacer(settings.send_rate, clock)
         self.workers = settings.send_workers or workers_for(settings.send_rate)
+        self._written = lru_cache(maxsize=_PREPARED)(self._write)
         self._connecting = threading.Lock()
         self._client: Client | None = None
 
@@ -44,11 +48,19 @@ class WhatsAppCourier:
         """Return where to send, or why nobody can be reached there."""
         return parse_phone(appointment.phone, self._settings.clinic_country)
 
+    def prepare(self, visits: Sequence[Appointment]) -> None:
+        """Read phones and write the message ahead; it counts for visits that stay as they are.
+
+        For a page at once that takes half as long as between other things, and it is done
+        while nobody waits for a claim.
+        """
+        for visit in visits:
+            self.address(visit)
+        self._written(tuple(visits))
+
     def write(self, visits: Sequence[Appointment]) -> Message:
         """Write the one message that tells of these visits, earliest first."""
-        from smartia_jobs.messages.render import write_message
-
-        return write_message(self._template, visits, clinic_name=self._settings.clinic_name)
+        return self._written(tuple(visits))
 
     def send(self, phone: Phone, message: Message, *, callback_data: str) -> Answer:
         """Post it once. Called from worker threads."""
@@ -68,6 +80,11 @@ class WhatsAppCourier:
             if self._client is None:
                 self._client = Client(self._settings, workers=self.workers)
             return self._client
+
+    def _write(self, visits: tuple[Appointment, ...]) -> Message:
+        from smartia_jobs.messages.render import write_message
+
+        return write_message(self._template, visits, clinic_name=self._settings.clinic_name)
 
     def mask(self, phone: str | None) -> str:
         """Return a phone as a screen may show it."""

@@ -8,6 +8,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import count
@@ -42,8 +43,10 @@ DATABASE_REST_S = 0.5
 LAST_ANSWERS_S = 8.0
 #: Requests end in flocks; so long after one, no more of its flock are expected.
 FLOCK_S = 0.002
+#: After so long without an answer, none is expected soon.
+QUIET_S = 0.008
 #: For so many a transaction is worth its cost, and nobody waits for more.
-ENOUGH = 16
+ENOUGH = 10
 
 
 class Dispatch:
@@ -99,7 +102,7 @@ class Dispatch:
     def _fly(self) -> Iterator[Outcome]:
         try:
             while not self._done():
-                self._hear(self._workers.collect(self._patience()))
+                self._hear(self._news())
                 self._rest()
                 self._turn()
                 yield from self._drain()
@@ -108,6 +111,14 @@ class Dispatch:
         except Exception:
             self._land()  # the database refuses, or a bug: what was posted is still written down
             raise
+
+    def _news(self) -> Sequence[Finished]:
+        """Wait for what finishes; while nothing does, there is time to read on."""
+        news = self._workers.collect(min(QUIET_S, self._patience()))
+        if not news and self._workers.in_flight and not self._run.stop.requested:
+            with suppress(DBAPIError):  # the turn that needs the page reads it, and says what fails
+                self._feed.read_on(until=self._workers.count)
+        return news or self._workers.collect(self._patience())
 
     def _rest(self) -> None:
         """Let more requests end, so that the next transaction serves them together.

@@ -87,6 +87,10 @@ class Courier(Protocol):
         """Return where to send, or why nobody can be reached there."""
         ...
 
+    def prepare(self, visits: Sequence[Appointment]) -> None:
+        """Do ahead what addressing and writing to these visits' patient will take."""
+        ...
+
     def write(self, visits: Sequence[Appointment]) -> Message:
         """Write the one message that tells of these visits, earliest first."""
         ...

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from smartia_jobs.appointment import Appointment
 from smartia_jobs.message import Conversations
@@ -14,7 +15,7 @@ from smartia_jobs.run import Run
 
 
 class Feed:
-    """Person-days that may be claimed, nearest first; at most a page of them in memory."""
+    """Person-days that may be claimed, nearest first; a page of them in memory, or little more."""
 
     def __init__(self, run: Run, errand: Errand) -> None:
         """Begin before the first page."""
@@ -34,8 +35,17 @@ class Feed:
     def next(self) -> Pending | None:
         """Return the next person-day; None at the end."""
         while not self._ready and not self._ended:
-            self._read_page()
+            self._read_on()
         return self._ready.popleft() if self._ready else None
+
+    def read_on(self, *, until: int) -> None:
+        """Read the next page already, unless so many person-days are left of others.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: nothing was read; it can be tried again.
+        """
+        if len(self._ready) < until and not self._ended:
+            self._read_on()
 
     def settled(self) -> Iterator[Outcome]:
         """Yield the outcomes of appointments that need nothing."""
@@ -56,6 +66,12 @@ class Feed:
             if self._ended or quick:
                 return
             self._read_page()
+
+    def _read_on(self) -> None:
+        read = len(self._ready)
+        self._read_page()
+        for pending in islice(self._ready, read, None):
+            self._errand.courier.prepare(pending.visits)
 
     def _read_page(self) -> None:
         """Read, look up and sort one page; a failure leaves everything as it was."""

@@ -88,6 +88,9 @@ class FakeCourier:
         """Parse the phone as the product does."""
         return parse_phone(appointment.phone, "BR")
 
+    def prepare(self, visits: Sequence[Appointment]) -> None:
+        """There is nothing worth doing ahead."""
+
     def write(self, visits: Sequence[Appointment]) -> Message:
         """Name the hours, so that a test can see which visits were told."""
         hours = " e ".join(f"{visit.start:%H:%M}" for visit in visits)
