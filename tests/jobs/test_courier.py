@@ -1,6 +1,8 @@
 """The sending side: whom ``ONLY_TO`` lets through, who is one person, how many at once."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -130,3 +132,38 @@ def test_a_phone_is_masked_as_everywhere() -> None:
 
     assert masked.endswith("4321")
     assert "98765" not in masked
+
+
+# -- Writing ahead ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"patient_name": "Bia Lima"},
+        {"start": wall("2026-11-23 10:00")},
+        {"start": wall("2026-11-24 09:00")},
+    ],
+)
+def test_what_was_written_ahead_counts_for_no_visit_that_changed_since(
+    change: dict[str, Any],
+) -> None:
+    prepared, fresh = courier(), courier()
+    read = visit_of("5511987654321")
+    now = replace(read, **change)
+
+    prepared.prepare([read])
+
+    assert prepared.write([now]) == fresh.write([now]) != prepared.write([read])
+    assert prepared.write([read]) == fresh.write([read])
+
+
+def test_visits_told_together_are_not_those_written_ahead_alone() -> None:
+    one = courier()
+    first = visit_of("5511987654321")
+    second = replace(first, id=2, start=wall("2026-11-23 11:00"))
+
+    one.prepare([first])
+
+    assert "11:00" in one.write([first, second]).text
+    assert "11:00" not in one.write([first]).text

@@ -3,11 +3,14 @@
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 
+from smartia_jobs.appointment import Appointment
+from smartia_jobs.clinic.appointments import PAGE_SIZE
 from smartia_jobs.errors import ExitStatus
 from smartia_jobs.message import Answer, Verdict
 from smartia_jobs.report import Reason, Report, Result
@@ -201,6 +204,32 @@ def test_one_persons_visits_are_one_message_although_pages_lie_between(desk: Des
     assert "01:00 e 20:00" in {one.text for one in courier.posted}
     assert len(courier.posted) == 506
     assert report.due == len([first, *others, last])
+
+
+def test_the_next_page_is_read_and_written_ahead_while_all_workers_wait(desk: Desk) -> None:
+    for _ in range(PAGE_SIZE + 3):
+        desk.book(hours=18)
+    read_on = threading.Event()
+    seen: list[bool] = []
+
+    class Ahead(FakeCourier):
+        prepared = 0
+
+        def prepare(self, visits: Sequence[Appointment]) -> None:
+            self.prepared += 1
+            if self.prepared == PAGE_SIZE + 3:
+                read_on.set()
+
+    def wait_for_it(_: str) -> None:
+        if len(courier.posted) > PAGE_SIZE - desk.workers:
+            seen.append(read_on.wait(5))
+
+    courier = Ahead(before_send=wait_for_it)
+
+    desk.run(courier)
+
+    assert len(courier.posted) == PAGE_SIZE + 3
+    assert all(seen)
 
 
 def test_two_runs_tell_one_persons_day_once(desk: Desk) -> None:
