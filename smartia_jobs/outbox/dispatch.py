@@ -114,11 +114,18 @@ class Dispatch:
 
     def _news(self) -> Sequence[Finished]:
         """Wait for what finishes; while nothing does, there is time to read on."""
-        news = self._workers.collect(min(QUIET_S, self._patience()))
-        if not news and self._workers.in_flight and not self._run.stop.requested:
+        if self._may_read_on():
+            news = self._workers.collect(min(QUIET_S, self._patience()))
+            if news:
+                return news
             with suppress(DBAPIError):  # the turn that needs the page reads it, and says what fails
-                self._feed.read_on(until=self._workers.count)
-        return news or self._workers.collect(self._patience())
+                self._feed.read_on()
+        return self._workers.collect(self._patience())
+
+    def _may_read_on(self) -> bool:
+        if self._ledger.waiting or not self._workers.in_flight or self._run.stop.requested:
+            return False
+        return self._feed.is_low(self._workers.count)
 
     def _rest(self) -> None:
         """Let more requests end, so that the next transaction serves them together.

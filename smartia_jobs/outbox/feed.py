@@ -32,20 +32,26 @@ class Feed:
         """Whether every page was read and handed out."""
         return self._ended and not self._ready
 
+    def is_low(self, least: int) -> bool:
+        """Return whether there is more to read and fewer than ``least`` person-days are at hand."""
+        return len(self._ready) < least and not self._ended
+
     def next(self) -> Pending | None:
         """Return the next person-day; None at the end."""
         while not self._ready and not self._ended:
-            self._read_on()
+            self.read_on()
         return self._ready.popleft() if self._ready else None
 
-    def read_on(self, *, until: int) -> None:
-        """Read the next page already, unless so many person-days are left of others.
+    def read_on(self) -> None:
+        """Read the next page, if there is one, and write its messages ahead.
 
         Raises:
             sqlalchemy.exc.DBAPIError: nothing was read; it can be tried again.
         """
-        if len(self._ready) < until and not self._ended:
-            self._read_on()
+        before = len(self._ready)
+        self._read_page()
+        for pending in islice(self._ready, before, None):
+            self._errand.courier.prepare(pending.visits)
 
     def settled(self) -> Iterator[Outcome]:
         """Yield the outcomes of appointments that need nothing."""
@@ -66,12 +72,6 @@ class Feed:
             if self._ended or quick:
                 return
             self._read_page()
-
-    def _read_on(self) -> None:
-        read = len(self._ready)
-        self._read_page()
-        for pending in islice(self._ready, read, None):
-            self._errand.courier.prepare(pending.visits)
 
     def _read_page(self) -> None:
         """Read, look up and sort one page; a failure leaves everything as it was."""
