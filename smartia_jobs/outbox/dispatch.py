@@ -45,7 +45,7 @@ LAST_ANSWERS_S = 8.0
 FLOCK_S = 0.002
 #: After so long without an answer, none is expected soon.
 QUIET_S = 0.008
-#: For so many a transaction is worth its cost, and nobody waits for more.
+#: For so many a transaction is worth its cost, and nobody waits for more (docs/benchmarks.md).
 ENOUGH = 10
 
 
