@@ -12,7 +12,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+from httptools import (
+    HttpParserCallbackError,
+    HttpParserError,
+    HttpParserUpgrade,
+    HttpResponseParser,
+)
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3.util import wait_for_read
@@ -34,6 +39,10 @@ class NotSentError(Exception):
 
 class NoAnswerError(Exception):
     """The request may have left, and no whole answer came back."""
+
+
+class _SecondAnswerError(Exception):
+    """More came than was asked for."""
 
 
 class Adapter(HTTPAdapter):
@@ -83,6 +92,8 @@ class Adapter(HTTPAdapter):
 class _Answer:
     """One answer, put together by its parser; interim answers (1xx) are passed over.
 
+    Not one to HEAD, which tells a length and has no body.
+
     Attributes:
         status: the HTTP status; 0 before the answer's headers have ended.
         headers: looked up without regard to case.
@@ -110,10 +121,14 @@ class _Answer:
         """
         try:
             self.parser.feed_data(data)
+        except HttpParserCallbackError as error:
+            if not isinstance(error.__context__, _SecondAnswerError):
+                raise error.__context__ or error from None  # a signal, while it was parsed
+            self.reusable = False
         except HttpParserError:
             if not self.complete:
                 raise
-            self.reusable = False  # more came than was asked for
+            self.reusable = False
         self._received += len(data)
         if self._received > LONGEST_ANSWER + _LONGEST_REST and not self.complete:
             self._break_off()
@@ -125,7 +140,7 @@ class _Answer:
             HttpParserError: it was cut off.
         """
         if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
-            raise HttpParserError("cut off")
+            raise HttpParserError("cut off")  # of that length or coding something is missing
         self._break_off()
 
     def _break_off(self) -> None:
@@ -137,7 +152,7 @@ class _Answer:
 
     def on_message_begin(self) -> None:
         if self.complete:
-            raise ValueError("a second answer to one request")
+            raise _SecondAnswerError
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers[name.decode("latin-1")] = value.decode("latin-1")
@@ -168,7 +183,7 @@ class _Pool:
         self._tls = tls if parts.scheme == "https" else None
         self._host, self._port = parts.hostname or "", parts.port or (443 if self._tls else 80)
         self._connect_timeout_s, self._read_timeout_s = timeouts_s
-        # What a semaphore does, without its layers.
+        # A semaphore with fewer steps: whoever takes one of these may use a connection.
         self._places: queue.SimpleQueue[None] = queue.SimpleQueue()
         for _ in range(size):
             self._places.put(None)
@@ -183,6 +198,9 @@ class _Pool:
         **_: Any,
     ) -> _Answer:
         """Send one request and read its answer; nothing is repeated or followed.
+
+        Whatever else requests passes is for pools that do more. That includes ``chunked``: it
+        believes so of a body whose length is no header yet, and the length is sent all the same.
 
         Raises:
             NotSentError: no connection; nothing left this machine.
@@ -292,7 +310,10 @@ class _Connection:
                     raise TimeoutError("the answer took too long")
                 self._sock.settimeout(left_s)
                 data = self._sock.recv(_AT_ONCE)
-                answer.receive(data) if data else answer.end()
+                if data:
+                    answer.receive(data)
+                else:
+                    answer.end()
             return answer
         finally:
             del answer.parser  # it knows the answer: no circle stays behind

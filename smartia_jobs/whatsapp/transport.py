@@ -105,7 +105,8 @@ class Transport:
             NotSentError: no connection; nothing left this machine.
             NoAnswerError: whether the request arrived is not known.
         """
-        request = requests.PreparedRequest()  # its own copy would copy each header
+        # Its own copy would copy each header: these are shared by all threads and never changed.
+        request = requests.PreparedRequest()
         request.method, request.url = prepared.method, prepared.url
         request.headers, request.body = prepared.headers, body
         try:

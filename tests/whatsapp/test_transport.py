@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from requests.structures import CaseInsensitiveDict
 
-from smartia_jobs.errors import ConfigurationError
+from smartia_jobs.errors import ConfigurationError, ExitStatus, InterruptedRunError
 from smartia_jobs.settings import Settings
 from smartia_jobs.whatsapp.connections import LONGEST_ANSWER, NoAnswerError, NotSentError
 from smartia_jobs.whatsapp.transport import Reply, Transport
@@ -559,6 +560,21 @@ def test_a_connection_that_ends_with_its_answer_is_not_used_again(only: bytes, s
 
     assert [(reply.status, reply.body) for reply in replies] == [(status, {})] * 2
     assert server.connections == 2
+
+
+def test_a_signal_that_comes_while_an_answer_is_parsed_is_heard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise InterruptedRunError(ExitStatus.INTERRUPTED)
+
+    monkeypatch.setattr(CaseInsensitiveDict, "__setitem__", interrupted)
+    with (
+        loopback(answering(OK)) as server,
+        transport_to(server.url) as transport,
+        pytest.raises(InterruptedRunError),
+    ):
+        post(transport)
 
 
 # Secrets
