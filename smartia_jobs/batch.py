@@ -77,14 +77,18 @@ class Batch:
 
 
 def is_among(dialect: str, column: ColumnElement[int]) -> ColumnElement[bool]:
-    """Return whether a column holds one of :func:`ids`; ``IN`` would be written anew each time."""
+    """Return whether a column holds one of :func:`ids_parameter`.
+
+    ``IN`` with a list would be written anew for each number of them.
+    """
     if dialect == "sqlite":
         return column.in_(select(func.json_each(bindparam("ids")).table_valued("value").c.value))
-    # An array, because PostgreSQL knows how long it is, and so whether to use an index.
+    # An array: PostgreSQL plans with its values, as long as nothing is prepared on the server
+    # (`prepare_threshold` in database.py), and so knows whether to use an index.
     return column == any_(bindparam("ids", type_=ARRAY(BigInteger)))
 
 
-def ids(dialect: str, these: Iterable[int]) -> dict[str, Any]:
+def ids_parameter(dialect: str, these: Iterable[int]) -> dict[str, Any]:
     """Return ids as the parameter of :func:`is_among`."""
     ordered = sorted(these)
     return {"ids": json.dumps(ordered) if dialect == "sqlite" else ordered}

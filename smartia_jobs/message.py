@@ -60,12 +60,12 @@ class Conversations:
     Attributes:
         newest: the newest conversation of each patient that was asked about; None: has none.
         last: the greatest id there was then; what has begun since has a greater one.
-        run_began_at: the greatest id there was when the run asked for the first time.
+        last_at_start: the greatest id there was when the run asked for the first time.
     """
 
     newest: Mapping[int, int | None] = field(default_factory=dict)
     last: int = 0
-    run_began_at: int = 0
+    last_at_start: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,8 @@ from smartia_jobs.appointment import DEFAULT_DURATION, Appointment, AppointmentS
 from smartia_jobs.clinic.tables import appointments, patients
 from smartia_jobs.clinic.times import StoredTimes, read_booked_at, to_wall
 
-#: Rows read at once; each page is its own short transaction.
+#: Rows read at once; each page is its own short transaction. With more, workers that wait for
+#: a claim wait longer; with fewer, the conversations are read through more often.
 PAGE_SIZE = 200
 
 #: Every status that is not one of these is looked at, so that an unset or unknown one is
@@ -178,7 +179,7 @@ class Appointments:
         """
         dialect = connection.dialect.name
         query = _select_by_id(dialect, lock=lock)
-        rows = connection.execute(query, batch.ids(dialect, ids)).all()
+        rows = connection.execute(query, batch.ids_parameter(dialect, ids)).all()
         return {row.id: self._appointment(row) for row in rows}
 
     def sharing_phones(

@@ -26,7 +26,6 @@ from smartia_jobs.message import Conversations, SentMessage
 
 _LAST = select(func.max(conversations.c.id))
 
-
 #: Ids need not appear in their order: PostgreSQL hands them out before they are committed, and
 #: on SQLite that of a row which was deleted may come again. So many are looked through once more.
 _MARGIN = 100
@@ -46,7 +45,7 @@ def newest_conversations(connection: Connection, patient_ids: Collection[int]) -
 
 def _newest(connection: Connection, patient_ids: Collection[int], *, after: int) -> dict[int, int]:
     dialect = connection.dialect.name
-    values = {**batch.ids(dialect, patient_ids), "after": after}
+    values = {**batch.ids_parameter(dialect, patient_ids), "after": after}
     rows = connection.execute(_newest_of(dialect), values).all()
     return {row.patient_id: row.newest for row in rows}
 
@@ -55,11 +54,16 @@ def _newest(connection: Connection, patient_ids: Collection[int], *, after: int)
 def _newest_of(dialect: str) -> Select[Any]:
     return (
         select(conversations.c.patient_id, func.max(conversations.c.id).label("newest"))
-        .where(
-            batch.is_among(dialect, conversations.c.patient_id),
-            conversations.c.id > bindparam("after"),
-        )
+        .where(*_theirs_after(dialect))
         .group_by(conversations.c.patient_id)
+    )
+
+
+def _theirs_after(dialect: str) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions of a conversation of these patients that is newer than an id."""
+    return (
+        batch.is_among(dialect, conversations.c.patient_id),
+        conversations.c.id > bindparam("after"),
     )
 
 
@@ -101,7 +105,7 @@ def _looked_until(message: SentMessage, dialect: str) -> int:
     if message.patient_id not in asked.newest:
         return 0
     # The run itself begins many, so that on PostgreSQL an id of before may be far behind.
-    return (asked.last if dialect == "sqlite" else asked.run_began_at) - _MARGIN
+    return (asked.last if dialect == "sqlite" else asked.last_at_start) - _MARGIN
 
 
 def stored_utc(connection: Connection, instant: datetime) -> Any:
@@ -120,7 +124,11 @@ def _begin_conversations(
         for message in firsts
     ]
     dialect = connection.dialect.name
-    values = {**_begun(dialect).parameters(rows), "after": after}
+    values = {
+        **_begun(dialect).parameters(rows),
+        **batch.ids_parameter(dialect, [row["patient_id"] for row in rows]),
+        "after": after,
+    }
     begun = connection.execute(_beginning(dialect), values)
     return {row.patient_id: row.id for row in begun.all()}
 
@@ -160,9 +168,7 @@ def _stamp(dialect: str) -> TypeEngine[Any]:
 @cache
 def _beginning(dialect: str) -> Any:
     rows = _begun(dialect).table.c
-    since = select(conversations.c.patient_id).where(
-        conversations.c.id > bindparam("after"), conversations.c.patient_id.is_not(None)
-    )
+    since = select(conversations.c.patient_id).where(*_theirs_after(dialect))
     values = select(rows.patient_id, literal_column("'DONE'"), rows.begun_at, rows.begun_at).where(
         rows.patient_id.not_in(since)
     )

@@ -25,7 +25,7 @@ class Feed:
         self._ready: deque[Pending] = deque()
         self._settled: deque[Outcome] = deque()
         self._ended = False
-        self._run_began_at: int | None = None
+        self._last_at_start: int | None = None
 
     @property
     def exhausted(self) -> bool:
@@ -88,15 +88,15 @@ class Feed:
             claimant = Claimant.of(run)
             reasons = {v.id: objection(self._errand, v, v, rows, vetoes, claimant) for v in visits}
             ready = {visit.patient_id for visit in visits if reasons[visit.id] is None}
-            conversations = self._with_the_runs_beginning(calendar.conversations(connection, ready))
+            conversations = self._with_the_start(calendar.conversations(connection, ready))
         for day in self._page:
             self._sort(day, reasons, conversations)
         self._page = None
 
-    def _with_the_runs_beginning(self, conversations: Conversations) -> Conversations:
-        if self._run_began_at is None and conversations.newest:
-            self._run_began_at = conversations.last
-        return replace(conversations, run_began_at=self._run_began_at or 0)
+    def _with_the_start(self, conversations: Conversations) -> Conversations:
+        if self._last_at_start is None and conversations.newest:
+            self._last_at_start = conversations.last
+        return replace(conversations, last_at_start=self._last_at_start or 0)
 
     def _sort(
         self,

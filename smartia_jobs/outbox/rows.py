@@ -32,7 +32,7 @@ Key = tuple[int, datetime]
 def rows_of(connection: Connection, kind: str, ids: Collection[int]) -> dict[Key, Row]:
     """Return the rows of one kind for these appointments, at whichever start."""
     dialect = connection.dialect.name
-    values = {**batch.ids(dialect, ids), "of_kind": kind}
+    values = {**batch.ids_parameter(dialect, ids), "of_kind": kind}
     return {
         (row.appointment_id, row.start): Row(
             row.id, State(row.state), row.run_id, row.phone, row.resends

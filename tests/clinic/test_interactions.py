@@ -116,7 +116,7 @@ def test_a_long_table_of_conversations_is_not_read_for_each_turn(
     clinic: Clinic, database: Database
 ) -> None:
     patient = clinic.add_patient()
-    asked = Conversations({patient: None}, last=9000, run_began_at=5000)
+    asked = Conversations({patient: None}, last=9000, last_at_start=5000)
     bounds: list[Any] = []
 
     with database.write() as connection:
@@ -138,7 +138,7 @@ def test_a_visit_given_to_another_patient_since_finds_their_conversation(
 ) -> None:
     before, after = clinic.add_patient(), clinic.add_patient()
     running = clinic.add_conversation(after, "ASK_DATE")
-    asked = Conversations({before: None}, last=running + 5000, run_began_at=running + 5000)
+    asked = Conversations({before: None}, last=running + 5000, last_at_start=running + 5000)
 
     with database.write() as connection:
         write_interactions(connection, [SentMessage(after, asked, "Olá", "wamid.A", SENT_AT)])
@@ -151,7 +151,7 @@ def test_a_conversation_whose_id_came_to_light_late_is_found(
 ) -> None:
     patient = clinic.add_patient()
     late = clinic.add_conversation(patient, "ASK_DATE")
-    asked = Conversations({patient: None}, last=late + 50, run_began_at=late + 50)
+    asked = Conversations({patient: None}, last=late + 50, last_at_start=late + 50)
 
     with database.write() as connection:
         write_interactions(connection, [SentMessage(patient, asked, "Olá", "wamid.A", SENT_AT)])
