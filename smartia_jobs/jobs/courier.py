@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Sequence
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -37,10 +37,10 @@ class WhatsAppCourier:
     def __init__(self, settings: Settings, template: MessageTemplate, clock: Clock) -> None:
         """Prepare to send one template by these settings."""
         self._settings = settings
-        self._template = template
         self.pace = Pacer(settings.send_rate, clock)
         self.workers = settings.send_workers or workers_for(settings.send_rate)
-        self._written = lru_cache(maxsize=_PREPARED)(self._write)
+        write = partial(_write, template, settings.clinic_name)
+        self._written = lru_cache(maxsize=_PREPARED)(write)
         self._connecting = threading.Lock()
         self._client: Client | None = None
 
@@ -51,8 +51,7 @@ class WhatsAppCourier:
     def prepare(self, visits: Sequence[Appointment]) -> None:
         """Read phones and write the message ahead; it counts for visits that stay as they are.
 
-        For a page at once that takes half as long as between other things, and it is done
-        while nobody waits for a claim.
+        For a page at once that takes half as long as between other things.
         """
         for visit in visits:
             self.address(visit)
@@ -81,14 +80,15 @@ class WhatsAppCourier:
                 self._client = Client(self._settings, workers=self.workers)
             return self._client
 
-    def _write(self, visits: tuple[Appointment, ...]) -> Message:
-        from smartia_jobs.messages.render import write_message
-
-        return write_message(self._template, visits, clinic_name=self._settings.clinic_name)
-
     def mask(self, phone: str | None) -> str:
         """Return a phone as a screen may show it."""
         return mask_phone(phone)
+
+
+def _write(template: MessageTemplate, clinic_name: str, visits: tuple[Appointment, ...]) -> Message:
+    from smartia_jobs.messages.render import write_message
+
+    return write_message(template, visits, clinic_name=clinic_name)
 
 
 def workers_for(rate: float) -> int:

@@ -8,7 +8,6 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import count
@@ -75,6 +74,7 @@ class Dispatch:
         self._nothing = threading.Event()
         #: How long the last turn with the database took.
         self._turn_s = 0.0
+        self._no_reading_before_s = 0.0
         self._outcomes: deque[Outcome] = deque()
 
     @property
@@ -102,7 +102,7 @@ class Dispatch:
     def _fly(self) -> Iterator[Outcome]:
         try:
             while not self._done():
-                self._hear(self._news())
+                self._hear(self._await_news())
                 self._rest()
                 self._turn()
                 yield from self._drain()
@@ -112,20 +112,30 @@ class Dispatch:
             self._land()  # the database refuses, or a bug: what was posted is still written down
             raise
 
-    def _news(self) -> Sequence[Finished]:
-        """Wait for what finishes; while nothing does, there is time to read on."""
+    def _await_news(self) -> Sequence[Finished]:
+        """Return what has finished; while nothing does, there is time to read on."""
+        patience_s = self._patience()
         if self._may_read_on():
-            news = self._workers.collect(min(QUIET_S, self._patience()))
-            if news:
-                return news
-            with suppress(DBAPIError):  # the turn that needs the page reads it, and says what fails
-                self._feed.read_on()
-        return self._workers.collect(self._patience())
+            patience_s = min(QUIET_S, patience_s)
+        news = self._workers.collect(patience_s)
+        if not news and self._may_read_on():
+            self._read_on()
+            news = self._workers.collect(self._patience())
+        return news
 
     def _may_read_on(self) -> bool:
         if self._ledger.waiting or not self._workers.in_flight or self._run.stop.requested:
             return False
+        if self._clock.monotonic() < self._no_reading_before_s:
+            return False
         return self._feed.is_low(self._workers.count)
+
+    def _read_on(self) -> None:
+        try:
+            self._feed.read_on()
+        except DBAPIError:  # the turn that needs the page reads it, or says what is wrong
+            self._no_reading_before_s = self._clock.monotonic() + DATABASE_REST_S
+            logger.warning("the next page could not be read ahead; trying again")
 
     def _rest(self) -> None:
         """Let more requests end, so that the next transaction serves them together.
@@ -349,13 +359,15 @@ class Dispatch:
     def _end_flights(self) -> None:
         """Give requests in flight a last chance to answer; what does not is unknown."""
         deadline_s = self._clock.monotonic() + LAST_ANSWERS_S
-        while self._clock.monotonic() < deadline_s:
-            if not self._workers.in_flight and not self._ledger.waiting:
-                self._workers.see_off()
-                return
+        while self._workers.in_flight or self._ledger.waiting:
+            if self._clock.monotonic() >= deadline_s:
+                break
             self._hear(self._workers.collect(LOOK_AROUND_S))
             self._try_to_write()
-        self._ledger.take(self._workers.abandon())
+        if self._workers.in_flight:
+            self._ledger.take(self._workers.abandon())
+        else:
+            self._workers.see_off()
 
     def _write_last(self) -> None:
         self._try_to_write()

@@ -39,7 +39,7 @@ class Feed:
     def next(self) -> Pending | None:
         """Return the next person-day; None at the end."""
         while not self._ready and not self._ended:
-            self.read_on()
+            self._read_page()
         return self._ready.popleft() if self._ready else None
 
     def read_on(self) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 from sqlalchemy.exc import ProgrammingError
 
+from smartia_jobs.clinic.appointments import PAGE_SIZE
 from smartia_jobs.errors import ExitStatus
 from smartia_jobs.report import Result
 from tests.outbox.faulty_desk import Fault, FaultyDesk
@@ -93,3 +94,31 @@ def test_a_database_that_refuses_a_claim_loses_no_answer_in_flight(clinic: Clini
 
     assert len(courier.posted) == 2
     assert Counter(desk.states().values()) == {"sent": 2}
+
+
+def test_a_page_that_cannot_be_read_ahead_is_read_when_it_is_needed(
+    clinic: Clinic, caplog: pytest.LogCaptureFixture
+) -> None:
+    failed = threading.Event()
+
+    def fail_the_second_page_once(kind: str, n: int) -> Fault | None:
+        if (kind, n) != ("read", 1):
+            return None
+        failed.set()
+        return Fault.BEFORE
+
+    desk = FaultyDesk(clinic, workers=4, faults=fail_the_second_page_once)
+    for _ in range(PAGE_SIZE + 3):
+        desk.book()
+
+    def wait_for_it(_: str) -> None:
+        if len(courier.posted) > PAGE_SIZE - desk.workers:
+            failed.wait(20)
+
+    courier = FakeCourier(before_send=wait_for_it)
+
+    report = desk.run(courier)
+
+    assert report.results == Counter({Result.SENT: PAGE_SIZE + 3})
+    assert len(courier.posted) == PAGE_SIZE + 3
+    assert "could not be read ahead" in caplog.text
