@@ -44,8 +44,9 @@ def configure_logs(
         handler = _Stream()
         handler.setFormatter(TextLines())
     handler.name = _NAME
-    # Looked up for each line otherwise, and no line tells them.
+    # Looked up for each line otherwise, and no line tells them (Python's "Logging HOWTO").
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None
     root = logging.getLogger()
     for earlier in [old for old in root.handlers if old.name == _NAME]:
         root.removeHandler(earlier)

@@ -39,13 +39,15 @@ def clean(text: str) -> str:
     Returns:
         The cleaned text; empty when nothing of it can be seen.
     """
-    seen = "".join(
-        character
-        for character in text
-        if character.isspace()
-        or not (character in _UNSEEN or unicodedata.category(character) in _UNSEEN_CATEGORIES)
-    )
-    return " ".join(seen.split()).translate(_BRACES)
+    if not (text.isprintable() and _UNSEEN.isdisjoint(text)):  # nearly all names are
+        text = "".join(filter(_is_seen, text))
+    return " ".join(text.split()).translate(_BRACES)
+
+
+def _is_seen(character: str) -> bool:
+    if character.isspace():
+        return True
+    return character not in _UNSEEN and unicodedata.category(character) not in _UNSEEN_CATEGORIES
 
 
 def shorten(text: str, longest: int) -> str:
