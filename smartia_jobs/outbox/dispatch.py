@@ -133,9 +133,9 @@ class Dispatch:
     def _read_on(self) -> None:
         try:
             self._feed.read_on()
-        except DBAPIError:  # the turn that needs the page reads it, or says what is wrong
+        except DBAPIError:  # the turn that needs the page reads it, or raises this again
             self._no_reading_before_s = self._clock.monotonic() + DATABASE_REST_S
-            logger.warning("the next page could not be read ahead; trying again")
+            logger.warning("the next page could not be read ahead; it is read when it is needed")
 
     def _rest(self) -> None:
         """Let more requests end, so that the next transaction serves them together.
@@ -327,18 +327,21 @@ class Dispatch:
         """Return how long the next turn may wait for something to happen, in seconds."""
         if self._ledger.waiting:
             return 0.0
-        if not self._workers.in_flight and not self._stalled_s():
-            if not self._feed.exhausted:
+        waits = [LOOK_AROUND_S]
+        if not self._wanted():  # then a message that is due again is not waited for either
+            waits += filter(None, self._stalls_s())
+        else:
+            waits.append(self._until_next_waiting_s())
+            if not self._workers.in_flight and not self._feed.exhausted:
                 return 0.0
-            return max(0.0, min(LOOK_AROUND_S, self._until_next_waiting_s()))
-        waits = [LOOK_AROUND_S, self._until_next_waiting_s()]
-        if self._workers.idle and not self._feed.exhausted:
+        if self._workers.idle and (self._waiting or not self._feed.exhausted):
             waits.append(HORIZON_S / 2)
-        return max(0.0, min(waits))
+        return min(waits)
 
-    def _stalled_s(self) -> float:
+    def _stalls_s(self) -> tuple[float, float]:
+        """Return for how long WhatsApp is left alone, and for how long it asked to be."""
         now_s = self._clock.monotonic()
-        return max(self._brakes.resumes_in_s(now_s), self._errand.courier.pace.pause_left())
+        return self._brakes.resumes_in_s(now_s), self._errand.courier.pace.pause_left()
 
     def _until_next_waiting_s(self) -> float:
         if not self._waiting:
@@ -364,6 +367,7 @@ class Dispatch:
                 break
             self._hear(self._workers.collect(LOOK_AROUND_S))
             self._try_to_write()
+        self._hear(self._workers.collect(0.0))  # what came while the database was tried
         if self._workers.in_flight:
             self._ledger.take(self._workers.abandon())
         else:

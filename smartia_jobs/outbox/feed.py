@@ -37,7 +37,10 @@ class Feed:
         return len(self._ready) < least and not self._ended
 
     def next(self) -> Pending | None:
-        """Return the next person-day; None at the end."""
+        """Return the next person-day; None at the end.
+
+        A page that is needed now is not written ahead: its first messages would wait for all.
+        """
         while not self._ready and not self._ended:
             self._read_page()
         return self._ready.popleft() if self._ready else None

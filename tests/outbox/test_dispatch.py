@@ -13,6 +13,8 @@ from smartia_jobs.appointment import Appointment
 from smartia_jobs.clinic.appointments import PAGE_SIZE
 from smartia_jobs.errors import ExitStatus
 from smartia_jobs.message import Answer, Verdict
+from smartia_jobs.outbox.records import Finished
+from smartia_jobs.outbox.workers import Workers
 from smartia_jobs.report import Reason, Report, Result
 from smartia_jobs.run import Stop
 from tests.outbox.desk import Desk
@@ -231,6 +233,35 @@ def test_the_next_page_is_read_and_written_ahead_while_all_workers_wait(desk: De
     assert len(courier.posted) == PAGE_SIZE + 3
     assert seen
     assert all(seen)
+
+
+def test_a_message_due_again_keeps_no_processor_busy_while_no_worker_is_idle(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.workers = 1
+    for _ in range(3):
+        desk.book()
+    looks: list[float] = []
+    collect = Workers.collect
+
+    def counted(self: Workers, timeout_s: float) -> list[Finished]:
+        looks.append(timeout_s)
+        return collect(self, timeout_s)
+
+    monkeypatch.setattr(Workers, "collect", counted)
+
+    def answer_late(_: str) -> None:
+        if len(courier.posted) == 3:
+            time.sleep(0.3)
+
+    courier = FakeCourier(
+        in_turn(ACCEPTED, BUSY, ACCEPTED), before_send=answer_late, retry_wait_s=0.05
+    )
+
+    report = desk.run(courier)
+
+    assert counts(report) == {"sent": 3}
+    assert len(looks) < 100
 
 
 def test_two_runs_tell_one_persons_day_once(desk: Desk) -> None:
