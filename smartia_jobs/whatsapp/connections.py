@@ -12,15 +12,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from httptools import (
-    HttpParserCallbackError,
-    HttpParserError,
-    HttpParserUpgrade,
-    HttpResponseParser,
-)
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3.util import wait_for_read
+
+from smartia_jobs.errors import InterruptedRunError
 
 #: Meta's answers are a few hundred bytes; what is longer is not Meta's.
 LONGEST_ANSWER = 1 << 20
@@ -39,10 +36,6 @@ class NotSentError(Exception):
 
 class NoAnswerError(Exception):
     """The request may have left, and no whole answer came back."""
-
-
-class _SecondAnswerError(Exception):
-    """More came than was asked for."""
 
 
 class Adapter(HTTPAdapter):
@@ -92,7 +85,7 @@ class Adapter(HTTPAdapter):
 class _Answer:
     """One answer, put together by its parser; interim answers (1xx) are passed over.
 
-    Not one to HEAD, which tells a length and has no body.
+    It cannot be one to HEAD, which tells a length and has no body.
 
     Attributes:
         status: the HTTP status; 0 before the answer's headers have ended.
@@ -118,14 +111,13 @@ class _Answer:
 
         Raises:
             HttpParserError, HttpParserUpgrade: this is no answer, or none of reasonable length.
+            InterruptedRunError: a signal arrived meanwhile.
         """
         try:
             self.parser.feed_data(data)
-        except HttpParserCallbackError as error:
-            if not isinstance(error.__context__, _SecondAnswerError):
-                raise error.__context__ or error from None  # a signal, while it was parsed
-            self.reusable = False
-        except HttpParserError:
+        except HttpParserError as error:
+            if isinstance(error.__context__, InterruptedRunError):
+                raise error.__context__ from None  # a signal came while it was parsed
             if not self.complete:
                 raise
             self.reusable = False
@@ -152,7 +144,7 @@ class _Answer:
 
     def on_message_begin(self) -> None:
         if self.complete:
-            raise _SecondAnswerError
+            raise ValueError("a second answer to one request")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers[name.decode("latin-1")] = value.decode("latin-1")

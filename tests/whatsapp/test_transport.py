@@ -568,13 +568,13 @@ def test_a_signal_that_comes_while_an_answer_is_parsed_is_heard(
     def interrupted(*_: object) -> None:
         raise InterruptedRunError(ExitStatus.INTERRUPTED)
 
-    monkeypatch.setattr(CaseInsensitiveDict, "__setitem__", interrupted)
-    with (
-        loopback(answering(OK)) as server,
-        transport_to(server.url) as transport,
-        pytest.raises(InterruptedRunError),
-    ):
-        post(transport)
+    with loopback(answering(OK)) as server, transport_to(server.url) as transport:
+        prepared = transport.prepare("POST", "123/messages")
+        monkeypatch.setattr(CaseInsensitiveDict, "__setitem__", interrupted)
+        with pytest.raises(InterruptedRunError):
+            transport.send(prepared, b"{}")
+
+    assert len(server.requests) == 1
 
 
 # Secrets
