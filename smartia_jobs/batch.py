@@ -77,7 +77,7 @@ class Batch:
 
 
 def is_among(dialect: str, column: ColumnElement[int]) -> ColumnElement[bool]:
-    """Return whether a column holds one of :func:`ids_parameter`.
+    """Return whether a column holds one of the ids that :func:`ids_parameter` hands over.
 
     ``IN`` with a list would be written anew for each number of them.
     """

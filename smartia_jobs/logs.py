@@ -44,7 +44,8 @@ def configure_logs(
         handler = _Stream()
         handler.setFormatter(TextLines())
     handler.name = _NAME
-    # Looked up for each line otherwise, and no line tells them (Python's "Logging HOWTO").
+    # Looked up for each line otherwise, and no line of ours tells them: thread, process, and the
+    # file and function that logged it (Python's "Logging HOWTO", Optimization).
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None
     root = logging.getLogger()
@@ -65,7 +66,7 @@ def logs_are_json() -> bool:
 
 def log_event(logger: logging.Logger, level: int, message: str, **fields: Any) -> None:
     """Log one line with structured fields: ids, counts and words, nothing personal."""
-    logger.log(level, message, extra={"ctx": fields}, stacklevel=2)
+    logger.log(level, message, extra={"ctx": fields})
 
 
 @cache

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 #: More threads than this were slower, not faster, at Meta's highest rate.
 _MOST_WORKERS = 256
-#: Messages that are kept after they were prepared: a page of them and what was left of another.
+#: Messages that are kept after they were prepared: more than a page and what is left of another.
 _PREPARED = 1024
 #: A request's usual time and half as much again, in seconds: what is in flight at the rate.
 _REQUEST_S = 0.75
@@ -51,7 +51,7 @@ class WhatsAppCourier:
     def prepare(self, visits: Sequence[Appointment]) -> None:
         """Read phones and write the message ahead; it counts for visits that stay as they are.
 
-        For a page at once that takes half as long as between other things.
+        For a page at once that takes half as long as one by one among other work.
         """
         for visit in visits:
             self.address(visit)

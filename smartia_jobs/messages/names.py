@@ -39,7 +39,8 @@ def clean(text: str) -> str:
     Returns:
         The cleaned text; empty when nothing of it can be seen.
     """
-    if not (text.isprintable() and _UNSEEN.isdisjoint(text)):  # nearly all names are
+    # Nearly every name is plainly seen; only others are gone through.
+    if not (text.isprintable() and _UNSEEN.isdisjoint(text)):
         text = "".join(filter(_is_seen, text))
     return " ".join(text.split()).translate(_BRACES)
 
