@@ -5,6 +5,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import ProgrammingError
@@ -12,7 +13,10 @@ from sqlalchemy.exc import ProgrammingError
 from smartia_jobs.clinic.appointments import PAGE_SIZE
 from smartia_jobs.errors import ExitStatus
 from smartia_jobs.outbox.dispatch import DATABASE_REST_S
+from smartia_jobs.outbox.records import Finished
+from smartia_jobs.outbox.workers import Workers
 from smartia_jobs.report import Result
+from smartia_jobs.run import Stop
 from tests.outbox.faulty_desk import Fault, FaultyDesk
 from tests.support import Clinic
 from tests.support.fake_courier import ACCEPTED, BUSY, FakeCourier, FreePace
@@ -130,3 +134,50 @@ def test_a_page_that_cannot_be_read_ahead_is_tried_seldom_and_read_in_the_end(
     assert all(waited)
     assert failed_s[1] - failed_s[0] >= DATABASE_REST_S
     assert caplog.text.count("could not be read ahead") == 2
+
+
+def test_an_answer_that_comes_while_the_database_is_tried_for_the_last_time_is_recorded(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    landing, last_try, answered = (threading.Event() for _ in range(3))
+    dismiss, deliver = Workers.dismiss, Workers._deliver
+
+    def dismissed(self: Workers) -> None:
+        landing.set()
+        dismiss(self)
+
+    def delivered(self: Workers, task: Any) -> Finished:
+        finished = deliver(self, task)
+        if last_try.is_set():
+            answered.set()
+        return finished
+
+    monkeypatch.setattr(Workers, "dismiss", dismissed)
+    monkeypatch.setattr(Workers, "_deliver", delivered)
+
+    def outlast_the_deadline(kind: str, _: int) -> None:
+        if kind == "write" and landing.is_set() and not last_try.is_set():
+            last_try.set()
+            answered.wait(20)
+            time.sleep(1.2)  # longer than last answers are waited for, on the run's clock
+
+    desk = FaultyDesk(clinic, workers=2, speed=8.0, faults=outlast_the_deadline)
+    for _ in range(3):
+        desk.book()
+    stop, both_out = Stop(), threading.Barrier(2)
+
+    def answer_in_landing(_: str) -> None:
+        if len(courier.posted) == 1:  # which goes alone
+            return
+        if both_out.wait(20) == 0:
+            stop.request(ExitStatus.TERMINATED)
+            landing.wait(20)
+        else:
+            last_try.wait(20)
+
+    courier = FakeCourier(before_send=answer_in_landing)
+
+    report = desk.run(courier, stop=stop)
+
+    assert report.results == Counter({Result.SENT: 3})
+    assert Counter(desk.states().values()) == {"sent": 3}
