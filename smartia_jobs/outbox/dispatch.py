@@ -74,6 +74,7 @@ class Dispatch:
         self._nothing = threading.Event()
         #: How long the last turn with the database took.
         self._turn_s = 0.0
+        #: When a page may be read ahead again, after one could not be.
         self._no_reading_before_s = 0.0
         self._outcomes: deque[Outcome] = deque()
 
@@ -328,12 +329,12 @@ class Dispatch:
         if self._ledger.waiting:
             return 0.0
         waits = [LOOK_AROUND_S]
-        if not self._wanted():  # then a message that is due again is not waited for either
+        if not self._wanted():  # a message that is due again could not leave either
             waits += filter(None, self._stalls_s())
-        else:
+        elif self._workers.in_flight or self._feed.exhausted:
             waits.append(self._until_next_waiting_s())
-            if not self._workers.in_flight and not self._feed.exhausted:
-                return 0.0
+        else:
+            return 0.0
         if self._workers.idle and (self._waiting or not self._feed.exhausted):
             waits.append(HORIZON_S / 2)
         return min(waits)
@@ -362,9 +363,9 @@ class Dispatch:
     def _end_flights(self) -> None:
         """Give requests in flight a last chance to answer; what does not is unknown."""
         deadline_s = self._clock.monotonic() + LAST_ANSWERS_S
-        while self._workers.in_flight or self._ledger.waiting:
-            if self._clock.monotonic() >= deadline_s:
-                break
+        while (
+            self._workers.in_flight or self._ledger.waiting
+        ) and self._clock.monotonic() < deadline_s:
             self._hear(self._workers.collect(LOOK_AROUND_S))
             self._try_to_write()
         self._hear(self._workers.collect(0.0))  # what came while the database was tried

@@ -120,7 +120,7 @@ class _Answer:
                 raise error.__context__ from None  # a signal came while it was parsed
             if not self.complete:
                 raise
-            self.reusable = False
+            self.reusable = False  # more came than was asked for
         self._received += len(data)
         if self._received > LONGEST_ANSWER + _LONGEST_REST and not self.complete:
             self._break_off()
