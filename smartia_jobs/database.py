@@ -110,7 +110,7 @@ class Database:
         connection = self._begun(begin)
         try:
             yield connection
-            connection.commit()
+            _commit(connection)
         finally:
             connection.close()  # rolls back what was not committed
 
@@ -136,6 +136,19 @@ class Database:
             connection.close()
             raise
         return connection
+
+
+def _commit(connection: Connection) -> None:
+    """Commit, or end the transaction for good.
+
+    After a COMMIT that failed, because somebody was reading an SQLite file for too long,
+    SQLAlchemy believes the transaction ended. SQLite does not: it would keep its lock.
+    """
+    try:
+        connection.commit()
+    except BaseException:
+        connection.invalidate()
+        raise
 
 
 def insert_once(dialect: str, table: Table, *, key: Sequence[str]) -> Any:

@@ -244,6 +244,23 @@ def test_a_busy_file_can_be_read(busy_file: Path) -> None:
     assert found == 0
 
 
+def test_a_commit_that_fails_is_taken_back(smartia_sqlite: Path) -> None:
+    opened = Database(f"sqlite:///{smartia_sqlite}", busy_timeout_s=0.01)
+    insertion = text("INSERT INTO patients (phone_number) VALUES (:phone)")
+
+    with closing(sqlite3.connect(smartia_sqlite, isolation_level=None)) as reader:
+        reader.execute("BEGIN").execute("SELECT count(*) FROM patients").fetchall()
+        with pytest.raises(DBAPIError) as raised, opened.write() as connection:
+            connection.execute(insertion, {"phone": "1"})
+    with opened.write() as connection:
+        connection.execute(insertion, {"phone": "2"})
+        phones = connection.execute(text("SELECT phone_number FROM patients")).scalars().all()
+
+    opened.close()
+    assert is_transient(raised.value)
+    assert phones == ["2"]
+
+
 def test_a_busy_file_is_waited_for(smartia_sqlite: Path) -> None:
     opened = Database(f"sqlite:///{smartia_sqlite}")
     other = sqlite3.connect(smartia_sqlite, isolation_level=None, check_same_thread=False)
