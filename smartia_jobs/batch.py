@@ -26,6 +26,9 @@ from sqlalchemy.types import TypeEngine
 
 from smartia_jobs.column_types import UtcDateTime, utc, utc_text
 
+#: ``json.dumps`` would make an encoder for each batch.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 
 class Batch:
     """Rows of one shape, for a statement that is always the same, whatever their number.
@@ -47,7 +50,9 @@ class Batch:
         """
         on_sqlite = dialect == "sqlite"
         self.table = _sqlite(columns) if on_sqlite else _postgresql(columns)
-        self._moments: dict[str, Callable[[datetime], str | None]] = {}
+        # SQLite finds a place in an array sooner than a name; PostgreSQL needs the names.
+        self._places = tuple(columns) if on_sqlite else None
+        self._moments: dict[str, Callable[[datetime | None], str | None]] = {}
         for name, kind in columns.items():
             if isinstance(kind, UtcDateTime):
                 self._moments[name] = utc_text if on_sqlite else _instant_text
@@ -66,14 +71,13 @@ class Batch:
             ValueError: an instant without a zone, or a wall time with one.
             TypeError: a value is none that JSON has.
         """
-        return {"rows": json.dumps([self._written(row) for row in rows])}
+        return {"rows": _encode([self._written(row) for row in rows])}
 
-    def _written(self, row: Mapping[str, Any]) -> dict[str, Any]:
+    def _written(self, row: Mapping[str, Any]) -> dict[str, Any] | list[Any]:
         written = dict(row)
         for name, write in self._moments.items():
-            if written[name] is not None:
-                written[name] = write(written[name])
-        return written
+            written[name] = write(written[name])
+        return written if self._places is None else [written[name] for name in self._places]
 
 
 def is_among(dialect: str, column: ColumnElement[int]) -> ColumnElement[bool]:
@@ -97,8 +101,8 @@ def ids_parameter(dialect: str, these: Iterable[int]) -> dict[str, Any]:
 def _sqlite(columns: Mapping[str, TypeEngine[Any]]) -> FromClause:
     row = func.json_each(bindparam("rows")).table_valued("value", name="handed_over").c.value
     values = (
-        func.json_extract(row, literal_column(f"'$.{name}'"), type_=kind).label(name)
-        for name, kind in columns.items()
+        func.json_extract(row, literal_column(f"'$[{place}]'"), type_=kind).label(name)
+        for place, (name, kind) in enumerate(columns.items())
     )
     return select(*values).subquery("batch")
 
@@ -113,11 +117,13 @@ def _postgresql(columns: Mapping[str, TypeEngine[Any]]) -> FromClause:
     )
 
 
-def _wall_text(moment: datetime) -> str:
+def _wall_text(moment: datetime | None) -> str | None:
+    if moment is None:
+        return None
     if moment.tzinfo is not None:
         raise ValueError("a wall time has no zone, this moment has one")
     return moment.isoformat(" ", "microseconds")
 
 
-def _instant_text(moment: datetime) -> str:
-    return utc(moment).isoformat(" ")
+def _instant_text(moment: datetime | None) -> str | None:
+    return None if moment is None else utc(moment).isoformat(" ")

@@ -50,7 +50,7 @@ def utc_text(instant: datetime | None) -> str | None:
     """Write an instant as SQLAlchemy's own DateTime does on SQLite: it has no offset there."""
     if instant is None:
         return None
-    return utc(instant).replace(tzinfo=None).isoformat(" ", "microseconds")
+    return utc(instant).isoformat(" ", "microseconds").removesuffix("+00:00")
 
 
 class NativeEnum(TypeDecorator[str]):
