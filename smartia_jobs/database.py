@@ -2,13 +2,16 @@
 
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
 from smartia_jobs import database_url
@@ -45,7 +48,9 @@ _BEGIN = {
 }
 
 #: How long SQLite waits for another writer before it is asked again, in milliseconds.
-_TURN_MS = 100
+_LOOK_MS = 100
+#: How long a thread waits for another one of this process.
+_TURN_S = 10.0
 
 
 class Database:
@@ -78,19 +83,28 @@ class Database:
             self.dialect = "postgresql"
             self._engine = _postgresql_engine(url)
         self._read_only = read_only
+        self._busy_timeout_s = busy_timeout_s
+        #: Held by whoever uses the one connection.
+        self._turn = threading.Lock()
+        #: Kept between transactions: to take one out of a pool, and put it back, costs as much
+        #: as a statement does.
+        self._connection: Connection | None = None
 
     def read(self) -> AbstractContextManager[Connection]:
         """Open one short transaction for reading."""
-        return self._transaction(_BEGIN[self.dialect, "read"])
+        return self._transaction("read")
 
-    def write(self) -> AbstractContextManager[Connection]:
+    def write(self, *, patience_s: float | None = None) -> AbstractContextManager[Connection]:
         """Open one short transaction that commits at its end and rolls back on any error.
 
         On SQLite it holds the write lock from its beginning, so it never has to be given up
         half-way because another program wrote in between.
+
+        Args:
+            patience_s: how long it waits for that lock, instead of ``busy_timeout_s``.
         """
         kind = "read" if self._read_only and self.dialect == "postgresql" else "write"
-        return self._transaction(_BEGIN[self.dialect, kind])
+        return self._transaction(kind, self._busy_timeout_s if patience_s is None else patience_s)
 
     @contextmanager
     def outside_transaction(self) -> Iterator[Connection]:
@@ -98,44 +112,65 @@ class Database:
 
         No time-out is set: ``CREATE INDEX CONCURRENTLY`` takes the time it takes.
         """
-        with self._engine.connect() as connection:
-            yield connection
+        with self._alone():
+            self._let_go()
+            with self._engine.connect() as connection:
+                yield connection
 
     def close(self) -> None:
         """Close the connection; a later use opens a new one."""
+        self._let_go()
         self._engine.dispose()
 
     @contextmanager
-    def _transaction(self, begin: str) -> Iterator[Connection]:
-        connection = self._begun(begin)
-        try:
-            yield connection
-            _commit(connection)
-        finally:
-            connection.close()  # rolls back what was not committed
+    def _transaction(self, kind: str, patience_s: float = 0.0) -> Iterator[Connection]:
+        with self._alone():
+            try:
+                connection = self._begun(kind, patience_s)
+                yield connection
+                _commit(connection)
+            except BaseException:
+                self._let_go()
+                raise
 
-    def _begun(self, begin: str) -> Connection:
-        connection = self._engine.connect()
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Wait until no other thread uses the connection."""
+        if not self._turn.acquire(timeout=_TURN_S):
+            raise PoolTimeoutError("another thread has been using the connection for too long")
         try:
-            if begin == _BEGIN["sqlite", "write"]:
-                _queue_for_sqlite(connection, begin)
-            else:
-                connection.exec_driver_sql(begin)
-        except DBAPIError as error:
+            yield
+        finally:
+            self._turn.release()
+
+    def _let_go(self) -> None:
+        """Give the connection back, and with it whatever was not committed."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
             connection.close()
+
+    def _begun(self, kind: str, patience_s: float) -> Connection:
+        """Return the connection with a transaction begun."""
+        try:
+            return self._begin(kind, patience_s)
+        except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
             # The connection had died since its last use, and nothing is lost: a new one.
-            connection = self._engine.connect()
-            try:
-                connection.exec_driver_sql(begin)
-            except DBAPIError:
-                connection.close()
-                raise
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+            self._let_go()
+            return self._begin(kind, patience_s)
+
+    def _begin(self, kind: str, patience_s: float) -> Connection:
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        begin = _BEGIN[self.dialect, kind]
+        if (self.dialect, kind) == ("sqlite", "write"):
+            _queue_for_sqlite(
+                self._connection, begin, patience_s=patience_s, usual_s=self._busy_timeout_s
+            )
+        else:
+            self._connection.exec_driver_sql(begin)
+        return self._connection
 
 
 def _commit(connection: Connection) -> None:
@@ -167,8 +202,10 @@ def insert_once(dialect: str, table: Table, *, key: Sequence[str]) -> Any:
     return insert(table).on_conflict_do_nothing(index_elements=key)
 
 
-def _queue_for_sqlite(connection: Connection, begin: str) -> None:
-    """Begin to write, waiting for other writers as long as ``busy_timeout`` says.
+def _queue_for_sqlite(
+    connection: Connection, begin: str, *, patience_s: float, usual_s: float
+) -> None:
+    """Begin to write, waiting so long for other writers; later statements wait as usual.
 
     SQLite itself would look ever more rarely and hear no signal meanwhile: beside seven busy
     writers that starves. Asked anew in short turns, it looks often and a signal is heard.
@@ -176,9 +213,8 @@ def _queue_for_sqlite(connection: Connection, begin: str) -> None:
     # Not through SQLAlchemy, whose way to a statement takes longer than the rest of it. These
     # touch no file, so there is no error that it would have to translate.
     driver: Any = connection.connection.driver_connection
-    (patience_ms,) = driver.execute("PRAGMA busy_timeout").fetchone()
-    give_up_s = time.monotonic() + patience_ms / 1000
-    driver.execute(f"PRAGMA busy_timeout = {min(patience_ms, _TURN_MS)}")
+    give_up_s = time.monotonic() + patience_s
+    driver.execute(f"PRAGMA busy_timeout = {min(round(patience_s * 1000), _LOOK_MS)}")
     try:
         while True:
             try:
@@ -189,7 +225,7 @@ def _queue_for_sqlite(connection: Connection, begin: str) -> None:
                 if code != sqlite3.SQLITE_BUSY or time.monotonic() >= give_up_s:
                     raise
     finally:
-        driver.execute(f"PRAGMA busy_timeout = {patience_ms}")
+        driver.execute(f"PRAGMA busy_timeout = {round(usual_s * 1000)}")
 
 
 def _sqlite_engine(url: str, read_only: bool, busy_timeout_s: float) -> Engine:
@@ -204,17 +240,13 @@ def _sqlite_engine(url: str, read_only: bool, busy_timeout_s: float) -> Engine:
                 uri, uri=True, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False
             )
             # One name written in another encoding must not cost all others their reminder.
-            connection.text_factory = _readable
+            connection.text_factory = partial(str, encoding="utf-8", errors="replace")
             return connection
         except sqlite3.OperationalError as error:
             error.args = (f"{_why_not_opened(path)}: {path}",)
             raise
 
     return _engine("sqlite+pysqlite:///", creator=connect)
-
-
-def _readable(stored: bytes) -> str:
-    return stored.decode("utf-8", "replace")
 
 
 def _why_not_opened(path: os.PathLike[str]) -> str:
@@ -262,7 +294,6 @@ def _engine(url: str, **options: Any) -> Engine:
         poolclass=QueuePool,
         pool_size=1,
         max_overflow=0,
-        pool_timeout=10,
         hide_parameters=True,
         **options,
     )

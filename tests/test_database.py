@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import (
     Column,
@@ -69,13 +71,14 @@ def url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def database(url: str) -> Iterator[Database]:
-    """The database, opened; nothing may be left checked out."""
+    """The database, opened; nobody may be left with its connection."""
     opened = Database(url)
     yield opened
     pool = opened._engine.pool
+    assert not opened._turn.locked()
+    opened.close()
     assert isinstance(pool, QueuePool)
     assert pool.checkedout() == 0
-    opened.close()
 
 
 def failure(opened: Database, statement: str = "SELECT count(*) FROM patients") -> SQLAlchemyError:
@@ -197,6 +200,37 @@ def test_another_thread_waits_for_the_one_connection(database: Database) -> None
     assert (seen_inside, seen) == ([], [1])
 
 
+def test_a_thread_does_not_wait_for_another_for_ever(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smartia_jobs.database._TURN_S", 0.01)
+
+    with database.read(), pytest.raises(SQLAlchemyError) as raised, database.read():
+        pass
+
+    assert type(explain(raised.value)) is UnavailableError
+
+
+def test_transactions_follow_each_other_on_one_connection(database: Database) -> None:
+    with database.read() as connection:
+        first = connection.connection.driver_connection
+    with database.write() as connection:
+        second = connection.connection.driver_connection
+
+    assert second is first
+
+
+def test_a_connection_is_closed_with_its_database(url: str) -> None:
+    opened = Database(url)
+    with opened.read() as connection:
+        driver: Any = connection.connection.driver_connection
+
+    opened.close()
+
+    with pytest.raises((sqlite3.ProgrammingError, psycopg.OperationalError)):
+        driver.execute("SELECT 1")
+
+
 def test_values_of_a_row_stay_out_of_errors(database: Database) -> None:
     row = {"phone": "5511987654321", "name": "Maria"}
     statement = text("INSERT INTO patients (phone_number, name) VALUES (:phone, :name)")
@@ -259,6 +293,22 @@ def test_a_commit_that_fails_is_taken_back(smartia_sqlite: Path) -> None:
     opened.close()
     assert is_transient(raised.value)
     assert phones == ["2"]
+
+
+def test_who_has_more_patience_waits_longer(smartia_sqlite: Path) -> None:
+    opened = Database(f"sqlite:///{smartia_sqlite}", busy_timeout_s=0.01)
+    other = sqlite3.connect(smartia_sqlite, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.3, other.execute, ["COMMIT"])
+    release.start()
+
+    with opened.write(patience_s=10.0) as connection:
+        afterwards_ms = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
+
+    release.join()
+    other.close()
+    opened.close()
+    assert afterwards_ms == 10
 
 
 def test_a_busy_file_is_waited_for(smartia_sqlite: Path) -> None:

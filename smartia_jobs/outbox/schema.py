@@ -1,8 +1,5 @@
 """The version of our own tables: looking at it, and bringing it up to what this program needs."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from sqlalchemy import Connection
 from sqlalchemy.exc import ProgrammingError
 
@@ -19,7 +16,7 @@ VERSION_TABLE = "smartia_jobs_version"
 _MIGRATION_LOCK = 7_302_118_540_116_935_681
 
 #: Several processes may take their turns on a slow disk; nobody waits so long for one alone.
-_SQLITE_PATIENCE_MS = 30_000
+_SQLITE_PATIENCE_S = 30.0
 
 _EXISTS = {
     "sqlite": f"SELECT name FROM pragma_table_info('{VERSION_TABLE}')",  # noqa: S608 - a constant
@@ -94,7 +91,7 @@ def upgrade(database: Database) -> None:
     config = Config()
     config.set_main_option("script_location", "smartia_jobs.outbox:migrations")
     try:
-        with _patience(database), database.write() as connection:
+        with database.write(patience_s=_SQLITE_PATIENCE_S) as connection:
             if database.dialect == "postgresql":
                 # The statement's own time-out still bounds the wait.
                 connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
@@ -111,22 +108,6 @@ def upgrade(database: Database) -> None:
             "'smartia-jobs db upgrade' once with a role that may, then grant this one what "
             "docs/postgresql.md lists."
         ) from error
-
-
-@contextmanager
-def _patience(database: Database) -> Iterator[None]:
-    """Let SQLite wait longer than usual; PostgreSQL's limits are set within a transaction."""
-    if database.dialect != "sqlite":
-        yield
-        return
-    with database.outside_transaction() as connection:
-        usual_ms = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
-        connection.exec_driver_sql(f"PRAGMA busy_timeout = {_SQLITE_PATIENCE_MS}")
-    try:
-        yield
-    finally:
-        with database.outside_transaction() as connection:
-            connection.exec_driver_sql(f"PRAGMA busy_timeout = {usual_ms}")
 
 
 def _too_old(version: str | None) -> ConfigurationError:

@@ -162,10 +162,10 @@ class DisturbedDatabase(Database):
         self._writes_left = before_write
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, patience_s: float | None = None) -> Iterator[Connection]:
         """Open one short transaction, disturbed where it was asked for."""
         self._writes_left -= 1
         if self._writes_left == 0:
             self._disturb()
-        with super().write() as connection:
+        with super().write(patience_s=patience_s) as connection:
             yield connection

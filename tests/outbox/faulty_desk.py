@@ -44,9 +44,9 @@ class FaultyDatabase(Database):
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, patience_s: float | None = None) -> Iterator[Connection]:
         """Write, or fail before it or after the commit."""
-        with self._failing("write"), super().write() as connection:
+        with self._failing("write"), super().write(patience_s=patience_s) as connection:
             yield connection
 
     @contextmanager
