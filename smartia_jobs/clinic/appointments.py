@@ -31,6 +31,9 @@ from smartia_jobs.clinic.times import StoredTimes, read_booked_at, to_wall
 #: a claim wait longer; with fewer, the conversations are read through more often.
 PAGE_SIZE = 200
 
+#: More than a page and what is left of another.
+_REMEMBERED = 1024
+
 #: Every status that is not one of these is looked at, so that an unset or unknown one is
 #: reported and not lost.
 CLOSED = (
@@ -94,8 +97,10 @@ class Appointments:
     def __init__(self, times: StoredTimes) -> None:
         """Read dates as ``times`` says they are stored."""
         self.times = times
-        # Many visits begin at the same time, and each that is due is read twice.
+        # Many visits begin at the same time.
         self._beginning = lru_cache(maxsize=PAGE_SIZE)(self._read_beginning)
+        # Each that is due is read twice, and few change between being found and being claimed.
+        self._as_read = lru_cache(maxsize=_REMEMBERED)(self._appointment)
 
     def page(
         self,
@@ -132,7 +137,7 @@ class Appointments:
                 )
             )
         rows = connection.execute(query).all()
-        read = (self._appointment(row) for row in rows)
+        read = (self._as_read(row) for row in rows)
         return Page(
             appointments=tuple(a for a in read if a.start_at is None or a.start_at in window),
             next=Cursor(rows[-1].appointment_date, rows[-1].id) if len(rows) == size else None,
@@ -180,7 +185,7 @@ class Appointments:
         dialect = connection.dialect.name
         query = _select_by_id(dialect, lock=lock)
         rows = connection.execute(query, batch.ids_parameter(dialect, ids)).all()
-        return {row.id: self._appointment(row) for row in rows}
+        return {row.id: self._as_read(row) for row in rows}
 
     def sharing_phones(
         self, connection: Connection, patient_ids: Collection[int], *, from_at: datetime
@@ -195,7 +200,7 @@ class Appointments:
             appointments.c.appointment_date >= self.times.lower_bound(from_at),
             _phone_tail().in_(theirs.correlate(None)),
         )
-        read = (self._appointment(row) for row in connection.execute(query))
+        read = (self._as_read(row) for row in connection.execute(query))
         return [a for a in read if a.start_at is not None and a.start_at >= from_at]
 
     def companions(self, connection: Connection, window: Window) -> dict[int, tuple[int, ...]]:
