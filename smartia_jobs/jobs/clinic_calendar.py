@@ -48,8 +48,10 @@ class ClinicCalendar:
 
     def refusal(self, appointment: Appointment, now: datetime) -> Reason | None:
         """Return why nothing is sent about this visit at ``now``; None when it is due."""
-        answers = (refusal(appointment, now) for refusal in self.refusals)
-        return next((reason for reason in answers if reason is not None), None)
+        for refusal in self.refusals:
+            if (reason := refusal(appointment, now)) is not None:
+                return reason
+        return None
 
     def send_before(self, appointment: Appointment, now: datetime) -> datetime:
         """Return the instant from which the message must not be tried any more."""

@@ -87,8 +87,9 @@ def first_name(stored: str | None) -> str | None:
 
 
 def _is_name(word: str) -> bool:
-    letters = sum(character.isalpha() for character in word)
-    written = all(
+    plain = word.isalpha()
+    letters = len(word) if plain else sum(character.isalpha() for character in word)
+    written = plain or all(
         character.isalpha() or character in "'’-" or unicodedata.category(character) in {"Mn", "Mc"}
         for character in word
     )

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 #: Typed around the digits of one number. A slash or a comma is not here: it parts two numbers.
 _PUNCTUATION = frozenset(".()")
 
+_ONE_NUMBER = re.compile(r"\+?[0-9]+")
+_WITHOUT_NINTH_DIGIT = re.compile(r"\+55[0-9]{2}[6-9][0-9]{7}")
+
 #: No country's WhatsApp ids are shorter than this; a number without its area code is.
 _SHORTEST_ID = 10
 
@@ -90,15 +93,20 @@ def mask_phone(raw: str | None) -> str:
 
 def _visible(raw: str | None) -> str:
     """Drop what copying from a phone's contact list adds: marks that cannot be seen."""
-    return "".join(c for c in raw or "" if unicodedata.category(c) != "Cf").strip()
+    text = raw or ""
+    if not text.isascii():  # ASCII has none
+        text = "".join(c for c in text if unicodedata.category(c) != "Cf")
+    return text.strip()
 
 
 def _compact(text: str) -> str | None:
     """Return ASCII digits with at most a leading plus; None for anything but one number."""
+    if text.isascii() and text.isdigit():  # as WhatsApp writes them, and so nearly all are
+        return text
     compact = "".join(
         c for c in text if not (c.isspace() or c in _PUNCTUATION or unicodedata.category(c) == "Pd")
     )
-    return compact if re.fullmatch(r"\+?[0-9]+", compact) else None
+    return compact if _ONE_NUMBER.fullmatch(compact) else None
 
 
 def _of_this_country(digits: str, country: str) -> Phone | None:
@@ -186,7 +194,7 @@ def _phone(number: "PhoneNumber") -> Phone | None:
 
 def _with_ninth_digit(e164: str) -> str | None:
     """Return a Brazilian mobile of the old form in its new form; None for all others."""
-    if not re.fullmatch(r"\+55[0-9]{2}[6-9][0-9]{7}", e164):
+    if not _WITHOUT_NINTH_DIGIT.fullmatch(e164):
         return None
     longer = f"{e164[:5]}9{e164[5:]}"
     number = _parse(longer)
