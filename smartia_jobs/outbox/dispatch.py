@@ -41,11 +41,14 @@ DATABASE_REST_S = 0.5
 #: How long requests in flight may still answer after the run was asked to end.
 LAST_ANSWERS_S = 8.0
 #: Requests end in flocks; so long after one, no more of its flock are expected.
-FLOCK_S = 0.002
+FLOCK_S = 0.001
 #: After so long without an answer, none is expected soon.
 QUIET_S = 0.008
+#: Outcomes of fewer than one in so many workers wait for others, the first so long at most.
+FEW = 16
+COMPANY_S = 0.05
 #: For so many a transaction is worth its cost, and nobody waits for more (docs/benchmarks.md).
-ENOUGH = 10
+ENOUGH = 12
 
 
 class Dispatch:
@@ -72,8 +75,6 @@ class Dispatch:
         #: Never set: not the signal's, whose handler runs in this very thread, and to set an
         #: event takes the lock that a beginning wait holds for a moment.
         self._nothing = threading.Event()
-        #: How long the last turn with the database took.
-        self._turn_s = 0.0
         #: When a page may be read ahead again, after one could not be.
         self._no_reading_before_s = 0.0
         self._outcomes: deque[Outcome] = deque()
@@ -142,15 +143,22 @@ class Dispatch:
         """Let more requests end, so that the next transaction serves them together.
 
         A transaction costs as much as several messages do. It is held back while more of them
-        come, but never longer than the last one took.
+        come; and very few wait for others, with whom, where all requests take equally long,
+        they then stay for the rest of the run.
         """
-        until_s = self._clock.monotonic() + self._turn_s
         while 0 < len(self._ledger.waiting) < ENOUGH and self._workers.in_flight:
             self._clock.wait(self._nothing, FLOCK_S)
-            more = self._workers.collect(0.0)
-            self._hear(more)
-            if not more or self._clock.monotonic() >= until_s:
+            more = self._workers.collect(0.0) or self._workers.collect(self._company_s())
+            if not more:
                 return
+            self._hear(more)
+
+    def _company_s(self) -> float:
+        """Return how long what waits may wait for others, in seconds; 0: it is not so little."""
+        waiting = self._ledger.waiting
+        if len(waiting) * FEW >= self._workers.count:
+            return 0.0
+        return max(0.0, waiting[0].finished_s + COMPANY_S - self._clock.monotonic())
 
     def _turn(self) -> None:
         """Record what has finished and claim for who is idle, in one transaction."""
@@ -164,9 +172,7 @@ class Dispatch:
             batch = self._next_batch()
             if not batch and not self._ledger.waiting:
                 return
-            began_s = self._clock.monotonic()
             claimed = self._commit(batch)
-            self._turn_s = self._clock.monotonic() - began_s
         except DBAPIError as error:
             self._take_back(batch)
             if not is_transient(error) and not self._ledger.waiting:

@@ -8,12 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import Connection
 
 from smartia_jobs.appointment import Appointment
 from smartia_jobs.clinic.appointments import PAGE_SIZE
 from smartia_jobs.errors import ExitStatus
 from smartia_jobs.message import Answer, Verdict
-from smartia_jobs.outbox.records import Finished
+from smartia_jobs.outbox import dispatch
+from smartia_jobs.outbox.errand import Errand
+from smartia_jobs.outbox.records import Finished, record
 from smartia_jobs.outbox.workers import Workers
 from smartia_jobs.report import Reason, Report, Result
 from smartia_jobs.run import Stop
@@ -233,6 +236,62 @@ def test_the_next_page_is_read_and_written_ahead_while_all_workers_wait(desk: De
     assert len(courier.posted) == PAGE_SIZE + 3
     assert seen
     assert all(seen)
+
+
+@pytest.fixture
+def written_together(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many outcomes each transaction of the runs recorded, those without any left out."""
+    sizes: list[int] = []
+
+    def counted(
+        connection: Connection, errand: Errand, finished: Sequence[Finished], *, run_id: str
+    ) -> None:
+        sizes.extend([len(finished)] if finished else [])
+        record(connection, errand, finished, run_id=run_id)
+
+    monkeypatch.setattr(dispatch, "record", counted)
+    return sizes
+
+
+def test_a_few_outcomes_wait_for_others(
+    desk: Desk, written_together: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "COMPANY_S", 30.0)
+    desk.workers = 3 * dispatch.FEW
+    for _ in range(5):
+        desk.book()
+    one_after_the_other = iter((0.0, 0.1, 0.2, 0.3, 0.4))
+    courier = FakeCourier(before_send=lambda _: time.sleep(next(one_after_the_other)))
+
+    report = desk.run(courier)
+
+    assert counts(report) == {"sent": 5}
+    # The first message goes alone; then less than a sixteenth of the workers is few.
+    assert written_together in ([1, 3, 1], [1, 4])
+
+
+def test_a_few_outcomes_do_not_wait_for_others_for_ever(
+    desk: Desk, written_together: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "COMPANY_S", 0.01)
+    desk.workers = 3 * dispatch.FEW
+    for _ in range(3):
+        desk.book()
+    was_written: list[bool] = []
+
+    def the_last_waits(_: str) -> None:
+        if len(courier.posted) == 3:
+            give_up_s = time.monotonic() + 10
+            while sum(written_together) < 2 and time.monotonic() < give_up_s:
+                time.sleep(0.01)
+            was_written.append(sum(written_together) == 2)
+
+    courier = FakeCourier(before_send=the_last_waits)
+
+    report = desk.run(courier)
+
+    assert counts(report) == {"sent": 3}
+    assert was_written == [True]
 
 
 def test_a_message_due_again_keeps_no_processor_busy_while_no_worker_is_idle(
