@@ -6,11 +6,13 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     Select,
     String,
     bindparam,
+    cast,
     func,
     insert,
     literal_column,
@@ -61,10 +63,12 @@ def _newest_of(dialect: str) -> Select[Any]:
 
 def _theirs_after(dialect: str) -> tuple[ColumnElement[bool], ...]:
     """Return the conditions of a conversation of these patients that is newer than an id."""
-    return (
-        batch.is_among(dialect, conversations.c.patient_id),
-        conversations.c.id > bindparam("after"),
-    )
+    patient_id: ColumnElement[int] = conversations.c.patient_id
+    if dialect == "postgresql":
+        # Of the ids' own type PostgreSQL looks them up in a hash table, of another one by one.
+        # SmartIA has no index that this would lose.
+        patient_id = cast(patient_id, BigInteger)
+    return batch.is_among(dialect, patient_id), conversations.c.id > bindparam("after")
 
 
 def write_interactions(connection: Connection, sent: Sequence[SentMessage]) -> None:
