@@ -17,7 +17,7 @@ from sqlalchemy.pool import QueuePool
 from smartia_jobs import database_url
 from smartia_jobs.column_types import NativeEnum, UtcDateTime, now_plus
 from smartia_jobs.database_errors import explain, is_transient
-from smartia_jobs.errors import ConfigurationError
+from smartia_jobs.errors import ConfigurationError, InterruptedRunError
 
 # What the tables and queries need of the database comes from this one module.
 __all__ = [
@@ -49,15 +49,16 @@ _BEGIN = {
 
 #: How long SQLite waits for another writer before it is asked again, in milliseconds.
 _LOOK_MS = 100
-#: How long a thread waits for another one of this process.
-_TURN_S = 10.0
+#: How long a thread waits for the transaction of another one.
+_OTHERS_S = 10.0
 
 
 class Database:
     """One database, opened when it is first used, over at most one connection.
 
     Nothing is created or changed by opening it. Errors are SQLAlchemy's own, without the
-    values of any row; :func:`explain` turns them into advice.
+    values of any row; :func:`explain` turns them into advice. A transaction waits for that of
+    another thread, for some seconds; within one there cannot be another.
     """
 
     def __init__(self, url: str, *, read_only: bool = False, busy_timeout_s: float = 5.0) -> None:
@@ -85,7 +86,7 @@ class Database:
         self._read_only = read_only
         self._busy_timeout_s = busy_timeout_s
         #: Held by whoever uses the one connection.
-        self._turn = threading.Lock()
+        self._in_use = threading.Lock()
         #: Kept between transactions: to take one out of a pool, and put it back, costs as much
         #: as a statement does.
         self._connection: Connection | None = None
@@ -101,10 +102,10 @@ class Database:
         half-way because another program wrote in between.
 
         Args:
-            patience_s: how long it waits for that lock, instead of ``busy_timeout_s``.
+            patience_s: how long it waits for other programs, instead of ``busy_timeout_s``.
         """
         kind = "read" if self._read_only and self.dialect == "postgresql" else "write"
-        return self._transaction(kind, self._busy_timeout_s if patience_s is None else patience_s)
+        return self._transaction(kind, patience_s)
 
     @contextmanager
     def outside_transaction(self) -> Iterator[Connection]:
@@ -118,17 +119,22 @@ class Database:
                 yield connection
 
     def close(self) -> None:
-        """Close the connection; a later use opens a new one."""
+        """Close the connection, which nobody may be using; a later use opens a new one."""
         self._let_go()
         self._engine.dispose()
 
     @contextmanager
-    def _transaction(self, kind: str, patience_s: float = 0.0) -> Iterator[Connection]:
+    def _transaction(self, kind: str, patience_s: float | None = None) -> Iterator[Connection]:
         with self._alone():
             try:
                 connection = self._begun(kind, patience_s)
                 yield connection
                 _commit(connection)
+                if patience_s is not None:
+                    connection.invalidate()  # it would go on being so patient
+            except InterruptedRunError:
+                self._hang_up()  # in the middle of a statement, a ROLLBACK would be refused
+                raise
             except BaseException:
                 self._let_go()
                 raise
@@ -136,12 +142,12 @@ class Database:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Wait until no other thread uses the connection."""
-        if not self._turn.acquire(timeout=_TURN_S):
+        if not self._in_use.acquire(timeout=_OTHERS_S):
             raise PoolTimeoutError("another thread has been using the connection for too long")
         try:
             yield
         finally:
-            self._turn.release()
+            self._in_use.release()
 
     def _let_go(self) -> None:
         """Give the connection back, and with it whatever was not committed."""
@@ -149,7 +155,13 @@ class Database:
         if connection is not None:
             connection.close()
 
-    def _begun(self, kind: str, patience_s: float) -> Connection:
+    def _hang_up(self) -> None:
+        """Break the connection off, with whatever it was doing."""
+        if self._connection is not None:
+            self._connection.invalidate()
+        self._let_go()
+
+    def _begun(self, kind: str, patience_s: float | None) -> Connection:
         """Return the connection with a transaction begun."""
         try:
             return self._begin(kind, patience_s)
@@ -160,13 +172,14 @@ class Database:
             self._let_go()
             return self._begin(kind, patience_s)
 
-    def _begin(self, kind: str, patience_s: float) -> Connection:
+    def _begin(self, kind: str, patience_s: float | None) -> Connection:
         if self._connection is None:
             self._connection = self._engine.connect()
         begin = _BEGIN[self.dialect, kind]
         if (self.dialect, kind) == ("sqlite", "write"):
+            usual_s = self._busy_timeout_s
             _queue_for_sqlite(
-                self._connection, begin, patience_s=patience_s, usual_s=self._busy_timeout_s
+                self._connection, begin, usual_s if patience_s is None else patience_s
             )
         else:
             self._connection.exec_driver_sql(begin)
@@ -202,13 +215,11 @@ def insert_once(dialect: str, table: Table, *, key: Sequence[str]) -> Any:
     return insert(table).on_conflict_do_nothing(index_elements=key)
 
 
-def _queue_for_sqlite(
-    connection: Connection, begin: str, *, patience_s: float, usual_s: float
-) -> None:
-    """Begin to write, waiting so long for other writers; later statements wait as usual.
+def _queue_for_sqlite(connection: Connection, begin: str, patience_s: float) -> None:
+    """Begin to write, waiting so long for other writers, and as long for readers at the end.
 
     SQLite itself would look ever more rarely and hear no signal meanwhile: beside seven busy
-    writers that starves. Asked anew in short turns, it looks often and a signal is heard.
+    writers that starves. Asked anew every so often, it looks often and a signal is heard.
     """
     # Not through SQLAlchemy, whose way to a statement takes longer than the rest of it. These
     # touch no file, so there is no error that it would have to translate.
@@ -225,7 +236,7 @@ def _queue_for_sqlite(
                 if code != sqlite3.SQLITE_BUSY or time.monotonic() >= give_up_s:
                     raise
     finally:
-        driver.execute(f"PRAGMA busy_timeout = {round(usual_s * 1000)}")
+        driver.execute(f"PRAGMA busy_timeout = {round(patience_s * 1000)}")
 
 
 def _sqlite_engine(url: str, read_only: bool, busy_timeout_s: float) -> Engine:

@@ -1,9 +1,11 @@
 """The connection, its transactions, the column types and the advice, on both engines."""
 
+import signal
 import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
@@ -29,6 +31,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.pool import QueuePool
 
+from smartia_jobs import database as database_module
 from smartia_jobs import database_url
 from smartia_jobs.database import (
     Database,
@@ -38,7 +41,13 @@ from smartia_jobs.database import (
     is_transient,
     now_plus,
 )
-from smartia_jobs.errors import ConfigurationError, SmartiaJobsError, UnavailableError
+from smartia_jobs.errors import (
+    ConfigurationError,
+    ExitStatus,
+    InterruptedRunError,
+    SmartiaJobsError,
+    UnavailableError,
+)
 
 metadata = MetaData()
 notes = Table(
@@ -75,7 +84,7 @@ def database(url: str) -> Iterator[Database]:
     opened = Database(url)
     yield opened
     pool = opened._engine.pool
-    assert not opened._turn.locked()
+    assert not opened._in_use.locked()
     opened.close()
     assert isinstance(pool, QueuePool)
     assert pool.checkedout() == 0
@@ -203,7 +212,7 @@ def test_another_thread_waits_for_the_one_connection(database: Database) -> None
 def test_a_thread_does_not_wait_for_another_for_ever(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("smartia_jobs.database._TURN_S", 0.01)
+    monkeypatch.setattr(database_module, "_OTHERS_S", 0.01)
 
     with database.read(), pytest.raises(SQLAlchemyError) as raised, database.read():
         pass
@@ -218,6 +227,44 @@ def test_transactions_follow_each_other_on_one_connection(database: Database) ->
         second = connection.connection.driver_connection
 
     assert second is first
+
+
+def test_nothing_is_held_between_transactions(database: Database, url: str) -> None:
+    other = Database(url, busy_timeout_s=0.01)
+    with database.write() as connection:
+        connection.execute(insert(notes).values(id=1))
+    with database.read() as connection:
+        count_notes(connection)
+
+    with other.write() as connection:
+        if database.dialect == "postgresql":
+            connection.execute(text("LOCK TABLE notes IN ACCESS EXCLUSIVE MODE NOWAIT"))
+        connection.execute(insert(notes).values(id=2))
+
+    other.close()
+
+
+def test_a_signal_in_a_statement_is_what_is_raised(database: Database) -> None:
+    slow = {
+        "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
+        " WHERE i < 3000000) SELECT count(*) FROM n",
+        "postgresql": "SELECT pg_sleep(5)",
+    }[database.dialect]
+
+    def interrupt(*_: object) -> None:
+        raise InterruptedRunError(ExitStatus.TERMINATED)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        with pytest.raises(InterruptedRunError), database.read() as connection:
+            connection.exec_driver_sql(slow)
+            time.sleep(10)  # if the statement was faster than the signal
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    with database.write() as connection:
+        connection.execute(insert(notes).values(id=1))
 
 
 def test_a_connection_is_closed_with_its_database(url: str) -> None:
@@ -295,20 +342,25 @@ def test_a_commit_that_fails_is_taken_back(smartia_sqlite: Path) -> None:
     assert phones == ["2"]
 
 
-def test_who_has_more_patience_waits_longer(smartia_sqlite: Path) -> None:
+@pytest.mark.parametrize("in_the_way", ["BEGIN IMMEDIATE", "BEGIN"], ids=["writer", "reader"])
+def test_who_has_more_patience_waits_longer(smartia_sqlite: Path, in_the_way: str) -> None:
     opened = Database(f"sqlite:///{smartia_sqlite}", busy_timeout_s=0.01)
     other = sqlite3.connect(smartia_sqlite, isolation_level=None, check_same_thread=False)
-    other.execute("BEGIN IMMEDIATE")
+    other.execute(in_the_way)
+    other.execute("SELECT count(*) FROM patients").fetchall()
     release = threading.Timer(0.3, other.execute, ["COMMIT"])
     release.start()
 
     with opened.write(patience_s=10.0) as connection:
+        connection.execute(text("INSERT INTO patients (phone_number) VALUES ('1')"))
+    with opened.read() as connection:
         afterwards_ms = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
+        patients = connection.execute(text("SELECT count(*) FROM patients")).scalar()
 
     release.join()
     other.close()
     opened.close()
-    assert afterwards_ms == 10
+    assert (afterwards_ms, patients) == (10, 1)
 
 
 def test_a_busy_file_is_waited_for(smartia_sqlite: Path) -> None:

@@ -31,7 +31,7 @@ from smartia_jobs.clinic.times import StoredTimes, read_booked_at, to_wall
 #: a claim wait longer; with fewer, the conversations are read through more often.
 PAGE_SIZE = 200
 
-#: More than a page and what is left of another.
+#: Rows that are remembered: a page, what is left of another, and what waits to be tried again.
 _REMEMBERED = 1024
 
 #: Every status that is not one of these is looked at, so that an unset or unknown one is

@@ -143,8 +143,8 @@ class Dispatch:
         """Let more requests end, so that the next transaction serves them together.
 
         A transaction costs as much as several messages do. It is held back while more of them
-        come; and very few wait for others, with whom, where all requests take equally long,
-        they then stay for the rest of the run.
+        come, and very few of them wait for others. Where all requests take equally long, those
+        whom one transaction sent off end together again: nobody stays alone for the whole run.
         """
         while 0 < len(self._ledger.waiting) < ENOUGH and self._workers.in_flight:
             self._clock.wait(self._nothing, FLOCK_S)
@@ -154,7 +154,10 @@ class Dispatch:
             self._hear(more)
 
     def _company_s(self) -> float:
-        """Return how long what waits may wait for others, in seconds; 0: it is not so little."""
+        """Return how long outcomes may wait for others, in seconds.
+
+        0 when they are not so few, or have waited long enough.
+        """
         waiting = self._ledger.waiting
         if len(waiting) * FEW >= self._workers.count:
             return 0.0
