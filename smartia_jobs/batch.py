@@ -26,9 +26,6 @@ from sqlalchemy.types import TypeEngine
 
 from smartia_jobs.column_types import UtcDateTime, utc, utc_text
 
-#: ``json.dumps`` would make an encoder for each batch.
-_encode = json.JSONEncoder(separators=(",", ":")).encode
-
 
 class Batch:
     """Rows of one shape, for a statement that is always the same, whatever their number.
@@ -52,7 +49,7 @@ class Batch:
         self.table = _sqlite(columns) if on_sqlite else _postgresql(columns)
         # SQLite finds a place in an array sooner than a name; PostgreSQL needs the names.
         self._places = tuple(columns) if on_sqlite else None
-        self._moments: dict[str, Callable[[datetime | None], str | None]] = {}
+        self._moments: dict[str, Callable[[datetime], str | None]] = {}
         for name, kind in columns.items():
             if isinstance(kind, UtcDateTime):
                 self._moments[name] = utc_text if on_sqlite else _instant_text
@@ -71,12 +68,13 @@ class Batch:
             ValueError: an instant without a zone, or a wall time with one.
             TypeError: a value is none that JSON has.
         """
-        return {"rows": _encode([self._written(row) for row in rows])}
+        return {"rows": json.dumps([self._written(row) for row in rows])}
 
     def _written(self, row: Mapping[str, Any]) -> dict[str, Any] | list[Any]:
         written = dict(row)
         for name, write in self._moments.items():
-            written[name] = write(written[name])
+            if written[name] is not None:
+                written[name] = write(written[name])
         return written if self._places is None else [written[name] for name in self._places]
 
 
@@ -117,13 +115,11 @@ def _postgresql(columns: Mapping[str, TypeEngine[Any]]) -> FromClause:
     )
 
 
-def _wall_text(moment: datetime | None) -> str | None:
-    if moment is None:
-        return None
+def _wall_text(moment: datetime) -> str:
     if moment.tzinfo is not None:
         raise ValueError("a wall time has no zone, this moment has one")
     return moment.isoformat(" ", "microseconds")
 
 
-def _instant_text(moment: datetime | None) -> str | None:
-    return None if moment is None else utc(moment).isoformat(" ")
+def _instant_text(moment: datetime) -> str:
+    return utc(moment).isoformat(" ")

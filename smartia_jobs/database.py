@@ -129,15 +129,21 @@ class Database:
             try:
                 connection = self._begun(kind, patience_s)
                 yield connection
-                _commit(connection)
-                if patience_s is not None:
-                    connection.invalidate()  # it would go on being so patient
             except InterruptedRunError:
                 self._hang_up()  # in the middle of a statement, a ROLLBACK would be refused
                 raise
             except BaseException:
                 self._let_go()
                 raise
+            try:
+                connection.commit()
+            except BaseException:
+                # When somebody has been reading an SQLite file for too long, SQLAlchemy believes
+                # that the transaction ended. SQLite does not: it would keep its lock.
+                self._hang_up()
+                raise
+            if patience_s is not None:
+                self._hang_up()  # it would go on being so patient
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -184,19 +190,6 @@ class Database:
         else:
             self._connection.exec_driver_sql(begin)
         return self._connection
-
-
-def _commit(connection: Connection) -> None:
-    """Commit, or end the transaction for good.
-
-    After a COMMIT that failed, because somebody was reading an SQLite file for too long,
-    SQLAlchemy believes the transaction ended. SQLite does not: it would keep its lock.
-    """
-    try:
-        connection.commit()
-    except BaseException:
-        connection.invalidate()
-        raise
 
 
 def insert_once(dialect: str, table: Table, *, key: Sequence[str]) -> Any:

@@ -6,7 +6,7 @@ import math
 import traceback
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 # Cloud Logging cuts an entry at 256 kB, and a cut line is no JSON any more
@@ -138,7 +138,6 @@ def _pair(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-@cache
 def _severity(level: int) -> str:
     for least in (logging.CRITICAL, logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG):
         if level >= least:

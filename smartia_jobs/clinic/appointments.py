@@ -200,7 +200,7 @@ class Appointments:
             appointments.c.appointment_date >= self.times.lower_bound(from_at),
             _phone_tail().in_(theirs.correlate(None)),
         )
-        read = (self._as_read(row) for row in connection.execute(query))
+        read = (self._appointment(row) for row in connection.execute(query))
         return [a for a in read if a.start_at is not None and a.start_at >= from_at]
 
     def companions(self, connection: Connection, window: Window) -> dict[int, tuple[int, ...]]:
