@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -304,6 +304,18 @@ def busy_file(smartia_sqlite: Path) -> Iterator[Path]:
         yield smartia_sqlite
 
 
+@contextmanager
+def leaving_soon(file: Path, begin: str) -> Iterator[None]:
+    """Another connection that begins so, looks at the patients, and ends a moment later."""
+    with closing(sqlite3.connect(file, isolation_level=None, check_same_thread=False)) as other:
+        other.execute(begin)
+        other.execute("SELECT count(*) FROM patients").fetchall()
+        release = threading.Timer(0.3, other.execute, ["COMMIT"])
+        release.start()
+        yield
+        release.join()
+
+
 def test_a_file_that_stays_busy_is_unavailable(busy_file: Path) -> None:
     opened = Database(f"sqlite:///{busy_file}", busy_timeout_s=0.01)
 
@@ -345,36 +357,26 @@ def test_a_commit_that_fails_is_taken_back(smartia_sqlite: Path) -> None:
 @pytest.mark.parametrize("in_the_way", ["BEGIN IMMEDIATE", "BEGIN"], ids=["writer", "reader"])
 def test_who_has_more_patience_waits_longer(smartia_sqlite: Path, in_the_way: str) -> None:
     opened = Database(f"sqlite:///{smartia_sqlite}", busy_timeout_s=0.01)
-    other = sqlite3.connect(smartia_sqlite, isolation_level=None, check_same_thread=False)
-    other.execute(in_the_way)
-    other.execute("SELECT count(*) FROM patients").fetchall()
-    release = threading.Timer(0.3, other.execute, ["COMMIT"])
-    release.start()
 
-    with opened.write(patience_s=10.0) as connection:
+    with (
+        leaving_soon(smartia_sqlite, in_the_way),
+        opened.write(patience_s=10.0) as connection,
+    ):
         connection.execute(text("INSERT INTO patients (phone_number) VALUES ('1')"))
     with opened.read() as connection:
         afterwards_ms = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
         patients = connection.execute(text("SELECT count(*) FROM patients")).scalar()
 
-    release.join()
-    other.close()
     opened.close()
     assert (afterwards_ms, patients) == (10, 1)
 
 
 def test_a_busy_file_is_waited_for(smartia_sqlite: Path) -> None:
     opened = Database(f"sqlite:///{smartia_sqlite}")
-    other = sqlite3.connect(smartia_sqlite, isolation_level=None, check_same_thread=False)
-    other.execute("BEGIN IMMEDIATE")
-    release = threading.Timer(0.2, other.execute, ["COMMIT"])
-    release.start()
 
-    with opened.write() as connection:
+    with leaving_soon(smartia_sqlite, "BEGIN IMMEDIATE"), opened.write() as connection:
         connection.execute(text("INSERT INTO patients (phone_number) VALUES ('1')"))
 
-    release.join()
-    other.close()
     opened.close()
 
 
