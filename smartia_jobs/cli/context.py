@@ -240,6 +240,12 @@ def _no_moment(text: str) -> NoReturn:
 
 
 def _run_id(settings: Settings, now: datetime) -> str:
+    """Return a name that no other process has, nor had: it owns claims.
+
+    A container that is started again has the execution, task and attempt of the one that died.
+    """
+    random = os.urandom(4).hex()
     if settings.cloud_run_execution:
-        return f"{settings.cloud_run_execution}/{settings.task_index}/{settings.task_attempt}"
-    return f"{now:%Y%m%dT%H%M%SZ}-{os.urandom(4).hex()}"
+        task = f"{settings.task_index}/{settings.task_attempt}"
+        return f"{settings.cloud_run_execution}/{task}/{random}"
+    return f"{now:%Y%m%dT%H%M%SZ}-{random}"

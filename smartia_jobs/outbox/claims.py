@@ -75,11 +75,14 @@ class Claimant:
     lease: timedelta
     now: datetime
     now_s: float
+    #: Rows whose message this process is sending, or whose outcome it has not recorded yet.
+    in_flight: frozenset[int] = frozenset()
 
     @classmethod
-    def of(cls, run: Run) -> "Claimant":
+    def of(cls, run: Run, in_flight: Iterable[int] = ()) -> "Claimant":
         """Return the run as a claimant at this moment."""
-        return cls(run.id, run.settings.claim_lease, run.clock.now(), run.clock.monotonic())
+        lease, clock = run.settings.claim_lease, run.clock
+        return cls(run.id, lease, clock.now(), clock.monotonic(), frozenset(in_flight))
 
 
 @dataclass(slots=True)
@@ -136,9 +139,14 @@ def _parcels(
     rows = rows_of(connection, errand.kind, ids)
     vetoes = errand.calendar.vetoes(connection, current.values())
     overtaken: list[int] = []
+    seen: set[int] = set()
     for pending in batch:
         ready: list[tuple[Phone | Unsendable, Appointment, Row | None]] = []
         for read in pending.visits:
+            if read.id in seen:  # listed again, as it was moved while the pages were read
+                claimed.skip([read], Reason.BEING_SENT_ELSEWHERE)
+                continue
+            seen.add(read.id)
             visit = current.get(read.id)
             row = rows.get((read.id, read.start)) if read.start else None
             reason = objection(errand, read, visit, rows, vetoes, claimant)
@@ -187,6 +195,7 @@ def objection(
         reason = obstacle(
             row,
             run_id=claimant.run_id,
+            in_flight=claimant.in_flight,
             phone=_phone_key(visit, errand.courier.address(visit)) if failed else None,
             resend_unknown=errand.resend_unknown,
         )

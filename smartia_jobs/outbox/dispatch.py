@@ -192,10 +192,16 @@ class Dispatch:
         self._outcomes.extend(claimed.outcomes)
 
     def _commit(self, batch: Sequence[Pending]) -> Claimed:
-        claimant = Claimant.of(self._run)
+        claimant = Claimant.of(self._run, self._in_flight())
         with self._run.database.write() as connection:
             record(connection, self._errand, self._ledger.waiting, run_id=self._run.id)
             return claim(connection, self._errand, batch, claimant) if batch else Claimed()
+
+    def _in_flight(self) -> set[int]:
+        """Return the rows that are being sent, or whose outcome is not recorded."""
+        unrecorded = (*self._ledger.waiting, *self._ledger.refused)
+        claims = (*self._workers.claims, *(one.claim for one in unrecorded))
+        return {outbox_id for one in claims for outbox_id in one.outbox_ids}
 
     def _next_batch(self) -> list[Pending]:
         wanted = self._wanted()
@@ -245,6 +251,8 @@ class Dispatch:
 
     def _learn(self, one: Finished) -> None:
         answer, pace = one.answer, self._errand.courier.pace
+        if one.is_bug:
+            self._brakes.stop("a bug in smartia-jobs; see the log", ExitStatus.BUG)
         if answer is None or one.started_s is None:
             return
         self._brakes.heard(answer, self._clock.monotonic())
@@ -400,7 +408,12 @@ class Dispatch:
         """
         try:
             with self._run.database.write() as connection:
-                give_back_own(connection, run_id=self._run.id, at=self._clock.now())
+                give_back_own(
+                    connection,
+                    run_id=self._run.id,
+                    in_flight=self._in_flight(),
+                    at=self._clock.now(),
+                )
         except DBAPIError:
             logger.warning("claims of this run may be left; they become unknown unsent")
 

@@ -1,10 +1,10 @@
 """Recording: what became of a claim, written down with its interaction in one transaction."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, assert_never
 
 from sqlalchemy import ColumnElement, Connection, bindparam, case, literal_column, null, update
 
@@ -34,6 +34,7 @@ class Finished:
         finished_at: when, aware UTC.
         finished_s: the same on the clock's monotonic seconds.
         started_s: when the request began, likewise; None when it never did.
+        is_bug: this program failed, not WhatsApp: the run ends.
     """
 
     claim: Claim
@@ -42,20 +43,28 @@ class Finished:
     finished_at: datetime
     finished_s: float
     started_s: float | None = None
+    is_bug: bool = False
 
 
-#: What an answer makes of the rows it is about.
-STATE_AFTER = {
-    Verdict.SENT: State.SENT,
-    Verdict.GIVE_UP: State.FAILED,
-    # Until its fellows show whether the request or the patient is at fault.
-    Verdict.BAD_REQUEST: State.RETRY,
-    Verdict.RETRY: State.RETRY,
-    Verdict.SLOW_DOWN: State.RETRY,
-    Verdict.SLOW_DOWN_RECIPIENT: State.RETRY,
-    Verdict.STOP: State.RETRY,
-    Verdict.UNKNOWN: State.UNKNOWN,
-}
+def state_after(verdict: Verdict) -> State:
+    """Return what an answer makes of the rows it is about."""
+    match verdict:
+        case Verdict.SENT:
+            return State.SENT
+        case Verdict.GIVE_UP:
+            return State.FAILED
+        case Verdict.UNKNOWN:
+            return State.UNKNOWN
+        case (
+            Verdict.BAD_REQUEST  # until others show whether the request or the patient is at fault
+            | Verdict.RETRY
+            | Verdict.SLOW_DOWN
+            | Verdict.SLOW_DOWN_RECIPIENT
+            | Verdict.STOP
+        ):
+            return State.RETRY
+        case _:
+            assert_never(verdict)
 
 
 def record(
@@ -89,11 +98,24 @@ def record(
         errand.calendar.write_interactions(connection, sent)
 
 
-def give_back_own(connection: Connection, *, run_id: str, at: datetime) -> None:
-    """Return every claim of this run that was surely never posted to ``retry``."""
+def give_back_own(
+    connection: Connection, *, run_id: str, in_flight: Collection[int], at: datetime
+) -> None:
+    """Return every claim of this run that was surely never posted to ``retry``.
+
+    Args:
+        connection: inside a writing transaction.
+        run_id: this process.
+        in_flight: rows that it is sending, or whose outcome it has not recorded.
+        at: now.
+    """
     connection.execute(
         update(outbox)
-        .where(outbox.c.run_id == run_id, outbox.c.state == str(State.CLAIMED))
+        .where(
+            outbox.c.run_id == run_id,
+            outbox.c.state == str(State.CLAIMED),
+            outbox.c.id.not_in(sorted(in_flight)),
+        )
         .values(state=str(State.RETRY), lease_until=null(), updated_at=at)
     )
 

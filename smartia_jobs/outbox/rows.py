@@ -57,21 +57,31 @@ def _of_appointments(dialect: str) -> Select[Any]:
     )
 
 
-def obstacle(row: Row, *, run_id: str, phone: str | None, resend_unknown: bool) -> Reason | None:
+def obstacle(
+    row: Row,
+    *,
+    run_id: str,
+    in_flight: Collection[int],
+    phone: str | None,
+    resend_unknown: bool,
+) -> Reason | None:
     """Return why this row forbids a message; None when it may be claimed anew.
 
     Args:
         row: what the outbox remembers of (appointment, kind, start).
-        run_id: this run.
+        run_id: this process, and no other.
+        in_flight: rows whose message this process is sending, or whose outcome it has not
+            recorded yet: its dispatcher knows them, the rows do not tell.
         phone: the patient's canonical phone now, to tell whether a failed number was mended.
         resend_unknown: whether the clinic chose ``ON_UNKNOWN=resend``.
     """
     if row.state in ACCEPTED:
         return Reason.ALREADY_SENT
     if row.state is State.CLAIMED:
-        # A claim of our own that reaches this point was committed although the database's
-        # answer got lost: nobody is sending it.
-        return None if row.run_id == run_id else Reason.BEING_SENT_ELSEWHERE
+        # A claim of this process that its dispatcher does not know of was committed although
+        # the database's answer got lost: nobody is sending it.
+        stray = row.run_id == run_id and row.id not in in_flight
+        return None if stray else Reason.BEING_SENT_ELSEWHERE
     if row.state is State.UNKNOWN:
         once_more = resend_unknown and row.resends == 0 and row.run_id != run_id
         return None if once_more else Reason.HELD_UNKNOWN

@@ -3,15 +3,17 @@
 import logging
 import queue
 import threading
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from smartia_jobs.clock import Clock
 from smartia_jobs.message import Answer, Verdict
 from smartia_jobs.outbox.claims import Claim
 from smartia_jobs.outbox.errand import Courier
-from smartia_jobs.outbox.records import STATE_AFTER, Finished
+from smartia_jobs.outbox.records import Finished, state_after
 from smartia_jobs.outbox.states import State
 from smartia_jobs.run import Stop
 
@@ -60,6 +62,11 @@ class Workers:
         self._something = threading.Event()
         self._threads: list[threading.Thread] = []
         self._in_flight: dict[int, Claim] = {}
+
+    @property
+    def claims(self) -> Collection[Claim]:
+        """The claims that are out and not yet collected."""
+        return self._in_flight.values()
 
     @property
     def in_flight(self) -> int:
@@ -138,22 +145,23 @@ class Workers:
                 self._something.set()
 
     def _deliver(self, task: _Task) -> Finished:
+        """Send one claim, or give it back; whatever fails in here, it comes back."""
         claim, clock = task.claim, self._clock
-        if (wait_s := task.slot_s - clock.monotonic()) > 0:
-            clock.wait(self._stop.event, wait_s)
-        if self._must_return(task):
-            return Finished(claim, None, State.RETRY, clock.now(), clock.monotonic())
-        started_s = clock.monotonic()
+        started_s: float | None = None
         try:
+            if (wait_s := task.slot_s - clock.monotonic()) > 0:
+                clock.wait(self._stop.event, wait_s)
+            if self._must_return(task):
+                return Finished(claim, None, State.RETRY, clock.now(), clock.monotonic())
+            started_s = clock.monotonic()
             answer = self._courier.send(
                 claim.phone, claim.message, callback_data=str(claim.outbox_ids[0])
             )
-        except Exception:  # a bug in here must not lose the claim: nobody knows what was sent
-            logger.exception("sending failed unexpectedly")
-            answer = Answer(Verdict.UNKNOWN, "an error in this program", from_graph=False)
-        return Finished(
-            claim, answer, STATE_AFTER[answer.verdict], clock.now(), clock.monotonic(), started_s
-        )
+            state = state_after(answer.verdict)
+            return Finished(claim, answer, state, clock.now(), clock.monotonic(), started_s)
+        except Exception:
+            logger.exception("this is a bug in smartia-jobs; please report it with these lines")
+            return _broken(claim, started_s)
 
     def _must_return(self, task: _Task) -> bool:
         """Whether the claim must be given back: checked last, right before the request."""
@@ -165,3 +173,15 @@ class Workers:
             or clock.monotonic() - task.claim.claimed_s > OLDEST_CLAIM_S
             or clock.now() >= task.claim.send_before
         )
+
+
+def _broken(claim: Claim, started_s: float | None) -> Finished:
+    """Return what becomes of a claim whose worker met a bug: unknown if its request had begun.
+
+    The machine's clocks, because the run's may be what failed.
+    """
+    now, now_s = datetime.now(UTC), time.monotonic()
+    if started_s is None:
+        return Finished(claim, None, State.RETRY, now, now_s, is_bug=True)
+    answer = Answer(Verdict.UNKNOWN, "an error in this program", from_graph=False)
+    return Finished(claim, answer, State.UNKNOWN, now, now_s, started_s, is_bug=True)

@@ -17,6 +17,8 @@ from tests.support import Clinic, RunCli
 
 _ZONE = ZoneInfo("America/Sao_Paulo")
 _LABELS = "logging.googleapis.com/labels"
+#: Execution, task and attempt, and what no other process has.
+_RUN_ID = r"smartia-jobs-24h-abcde/0/1/[0-9a-f]{8}"
 
 
 @pytest.fixture
@@ -55,13 +57,10 @@ def test_on_cloud_run_every_line_is_an_entry_that_says_whose_it_is(
 
     (report,) = result.stdout.splitlines()  # one line, so one entry
     entries = [json.loads(line) for line in result.stderr.splitlines()]
+    run_id = json.loads(report)["run_id"]
+    assert re.fullmatch(_RUN_ID, run_id)
     assert {tuple(entry[_LABELS].items()) for entry in entries} == {
-        (
-            ("job", "24h"),
-            ("run_id", "smartia-jobs-24h-abcde/0/1"),
-            ("task", "0"),
-            ("attempt", "1"),
-        )
+        (("job", "24h"), ("run_id", run_id), ("task", "0"), ("attempt", "1"))
     }
     for entry in entries:
         assert entry["severity"] in ("INFO", "WARNING")
@@ -96,7 +95,7 @@ def test_a_run_that_an_error_ends_says_so_in_its_last_line(
     closing = json.loads(result.stderr.splitlines()[-1])
     assert result.exit_code == closing["exit_code"] == 78
     assert (closing["event"], closing["severity"]) == ("run_failed", "ERROR")
-    assert closing[_LABELS]["run_id"] == "smartia-jobs-24h-abcde/0/1"
+    assert re.fullmatch(_RUN_ID, closing[_LABELS]["run_id"])
 
 
 def test_the_weekly_numbers_are_one_entry(run_cli: RunCli, env: dict[str, str]) -> None:

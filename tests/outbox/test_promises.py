@@ -1,5 +1,7 @@
 """What a run keeps under pressure: no late message, no second one, no sum that is short."""
 
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +23,7 @@ from smartia_jobs.report import Reason, Report, Result
 from smartia_jobs.run import Run, Stop
 from tests.outbox.desk import Desk
 from tests.outbox.faulty_desk import Fault, FaultyDesk
+from tests.outbox.test_ledger import once
 from tests.support import Clinic
 from tests.support.fake_courier import (
     ACCEPTED,
@@ -313,7 +316,13 @@ def test_a_wait_of_more_than_a_minute_is_left_to_the_next_run(
 
 @dataclass
 class ForgetfulDesk(Desk):
-    """A desk whose calendar names every visit twice, as for one moved on and back."""
+    """A desk whose calendar names every visit twice, as for one moved on and back.
+
+    Attributes:
+        at_once: in one page; else all of them once more after the last page.
+    """
+
+    at_once: bool = False
 
     def errand(self, run: Run, courier: FakeCourier) -> Errand:
         """Return the errand with its pages read twice."""
@@ -321,6 +330,8 @@ class ForgetfulDesk(Desk):
 
         def pages(connection: Connection) -> Sequence[VisitDay] | None:
             page = first.next_page(connection)
+            if self.at_once:
+                return page and [day for day in page for _ in range(2)]
             return second.next_page(connection) if page is None else page
 
         return replace(super().errand(run, courier), calendar=replace(first, pages=pages))
@@ -342,6 +353,103 @@ def test_what_this_very_run_may_have_sent_it_does_not_resend(sqlite_clinic: Clin
     assert counts(report) == {"unknown": 1, "skipped": 1}
     assert report.skipped == {Reason.HELD_UNKNOWN: 1}
     assert desk.states() == {visit: "unknown"}
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_visit_listed_again_while_its_message_is_in_flight_is_sent_once(
+    clinic: Clinic, at_once: bool
+) -> None:
+    desk = ForgetfulDesk(clinic, workers=8, at_once=at_once)
+    for hours in (20, 21, 22):
+        desk.book(hours=hours)
+    courier = FakeCourier(before_send=lambda _: time.sleep(0.3))
+
+    report = desk.run(courier)
+
+    assert texts(courier) == ["05:00", "06:00", "07:00"]
+    assert counts(report) == {"sent": 3, "skipped": 3}
+    assert set(report.skipped) <= {Reason.ALREADY_SENT, Reason.BEING_SENT_ELSEWHERE}
+    assert set(desk.states().values()) == {"sent"}
+
+
+def test_an_outcome_that_the_database_refuses_is_not_sent_again(sqlite_clinic: Clinic) -> None:
+    desk = ForgetfulDesk(sqlite_clinic, workers=1)
+    desk.book()
+    courier = FakeCourier(before_send=once(lambda: refuse_outcomes(sqlite_clinic)))
+
+    report = desk.run(courier)
+
+    assert len(courier.posted) == 1
+    assert report.results[Result.UNKNOWN] == 1
+    assert report.exit_status is ExitStatus.UNAVAILABLE
+
+
+def refuse_outcomes(clinic: Clinic) -> None:
+    """Let the database take claims, and no outcome."""
+    clinic.execute(
+        "CREATE TRIGGER refuse BEFORE UPDATE ON smartia_outbox WHEN NEW.state = 'sent'"
+        " BEGIN SELECT RAISE(ABORT, 'no'); END"
+    )
+
+
+# -- bugs -----------------------------------------------------------------------------------------
+
+
+class BrokenPace(FreePace):
+    """Fails in the thread that asks whether the slot it waited for still counts."""
+
+    after: int
+
+    @property
+    def epoch(self) -> int:  # type: ignore[override]
+        """Return the one epoch there is, at first."""
+        if threading.current_thread() is not threading.main_thread():
+            self.after -= 1
+            if self.after < 0:
+                raise ZeroDivisionError
+        return 0
+
+    @epoch.setter
+    def epoch(self, _: int) -> None:
+        """There is but one."""
+
+
+def test_a_bug_before_a_request_ends_the_run_and_the_others_are_recorded(clinic: Clinic) -> None:
+    desk = Desk(clinic, workers=4)
+    for _ in range(20):
+        desk.book()
+    courier = FakeCourier()
+    courier.pace = BrokenPace()
+    courier.pace.after = 6
+
+    report = desk.run(courier)
+
+    sent = len(courier.posted)
+    assert report.exit_status is ExitStatus.BUG
+    assert 6 <= sent < 20
+    assert counts(report) == {"sent": sent, "left": 20 - sent}
+    assert Counter(desk.states().values())["sent"] == sent
+    assert "claimed" not in desk.states().values()
+
+
+def test_a_bug_while_sending_ends_the_run_and_leaves_one_message_unknown(clinic: Clinic) -> None:
+    def answer(_: str, before: int) -> Answer:
+        if before == 6:
+            raise ZeroDivisionError
+        return ACCEPTED
+
+    desk = Desk(clinic, workers=4)
+    for _ in range(20):
+        desk.book()
+    courier = FakeCourier(answer)
+
+    report = desk.run(courier)
+
+    sent = len(courier.posted) - 1
+    assert report.exit_status is ExitStatus.BUG
+    assert counts(report) == {"sent": sent, "unknown": 1, "left": 19 - sent}
+    states = Counter(desk.states().values())
+    assert (states["sent"], states["unknown"], states["claimed"]) == (sent, 1, 0)
 
 
 # -- request errors -----------------------------------------------------------------------------

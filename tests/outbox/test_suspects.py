@@ -7,7 +7,7 @@ import pytest
 
 from smartia_jobs.message import Answer, Conversations, Message, Phone, Verdict
 from smartia_jobs.outbox.claims import Claim
-from smartia_jobs.outbox.records import STATE_AFTER, Finished
+from smartia_jobs.outbox.records import Finished, state_after
 from smartia_jobs.outbox.suspects import ANY_ERRORS, EQUAL_ERRORS, Suspects
 
 _NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -24,7 +24,7 @@ _CLAIM = Claim(
 
 
 def answered(verdict: Verdict, code: int | None = None) -> Finished:
-    return Finished(_CLAIM, Answer(verdict, code=code), STATE_AFTER[verdict], _NOW, 1.0, 0.5)
+    return Finished(_CLAIM, Answer(verdict, code=code), state_after(verdict), _NOW, 1.0, 0.5)
 
 
 SENT, REFUSED = answered(Verdict.SENT), answered(Verdict.GIVE_UP, 131026)
