@@ -53,7 +53,8 @@ class Reason(StrEnum):
     REBOOKED = "rebooked"
     SEEN_AFTER_ALL = "seen_after_all"
     OPTED_OUT = "opted_out"
-    SAME_DAY = "same_day"
+    #: One invitation per person: an earlier missed visit has it, or they were invited lately.
+    ALREADY_INVITED = "already_invited"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ REASONS = {
     Reason.REBOOKED: "already booked again",
     Reason.SEEN_AFTER_ALL: "seen that day after all",
     Reason.OPTED_OUT: "asked for no more messages",
-    Reason.SAME_DAY: "second missed visit that day",
+    Reason.ALREADY_INVITED: "one invitation per person",
 }
 
 _HINTS = {

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from smartia_jobs.appointment import OPEN, Appointment, AppointmentStatus
 from smartia_jobs.clinic.appointments import Appointments, Cursor, Window
 from smartia_jobs.clinic.hours import SendingHours
-from smartia_jobs.clinic.times import to_instant
+from smartia_jobs.clinic.times import to_instant, to_wall
 from smartia_jobs.clinic.visit_days import VisitDay
 from smartia_jobs.report import Reason
 from smartia_jobs.settings import Settings
@@ -64,43 +64,53 @@ class ReengagementRule:
         return useful_until if closing is None else min(useful_until, closing)
 
 
-def veto(
-    visit: Appointment, others: Collection[Appointment], *, due: Window, told: Collection[int]
-) -> Reason | None:
+def veto(visit: Appointment, others: Collection[Appointment], *, due: Window) -> Reason | None:
     """Return why a person's other visits forbid the invitation; None when they do not.
+
+    A person is invited once: of several missed visits the earliest is written about. One that
+    is forbidden itself does not count, or nobody would be invited who booked again after the
+    first and missed that as well.
 
     Args:
         visit: missed, and due otherwise.
-        others: the same person's other visits, at least from the beginning of its local day on.
+        others: the same person's other visits, at least from the day on which ``due`` begins.
         due: when a visit must have begun to be written about.
-        told: those of ``others`` that an invitation was sent for, or may have been.
     """
-    reasons = {_objection(visit, other, due=due, told=told) for other in others}
-    return next((reason for reason in _VETOES if reason in reasons), None)
+    if (reason := _forbidden(visit, others)) is not None:
+        return reason
+    for other in others:
+        if _missed_before(visit, other, due):
+            beside = [visit, *(one for one in others if one.id != other.id)]
+            if _forbidden(other, beside) is None:
+                return Reason.ALREADY_INVITED
+    return None
 
 
 #: The first one that applies is the one that is reported.
-_VETOES = (Reason.REBOOKED, Reason.SEEN_AFTER_ALL, Reason.SAME_DAY)
+_VETOES = (Reason.REBOOKED, Reason.SEEN_AFTER_ALL)
 
 
-def _objection(
-    visit: Appointment, other: Appointment, *, due: Window, told: Collection[int]
-) -> Reason | None:
+def _forbidden(visit: Appointment, others: Collection[Appointment]) -> Reason | None:
+    reasons = {_objection(visit, other) for other in others}
+    return next((reason for reason in _VETOES if reason in reasons), None)
+
+
+def _objection(visit: Appointment, other: Appointment) -> Reason | None:
     if visit.start_at is None or other.start_at is None:
         return None
-    same_day = _day(other) == _day(visit)
     completed = other.status is AppointmentStatus.COMPLETED
-    if completed and same_day:
+    if completed and _day(other) == _day(visit):
         return Reason.SEEN_AFTER_ALL
     # Booked instead, whether that visit still lies ahead or has taken place.
-    if (completed or other.is_open) and other.start_at > visit.start_at:
-        return Reason.REBOOKED
-    missed_first = (
-        other.status is AppointmentStatus.NO_SHOW
-        and other.start_at in due
-        and (other.start_at, other.id) < (visit.start_at, visit.id)
-    )
-    return Reason.SAME_DAY if same_day and (missed_first or other.id in told) else None
+    booked = completed or other.is_open
+    return Reason.REBOOKED if booked and other.start_at > visit.start_at else None
+
+
+def _missed_before(visit: Appointment, other: Appointment, due: Window) -> bool:
+    if visit.start_at is None or other.start_at is None:
+        return False
+    earlier = (other.start_at, other.id) < (visit.start_at, visit.id)
+    return earlier and other.status is AppointmentStatus.NO_SHOW and other.start_at in due
 
 
 def _day(visit: Appointment) -> date:
@@ -110,8 +120,8 @@ def _day(visit: Appointment) -> date:
 class MissedVisits:
     """The missed visits of a window, the oldest first, each by itself.
 
-    A message tells of one missed visit; that a person missed a second one on the same day is a
-    veto against that one, so nothing need be put together.
+    A message tells of one missed visit; that a person missed an earlier one is a veto against
+    the later, so nothing need be put together.
 
     Attributes:
         window: when a visit must have begun.
@@ -160,18 +170,19 @@ class MissedVisits:
     def others(
         self, connection: Connection, visits: Collection[Appointment]
     ) -> Mapping[int, Sequence[Appointment]]:
-        """Return, for each visit, the same person's others, at least from its day on.
+        """Return, for each visit, the same person's others from the window's first day on.
 
         One query for all of them; visits without a readable date are left out.
         """
         dated = [visit for visit in visits if visit.start is not None]
         if not dated:
             return {}
-        first_day = datetime.combine(min(map(_day, dated)), time())
+        zone = self._appointments.times.zone
+        first_day = datetime.combine(to_wall(self.window.from_at, zone), time())
         found = self._appointments.sharing_phones(
             connection,
             {visit.patient_id for visit in dated},
-            from_at=to_instant(first_day, self._appointments.times.zone),
+            from_at=to_instant(first_day, zone),
         )
         by_person: dict[str, list[Appointment]] = {}
         for other in map(self._foresee, found):

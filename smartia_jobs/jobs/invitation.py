@@ -14,7 +14,8 @@ from smartia_jobs.jobs.courier import OnlyTo, WhatsAppCourier, person
 from smartia_jobs.messages.catalogue import load_catalogue
 from smartia_jobs.outbox.errand import Errand
 from smartia_jobs.outbox.opt_outs import opted_out
-from smartia_jobs.outbox.rows import rows_of
+from smartia_jobs.outbox.recipients import told_since
+from smartia_jobs.outbox.rows import Key, rows_of
 from smartia_jobs.outbox.schema import tables_exist
 from smartia_jobs.outbox.states import ACCEPTED, State
 from smartia_jobs.report import Reason
@@ -78,22 +79,25 @@ def _vetoes(
     """Ask what else these people have in the book, what they were told, and who opted out."""
     others = missed.others(connection, visits)
     told: Mapping[_Day, Mapping[datetime, Reason]] = {}
+    invited: Mapping[str, set[Key]] = {}
     silent: set[str] = set()
     if not run.dry_run or tables_exist(connection):
-        ids = {other.id for found in others.values() for other in found}
-        told = _told(connection, ids | {visit.id for visit in visits})
-        silent = opted_out(connection, {missed.identify(visit) for visit in visits})
+        told = _told(connection, {visit.id for visit in visits})
+        people = {missed.identify(visit) for visit in visits}
+        invited = told_since(connection, KIND, people, run.now - run.settings.reengage_within)
+        silent = opted_out(connection, people)
     reasons: dict[int, Reason | None] = {}
     for visit in visits:
+        person_, beside = missed.identify(visit), others.get(visit.id, ())
         # A row at the visit's own time is the outbox's to judge.
         rows = told.get(_day(visit), {}).items()
         already = next((reason for start, reason in rows if start != visit.start), None)
-        beside = others.get(visit.id, ())
-        others_told = {other.id for other in beside if _day(other) in told}
-        if missed.identify(visit) in silent:
+        if person_ in silent:
             reasons[visit.id] = Reason.OPTED_OUT
+        elif already is None and invited.get(person_, set()) - {(visit.id, visit.start)}:
+            reasons[visit.id] = Reason.ALREADY_INVITED
         else:
-            reasons[visit.id] = already or veto(visit, beside, due=missed.window, told=others_told)
+            reasons[visit.id] = already or veto(visit, beside, due=missed.window)
     return {appointment_id: reason for appointment_id, reason in reasons.items() if reason}
 
 

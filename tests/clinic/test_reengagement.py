@@ -112,38 +112,52 @@ DUE = RULE.window(NOW)
         ("2026-11-24T23:59", "COMPLETED", None),
         ("2026-11-26T09:00", "CANCELLED", None),
         ("2026-11-25T13:00", "CANCELLED", None),
-        ("2026-11-25T11:00", "NO_SHOW", Reason.SAME_DAY),
+        ("2026-11-25T11:00", "NO_SHOW", Reason.ALREADY_INVITED),
         ("2026-11-25T13:00", "NO_SHOW", None),
-        ("2026-11-24T11:00", "NO_SHOW", None),
+        ("2026-11-24T11:00", "NO_SHOW", Reason.ALREADY_INVITED),
+        ("2026-11-23T18:00", "NO_SHOW", Reason.ALREADY_INVITED),
+        ("2026-11-23T17:59", "NO_SHOW", None),  # out of reach by now
         ("2026-11-26T13:00", "NO_SHOW", None),
     ],
 )
 def test_each_other_visit_has_its_meaning(start: str, status: str, expected: Reason | None) -> None:
     other = visit(start, AppointmentStatus(status), id=6)
 
-    assert veto(MISSED, [other], due=DUE, told=()) is expected
+    assert veto(MISSED, [other], due=DUE) is expected
 
 
 def test_of_two_visits_missed_at_the_same_minute_the_older_row_is_told() -> None:
     other = replace(MISSED, id=6)
 
-    assert veto(MISSED, [other], due=DUE, told=()) is None
-    assert veto(other, [MISSED], due=DUE, told=()) is Reason.SAME_DAY
+    assert veto(MISSED, [other], due=DUE) is None
+    assert veto(other, [MISSED], due=DUE) is Reason.ALREADY_INVITED
 
 
-def test_a_first_visit_out_of_reach_counts_only_when_its_patient_was_told() -> None:
-    first, second = visit("2026-11-23T17:00", id=6), visit("2026-11-23T19:00", id=7)
+def test_of_any_number_of_missed_visits_the_earliest_is_told() -> None:
+    missed = [visit(f"2026-11-{day}T09:00", id=10 - day % 10) for day in (24, 25)]
+    missed.append(visit("2026-11-24T08:00", id=9))
 
-    assert veto(second, [first], due=DUE, told=()) is None
-    assert veto(second, [first], due=DUE, told={6}) is Reason.SAME_DAY
+    reasons = {one.id: veto(one, [o for o in missed if o is not one], due=DUE) for one in missed}
+
+    assert reasons == {9: None, 6: Reason.ALREADY_INVITED, 5: Reason.ALREADY_INVITED}
 
 
-def test_a_message_about_a_visit_that_was_reopened_since_counts_for_that_day_only() -> None:
-    reopened = visit("2026-11-25T09:00", AppointmentStatus.CANCELLED, id=6)
-    day_before = visit("2026-11-24T09:00", id=7)
+@pytest.mark.parametrize(
+    ("start", "status"),
+    [
+        ("2026-11-23T20:00", "COMPLETED"),  # came later on the day of the first
+        ("2026-11-24T09:00", "COMPLETED"),  # or on the next
+        ("2026-11-25T09:00", "SCHEDULED"),  # or had booked that, which nobody has closed yet
+    ],
+)
+def test_an_earlier_visit_that_is_not_written_about_does_not_cost_the_later_its_message(
+    start: str, status: str
+) -> None:
+    first, second = visit("2026-11-23T19:00", id=6), visit("2026-11-25T12:00", id=8)
+    between = visit(start, AppointmentStatus(status), id=7)
 
-    assert veto(MISSED, [reopened], due=DUE, told={6}) is Reason.SAME_DAY
-    assert veto(MISSED, [day_before], due=DUE, told={7}) is None
+    assert veto(first, [between, second], due=DUE) is not None
+    assert veto(second, [first, between], due=DUE) is None
 
 
 def test_the_first_reason_in_their_order_is_reported() -> None:
@@ -153,16 +167,16 @@ def test_the_first_reason_in_their_order_is_reported() -> None:
         visit("2026-11-26T14:00", AppointmentStatus.SCHEDULED, id=8),
     ]
 
-    assert veto(MISSED, others, due=DUE, told=()) is Reason.REBOOKED
-    assert veto(MISSED, others[:2], due=DUE, told=()) is Reason.SEEN_AFTER_ALL
+    assert veto(MISSED, others, due=DUE) is Reason.REBOOKED
+    assert veto(MISSED, others[:2], due=DUE) is Reason.SEEN_AFTER_ALL
 
 
 def test_days_are_the_clinics_own() -> None:
     # 23:30 and 00:30 in São Paulo are one day in UTC and two at the clinic.
-    evening = visit("2026-11-24T23:30", id=6)
+    evening = visit("2026-11-24T23:30", AppointmentStatus.COMPLETED, id=6)
     night = visit("2026-11-25T00:30", id=7)
 
-    assert veto(night, [evening], due=DUE, told=()) is None
+    assert veto(night, [evening], due=DUE) is None
 
 
 # -- reading them ---------------------------------------------------------------------------------
@@ -233,16 +247,16 @@ def test_foreseen_marks_are_read_as_if_they_were_written(
     assert [one.id for one in others[foreseen]] == [open_one]
 
 
-def test_a_persons_other_visits_are_found_from_the_start_of_the_day_on(
+def test_a_persons_other_visits_are_found_from_the_first_day_of_the_window_on(
     clinic: Clinic, database: Database
 ) -> None:
     patient, same_phone = clinic.add_patient(), clinic.add_patient()
     phone = clinic.value("SELECT phone_number FROM patients WHERE id = :id", id=patient)
     clinic.set_phone(same_phone, f"({phone[2:4]}) {phone[4:9]}-{phone[9:]}")
     missed = add(clinic, 3 * HOUR, patient_id=patient)
-    add(clinic, 18 * HOUR + MINUTE, patient_id=patient)  # the evening before
+    add(clinic, 66 * HOUR + MINUTE, patient_id=patient)  # the evening before that
     found = {
-        add(clinic, 18 * HOUR, "COMPLETED", patient),  # midnight
+        add(clinic, 66 * HOUR, "COMPLETED", patient),  # midnight
         add(clinic, -30 * DAY, "SCHEDULED", patient),
         add(clinic, -DAY, "SCHEDULED", same_phone),
     }

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from smartia_jobs.clinic.appointments import PAGE_SIZE
 from smartia_jobs.database import Database
 from smartia_jobs.errors import ConfigurationError, ExitStatus
 from smartia_jobs.jobs.reminders import DAY_AHEAD, send_reminders
@@ -81,14 +82,18 @@ def test_correcting_the_time_of_a_missed_visit_invites_nobody_twice(desk: NoShow
     assert len(desk.accepted) == 1
 
 
-def test_a_visit_missed_again_on_another_day_is_written_about_again(desk: NoShowDesk) -> None:
-    visit = desk.visit("2026-11-24T10:00")
+@pytest.mark.parametrize(("hours", "messages"), [(47, 1), (49, 2)])
+def test_a_visit_missed_again_on_another_day_is_written_about_when_two_days_have_passed(
+    desk: NoShowDesk, hours: int, messages: int
+) -> None:
+    visit = desk.visit("2026-11-25T10:00")
     desk.run()
-    desk.clinic.move(visit, datetime.fromisoformat("2026-11-25T10:00"))
+    desk.now += hours * HOUR
+    desk.clinic.move(visit, desk.now - 2 * HOUR)
 
     desk.run()
 
-    assert len(desk.accepted) == 2
+    assert len(desk.accepted) == messages
 
 
 @pytest.mark.parametrize(("start", "messages"), [("2026-11-25T15:00", 2), ("2026-11-25T15:30", 1)])
@@ -307,7 +312,7 @@ def test_a_second_missed_visit_of_the_day_is_neither_told_nor_messaged(desk: NoS
     (message,) = desk.accepted
     assert desk.statuses([first, second]) == ["NO_SHOW", "NO_SHOW"]
     assert desk.outbox() == {first: "sent"}
-    assert report.skipped == {Reason.SAME_DAY: 1}
+    assert report.skipped == {Reason.ALREADY_INVITED: 1}
     assert message["text"] is not None
     assert "15:15" not in message["text"]
 
@@ -322,17 +327,156 @@ def test_a_second_visit_missed_after_the_invitation_brings_no_second_one(
 
     report = desk.run()
 
-    assert report.skipped == {Reason.ALREADY_SENT: 1, Reason.SAME_DAY: 1}
+    assert report.skipped == {Reason.ALREADY_SENT: 1, Reason.ALREADY_INVITED: 1}
     assert len(desk.accepted) == 1
 
 
-def test_visits_missed_on_two_days_bring_a_message_for_each(sqlite_desk: NoShowDesk) -> None:
-    patient = sqlite_desk.clinic.add_patient()
-    days = [sqlite_desk.visit(at, patient_id=patient) for at in (3 * HOUR, 27 * HOUR)]
+def test_visits_missed_on_two_days_bring_one_message_about_the_first(desk: NoShowDesk) -> None:
+    patient = desk.clinic.add_patient()
+    later = desk.visit(3 * HOUR, patient_id=patient)
+    earlier = desk.visit(27 * HOUR, patient_id=patient)
 
-    sqlite_desk.run()
+    report = desk.run()
 
-    assert sqlite_desk.outbox() == dict.fromkeys(days, "sent")
+    assert desk.statuses([earlier, later]) == ["NO_SHOW", "NO_SHOW"]
+    assert desk.outbox() == {earlier: "sent"}
+    assert report.skipped == {Reason.ALREADY_INVITED: 1}
+
+
+@pytest.mark.parametrize("typed", ["551187654321", "(11) 98765-4321", "+55 11 98765 4321"])
+def test_patients_with_one_phone_are_invited_as_one_person(desk: NoShowDesk, typed: str) -> None:
+    mother, child = desk.clinic.add_patient(phone=PHONE), desk.clinic.add_patient(phone=typed)
+    earlier = desk.visit(27 * HOUR, patient_id=child)
+    desk.visit(3 * HOUR, patient_id=mother)
+
+    report = desk.run()
+
+    assert desk.outbox() == {earlier: "sent"}
+    assert report.skipped == {Reason.ALREADY_INVITED: 1}
+
+
+def test_who_was_invited_is_invited_again_when_two_days_have_passed(desk: NoShowDesk) -> None:
+    patient = desk.clinic.add_patient()
+    desk.visit("2026-11-25T10:00", patient_id=patient)
+    desk.run()
+    desk.now += 47 * HOUR
+    last = desk.visit(3 * HOUR, patient_id=patient)
+
+    too_early = desk.run()
+    desk.now += HOUR + MINUTE
+    desk.run()
+
+    assert too_early.skipped[Reason.ALREADY_INVITED] == 1
+    assert desk.outbox()[last] == "sent"
+    assert len(desk.accepted) == 2
+
+
+@pytest.mark.parametrize("gone", ["CANCELLED", "moved", "deleted", "given to another"])
+def test_an_invitation_counts_whatever_became_of_the_visit_it_was_about(
+    desk: NoShowDesk, gone: str
+) -> None:
+    mother, child = desk.clinic.add_patient(phone=PHONE), desk.clinic.add_patient()
+    first = desk.visit(27 * HOUR, patient_id=mother)
+    desk.run()
+    if gone == "moved":
+        desk.clinic.move(first, desk.now + 9 * DAY)
+        desk.clinic.set_status(first, "CANCELLED")
+    elif gone == "deleted":
+        desk.clinic.delete_appointment(first)
+    elif gone == "given to another":
+        desk.clinic.execute(
+            "UPDATE appointments SET patient_id = :p WHERE id = :id", p=child, id=first
+        )
+    else:
+        desk.clinic.set_status(first, gone)
+    desk.visit(3 * HOUR, patient_id=mother)
+
+    report = desk.run()
+
+    assert report.skipped[Reason.ALREADY_INVITED] == 1
+    assert len(desk.accepted) == 1
+
+
+def test_an_invitation_that_may_have_arrived_counts(desk: NoShowDesk) -> None:
+    patient = desk.clinic.add_patient()
+    first = desk.visit(27 * HOUR, patient_id=patient)
+    desk.sandbox.script("*", Scripted(cut=True, accepted=True))
+    desk.run()
+    desk.visit(3 * HOUR, patient_id=patient)
+
+    report = desk.run()
+
+    assert desk.outbox() == {first: "unknown"}
+    assert report.skipped == {Reason.HELD_UNKNOWN: 1, Reason.ALREADY_INVITED: 1}
+    assert len(desk.sandbox.received) == 1
+
+
+def test_an_invitation_that_surely_never_left_counts_for_nothing(desk: NoShowDesk) -> None:
+    patient = desk.clinic.add_patient()
+    first = desk.visit(27 * HOUR, patient_id=patient)
+    desk.sandbox.script("/messages", Scripted(code=190), repeat_last=True)
+    desk.run()
+    desk.sandbox.script("/messages")
+    desk.clinic.set_status(first, "COMPLETED")
+    second = desk.visit(3 * HOUR, patient_id=patient)
+
+    desk.run()
+
+    assert desk.outbox() == {first: "expired", second: "sent"}
+
+
+def test_the_first_visit_keeps_its_place_when_the_second_lies_in_another_page(
+    sqlite_desk: NoShowDesk,
+) -> None:
+    # WhatsApp is busy, so the first message waits while the rest of the visits is read.
+    sqlite_desk.setting(no_show_without_attendance=True)
+    patient = sqlite_desk.clinic.add_patient(phone=PHONE)
+    nobody = sqlite_desk.clinic.add_patient(phone="98765-4321")
+    first = sqlite_desk.visit(30 * HOUR, "NO_SHOW", patient_id=patient)
+    for _ in range(PAGE_SIZE - 1):
+        sqlite_desk.visit(29 * HOUR, "NO_SHOW", patient_id=nobody)
+    second = sqlite_desk.visit(3 * HOUR, "NO_SHOW", patient_id=patient)
+    sqlite_desk.sandbox.script(PHONE, Scripted(code=131016))
+
+    report = sqlite_desk.run()
+
+    assert sqlite_desk.outbox()[first] == "sent"
+    assert second not in sqlite_desk.outbox()
+    assert report.skipped[Reason.ALREADY_INVITED] >= 1
+    assert len(sqlite_desk.accepted) == 1
+
+
+def test_what_another_process_sends_meanwhile_is_seen_when_a_message_is_claimed(
+    desk: NoShowDesk,
+) -> None:
+    # The first message of a run goes alone. While it is under way, another process invites a
+    # patient about a visit that this run has not seen as missed, and never will.
+    desk.visit(40 * HOUR, "NO_SHOW")
+    patient = desk.clinic.add_patient(phone=PHONE)
+    earlier = desk.visit(5 * HOUR, "COMPLETED", patient_id=patient)
+    later = desk.visit(3 * HOUR, "NO_SHOW", patient_id=patient)
+    desk.clinic.move(earlier, desk.now - 29 * HOUR)
+    desk.make_tables()
+    desk.sandbox.script("*", Scripted(delay_s=3.0))
+
+    def invite_elsewhere() -> None:
+        for _ in range(1000):
+            if desk.sandbox.received:
+                break
+            time.sleep(0.01)
+        desk.clinic.set_status(earlier, "NO_SHOW")
+        desk.run()
+        desk.clinic.set_status(earlier, "CANCELLED")
+
+    elsewhere = threading.Thread(target=invite_elsewhere)
+    elsewhere.start()
+    report = desk.run()
+    elsewhere.join()
+
+    assert desk.outbox()[earlier] == "sent"
+    assert later not in desk.outbox()
+    assert report.skipped == {Reason.ALREADY_INVITED: 1}
+    assert [message["to"] for message in desk.accepted].count(f"+{PHONE}") == 1
 
 
 def test_the_day_before_yesterdays_first_visit_still_counts_when_its_patient_was_told(
@@ -348,7 +492,7 @@ def test_the_day_before_yesterdays_first_visit_still_counts_when_its_patient_was
 
     assert desk.outbox() == {told: "sent"}
     assert desk.clinic.status(second) == "NO_SHOW"
-    assert report.skipped == {Reason.SAME_DAY: 1}
+    assert report.skipped == {Reason.ALREADY_INVITED: 1}
 
 
 def test_a_first_visit_nobody_was_told_about_in_time_gives_way_to_the_second(
@@ -542,7 +686,6 @@ def everybody(desk: NoShowDesk) -> dict[str, int]:
         "second": desk.visit("2026-11-25T11:00", patient_id=twice),
         "rebooked": desk.visit("2026-11-24T12:00", patient_id=booked),
         "came": desk.visit("2026-11-25T08:00", patient_id=came),
-        # Seen as missed too, this one forbids nothing any more.
         "first of two": desk.visit("2026-11-24T10:00", patient_id=seldom),
         "second of two": desk.visit("2026-11-25T10:00", patient_id=seldom),
         "no phone": desk.visit(6 * HOUR, patient_id=clinic.add_patient(phone="98765-4321")),
@@ -572,11 +715,11 @@ def test_a_dry_run_predicts_the_marks_and_the_messages_that_follow_from_them(
         ],
         visits["by staff"]: [("would_send", None)],
         visits["first"]: [mark, ("would_send", None)],
-        visits["second"]: [mark, ("skipped", "same_day")],
+        visits["second"]: [mark, ("skipped", "already_invited")],
         visits["rebooked"]: [mark, ("skipped", "rebooked")],
         visits["came"]: [mark, ("skipped", "seen_after_all")],
         visits["first of two"]: [mark, ("would_send", None)],
-        visits["second of two"]: [mark, ("would_send", None)],
+        visits["second of two"]: [mark, ("skipped", "already_invited")],
         visits["no phone"]: [mark, ("failed", incomplete)],
         visits["old"]: [mark],
     }  # fmt: skip
