@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from smartia_jobs.appointment import Appointment
+from smartia_jobs.appointment import OPEN, Appointment, AppointmentStatus
 from smartia_jobs.clinic.appointments import Window
 from smartia_jobs.clinic.hours import SendingHours
 from smartia_jobs.report import Reason
 from smartia_jobs.settings import ReminderTimes
+
+#: Visits that took place, or were meant to: each should have had its reminder.
+EXPECTED = OPEN | {AppointmentStatus.COMPLETED, AppointmentStatus.NO_SHOW}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +42,23 @@ class ReminderRule:
         )
 
     def missed_window(self, now: datetime) -> Window:
-        """Return the visits still ahead for which a reminder at ``now`` comes too late."""
-        return Window(from_at=now, until_at=now + self.times.latest - timedelta(microseconds=1))
+        """Return the visits that grew too near for a reminder since the run before this one.
+
+        One cadence of them, half-open, so that of regular runs exactly one sees each visit: in
+        a run of each morning also those that have begun since the morning before.
+        """
+        too_near_at = now + self.times.latest
+        return Window(too_near_at - self.times.cadence, too_near_at - timedelta(microseconds=1))
+
+    def was_in_time(self, appointment: Appointment, first_at: datetime | None) -> bool:
+        """Whether a reminder was of use yet when the first of its kind was sent; None: never."""
+        if first_at is None or appointment.start_at is None:
+            return False
+        return appointment.start_at >= first_at + self.times.latest
 
     def could_have_been_reminded(self, appointment: Appointment) -> bool:
-        """Whether the visit was booked early enough for a reminder at its lead."""
-        if appointment.start_at is None or not appointment.is_open:
+        """Whether the visit was expected, and booked early enough for a reminder at its lead."""
+        if appointment.start_at is None or appointment.status not in EXPECTED:
             return False
         if not appointment.patient_exists:
             return False

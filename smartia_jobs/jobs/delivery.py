@@ -8,7 +8,7 @@ from smartia_jobs.clinic.times import to_wall
 from smartia_jobs.outbox.dispatch import Dispatch
 from smartia_jobs.outbox.errand import Errand
 from smartia_jobs.outbox.preview import preview
-from smartia_jobs.outbox.recovery import held_unknown, recover
+from smartia_jobs.outbox.recovery import foresee_missed, held_unknown, recover
 from smartia_jobs.outbox.schema import tables_exist
 from smartia_jobs.report import Reason, Report
 from smartia_jobs.run import Run
@@ -42,6 +42,7 @@ def expect(
 def deliver(run: Run, errand: Errand, report: Report) -> None:
     """Send what is due, or decide it in a dry run, and add up the outcomes."""
     if run.dry_run:
+        report.missed += _foreseen_missed(run, errand)
         report.held_unknown = _held(run, errand)
         for outcome in preview(run, errand):
             report.add(outcome)
@@ -60,6 +61,12 @@ def deliver(run: Run, errand: Errand, report: Report) -> None:
         report.stop(dispatch.end.why, dispatch.end.status)
     if run.stop.status is not None:
         report.stop("interrupted; what was in flight is recorded", run.stop.status)
+
+
+def _foreseen_missed(run: Run, errand: Errand) -> int:
+    with run.database.read() as connection:
+        known = tables_exist(connection)
+    return foresee_missed(run, errand) if known else 0
 
 
 def _held(run: Run, errand: Errand) -> int:

@@ -6,7 +6,7 @@ from functools import partial
 
 from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.hours import SendingHours
-from smartia_jobs.clinic.reminders import ReminderRule
+from smartia_jobs.clinic.reminders import EXPECTED, ReminderRule
 from smartia_jobs.clinic.visit_days import VisitDays
 from smartia_jobs.jobs.checks.settings import outlives
 from smartia_jobs.jobs.clinic_calendar import ClinicCalendar
@@ -15,6 +15,7 @@ from smartia_jobs.jobs.delivery import deliver, expect, new_report
 from smartia_jobs.jobs.opening import open_clinic
 from smartia_jobs.messages.catalogue import MessageTemplate, load_catalogue
 from smartia_jobs.outbox.errand import Errand
+from smartia_jobs.outbox.recipients import first_used_at
 from smartia_jobs.outbox.rows import rows_of
 from smartia_jobs.outbox.schema import tables_exist
 from smartia_jobs.report import MOST_NAMED, Report
@@ -65,8 +66,8 @@ def send_reminders(run: Run, kind: ReminderKind) -> Report:
         named = ", ".join([*map(str, missed[:MOST_NAMED]), *more])
         report.warnings.append(
             f"Too late to remind of {report.missed} visits that were booked in time"
-            f"{f' (appointments {named})' if named else ''}: call these patients, and see"
-            " that the job runs when it should."
+            f"{f' (appointments {named})' if named else ''}: call the patients whose visit is"
+            " still ahead, and see that the job runs when it should."
         )
     return report
 
@@ -116,19 +117,25 @@ def _missed(
     rule: ReminderRule,
     only_to: OnlyTo,
 ) -> list[int]:
-    """Return the ids of visits still ahead, booked in time, that are now too near to remind of."""
+    """Return the ids of visits, booked in time, that no run reminded of while it was of use.
+
+    Before the first run of a kind on a database nobody was to remind of them: those that were
+    too near by then do not count.
+    """
     missed: list[int] = []
     window, after = rule.missed_window(run.now), None
     while True:
         with run.database.read() as connection:
-            page = appointments.page(connection, window, after=after)
+            page = appointments.page(connection, window, after=after, statuses=EXPECTED)
             visits = [
                 visit
                 for visit in page.appointments
                 if rule.could_have_been_reminded(visit) and only_to.refusal(visit, run.now) is None
             ]
             known = visits and tables_exist(connection)
-            rows = rows_of(connection, errand.kind, {v.id for v in visits}) if known else {}
+            first_at = first_used_at(connection, errand.kind) if known else None
+            visits = [visit for visit in visits if rule.was_in_time(visit, first_at)]
+            rows = rows_of(connection, errand.kind, {v.id for v in visits}) if visits else {}
         missed += [visit.id for visit in visits if (visit.id, visit.start) not in rows]
         if page.next is None:
             return missed

@@ -1,14 +1,18 @@
 """A dry run: the decision for each appointment, with its reason; nothing is sent or written."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+
+from sqlalchemy import Connection
 
 from smartia_jobs.appointment import Appointment
 from smartia_jobs.message import Unsendable
 from smartia_jobs.outbox.claims import Claimant, objection
 from smartia_jobs.outbox.errand import Errand
-from smartia_jobs.outbox.rows import rows_of
+from smartia_jobs.outbox.recovery import lost_claims
+from smartia_jobs.outbox.rows import Key, Row, rows_of
 from smartia_jobs.outbox.schema import tables_exist
+from smartia_jobs.outbox.states import State
 from smartia_jobs.report import Outcome, Reason, Result
 from smartia_jobs.run import Run
 
@@ -39,10 +43,19 @@ def _page(run: Run, errand: Errand, claimant: Claimant) -> list[_Decided] | None
             return None
         visits = [visit for day in page for visit in day]
         ids = {visit.id for visit in visits}
-        rows = rows_of(connection, errand.kind, ids) if tables_exist(connection) else {}
+        rows = _rows(connection, errand, ids) if tables_exist(connection) else {}
         vetoes = errand.calendar.vetoes(connection, visits)
     reasons = {v.id: objection(errand, v, v, rows, vetoes, claimant) for v in visits}
     return [(day, reasons) for day in page]
+
+
+def _rows(connection: Connection, errand: Errand, ids: Collection[int]) -> Mapping[Key, Row]:
+    """Return the rows as a run would find them once it had mended what dead owners left."""
+    lost = lost_claims(connection, errand.kind)
+    return {
+        key: replace(row, state=State.UNKNOWN) if row.id in lost else row
+        for key, row in rows_of(connection, errand.kind, ids).items()
+    }
 
 
 def _decision(

@@ -1,4 +1,4 @@
-"""Who was lately written to, whichever visit it was about."""
+"""Since when anybody is written to, and who was lately, whichever visit it was about."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -37,3 +37,9 @@ def told_since(
     for row in connection.execute(query):
         told.setdefault(row.phone, set()).add((row.appointment_id, row.start))
     return told
+
+
+def first_used_at(connection: Connection, kind: str) -> datetime | None:
+    """Return when the first row of this kind was made; None when the outbox holds none."""
+    query = select(outbox.c.created_at).where(outbox.c.kind == kind).order_by(outbox.c.id).limit(1)
+    return connection.execute(query).scalar()

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
 from smartia_jobs.appointment import Appointment
 from smartia_jobs.database import now_plus
@@ -43,10 +43,7 @@ def recover(run: Run, errand: Errand) -> Recovery:
     the patient, so it becomes ``unknown``. The lease is measured on the database's clock.
     """
     with run.database.write() as connection:
-        overdue = (
-            outbox.c.state == str(State.CLAIMED),
-            outbox.c.lease_until < now_plus(connection, 0),
-        )
+        overdue = _lost(connection)
         lost = connection.execute(
             update(outbox)
             .where(_free(overdue), *overdue)
@@ -78,20 +75,67 @@ def recover(run: Run, errand: Errand) -> Recovery:
 def held_unknown(connection: Connection, kind: str, *, wall_now: datetime) -> int:
     """Return how many messages of earlier runs are unknown while their visit is still ahead.
 
+    A claim whose owner died counts as well: only a dry run finds one, as it mends nothing.
+
     Args:
         connection: inside a short transaction.
         kind: the message kind.
         wall_now: the clinic's wall time, naive, as outbox rows keep it.
     """
-    query = select(func.count()).where(
-        outbox.c.state == str(State.UNKNOWN), outbox.c.kind == kind, outbox.c.start > wall_now
-    )
+    unknown = or_(outbox.c.state == str(State.UNKNOWN), and_(*_lost(connection)))
+    query = select(func.count()).where(unknown, outbox.c.kind == kind, outbox.c.start > wall_now)
     return connection.execute(query).scalar_one()
+
+
+def lost_claims(connection: Connection, kind: str) -> set[int]:
+    """Return the outbox ids of claims whose owner died, to be read as unknown."""
+    query = select(outbox.c.id).where(*_lost(connection), outbox.c.kind == kind)
+    return set(connection.execute(query).scalars())
+
+
+def foresee_missed(run: Run, errand: Errand) -> int:
+    """Return how many retries :func:`recover` would close as missed; nothing is changed."""
+    missed = after = 0
+    while True:
+        with run.database.read() as connection:
+            late = _overtaken_retries(connection, run, errand, after)
+        missed += late.missed
+        after = late.next
+        if not after:
+            return missed
+
+
+def _lost(connection: Connection) -> tuple[ColumnElement[bool], ...]:
+    return (
+        outbox.c.state == str(State.CLAIMED),
+        outbox.c.lease_until < now_plus(connection, 0),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Overtaken:
+    """Retries of one chunk that are of no use any more; the next begins after an id, or at 0."""
+
+    ids: tuple[int, ...]
+    missed: int
+    next: int
 
 
 def _close_retries(
     connection: Connection, run: Run, errand: Errand, after: int
 ) -> tuple[int, int, int]:
+    found = _overtaken_retries(connection, run, errand, after)
+    if found.ids:
+        useless = (outbox.c.id.in_(found.ids), outbox.c.state == str(State.RETRY))
+        connection.execute(
+            update(outbox)
+            .where(_free(useless), *useless)
+            .values(state=str(State.EXPIRED), run_id=run.id, updated_at=run.now)
+        )
+    return len(found.ids), found.missed, found.next
+
+
+def _overtaken_retries(connection: Connection, run: Run, errand: Errand, after: int) -> _Overtaken:
     query = (
         select(outbox.c.id, outbox.c.appointment_id, outbox.c.start)
         .where(
@@ -109,14 +153,7 @@ def _close_retries(
         if reason is not None:
             over.append(row.id)
             missed += reason is Reason.TOO_LATE
-    if over:
-        useless = (outbox.c.id.in_(over), outbox.c.state == str(State.RETRY))
-        connection.execute(
-            update(outbox)
-            .where(_free(useless), *useless)
-            .values(state=str(State.EXPIRED), run_id=run.id, updated_at=run.now)
-        )
-    return len(over), missed, rows[-1].id if len(rows) == _CHUNK else 0
+    return _Overtaken(tuple(over), missed, rows[-1].id if len(rows) == _CHUNK else 0)
 
 
 def _free(wanted: Collection[ColumnElement[bool]]) -> ColumnElement[bool]:

@@ -259,20 +259,31 @@ def test_a_run_each_hour_of_the_clock_misses_no_visit_on_whatever_day(
 # -- too late, and missed -----------------------------------------------------------------------
 
 
-@given(st.integers(-3600, 3 * 24 * 3600), reminder_times)
-def test_what_lies_ahead_is_missed_or_due_or_still_far_and_nothing_falls_between(
+@given(st.integers(-2 * 24 * 3600, 3 * 24 * 3600), reminder_times)
+def test_a_visit_is_old_or_missed_or_due_or_still_far_and_nothing_falls_between(
     seconds: int, times: ReminderTimes
 ) -> None:
     rule, start_at = rule_of(times), NOW + timedelta(seconds=seconds)
 
     places = [
-        start_at < NOW,
+        start_at < rule.missed_window(NOW).from_at,
         start_at in rule.missed_window(NOW),
         start_at in rule.window(NOW),
         start_at > rule.window(NOW).until_at,
     ]
 
     assert places.count(True) == 1
+
+
+@given(st.integers(0, 2 * 24 * 3600), reminder_times)
+def test_of_regular_runs_exactly_one_can_count_a_visit_as_missed(
+    seconds: int, times: ReminderTimes
+) -> None:
+    start_at = NOW + timedelta(seconds=seconds)
+    runs = runs_around(start_at, NOW, times)
+    runs += [runs[-1] + times.cadence * n for n in (1, 2)]
+
+    assert sum(start_at in rule_of(times).missed_window(now) for now in runs) == 1
 
 
 @pytest.mark.parametrize(
@@ -305,10 +316,9 @@ def test_a_visit_is_missed_only_if_it_was_booked_in_time_for_its_reminder(
         visit_at(None),
         visit_at(NOW, status=None),
         visit_at(NOW, status=AppointmentStatus.CANCELLED),
-        visit_at(NOW, status=AppointmentStatus.COMPLETED),
         visit_at(NOW, patient_exists=False),
     ],
-    ids=["no date", "no status", "cancelled", "completed", "no patient"],
+    ids=["no date", "no status", "cancelled", "no patient"],
 )
 def test_what_could_never_be_reminded_is_not_missed(visit: Appointment) -> None:
     assert not rule_of(DAY_AHEAD).could_have_been_reminded(visit)

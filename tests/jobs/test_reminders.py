@@ -94,6 +94,7 @@ class ReminderDesk:
         settings = replace(
             self.settings,
             database_url=self.clinic.url,
+            stored_times=self.clinic.stored_times if self.clinic.dialect != "sqlite" else None,
             meta_access_token="made-up-token",
             meta_phone_number_id=PHONE_NUMBER_ID,
             meta_api_url=self.sandbox.url,
@@ -113,6 +114,22 @@ class ReminderDesk:
         counted = ("sent", "failed", "retry", "unknown", "would_send", "left")
         assert body["due"] == sum(body[one] for one in counted) + sum(body["skipped"].values())
         return report
+
+    def has_run(self, kind: ReminderKind) -> None:
+        """Let the job have run before, long ago, for somebody without a usable phone."""
+        now, self.now = self.now, self.now - 30 * DAY
+        self.book(kind.times(self.settings).lead, phone="98765-4321")
+        self.run(kind)
+        self.now = now
+
+    def states(self) -> dict[int, str]:
+        """Return appointment → state of its outbox row."""
+        rows = self.clinic.rows("SELECT appointment_id, state FROM smartia_outbox")
+        return {row["appointment_id"]: row["state"] for row in rows}
+
+    def told(self) -> set[int]:
+        """Return the visits whose reminder was accepted."""
+        return {visit for visit, state in self.states().items() if state == "sent"}
 
     def written_to(self) -> list[str | None]:
         """Return the phones that WhatsApp was asked to write to."""
@@ -137,6 +154,7 @@ def desk(sqlite_clinic: Clinic, sandbox: Sandbox) -> ReminderDesk:
 def test_a_visit_ahead_that_was_never_reminded_is_reported_as_missed(
     desk: ReminderDesk, kind: ReminderKind, ahead: timedelta
 ) -> None:
+    desk.has_run(kind)
     desk.book(ahead)
     desk.book(ahead, status="CONFIRMED")
 
@@ -144,17 +162,113 @@ def test_a_visit_ahead_that_was_never_reminded_is_reported_as_missed(
 
     assert (report.missed, report.due) == (2, 0)
     assert report.as_json()["missed"] == 2
+    assert any("whose visit is still ahead" in warning for warning in report.warnings)
     assert desk.sandbox.received == []
+
+
+@BOTH_KINDS
+def test_what_grew_too_near_since_the_run_before_is_missed_and_what_is_older_was_its_to_tell(
+    clinic: Clinic, sandbox: Sandbox, kind: ReminderKind
+) -> None:
+    desk = ReminderDesk(clinic, sandbox)
+    desk.has_run(kind)
+    times = kind.times(desk.settings)
+    first = desk.book(times.latest - times.cadence)
+    desk.book(times.latest - times.cadence - MINUTE)
+    last = desk.book(times.latest - MINUTE)
+
+    report = desk.run(kind)
+
+    assert report.missed == 2
+    assert f"(appointments {first}, {last})" in report.warnings[-1]
+
+
+def test_the_visits_of_a_morning_after_a_run_that_never_happened_are_missed(
+    desk: ReminderDesk,
+) -> None:
+    desk.run(DAY_AHEAD)  # on Monday; Tuesday's never happens
+    monday, tomorrow = desk.book(23 * HOUR), desk.book(36 * HOUR)
+    wednesdays = [desk.book(hours * HOUR) for hours in (47, 48, 49, 53)]
+    desk.run(DAY_AHEAD)
+    desk.now += 2 * DAY
+
+    report = desk.run(DAY_AHEAD)
+
+    assert report.missed == len(wednesdays)
+    assert {monday, tomorrow} <= desk.told()
+
+
+@BOTH_KINDS
+def test_regular_runs_count_each_missed_visit_once(desk: ReminderDesk, kind: ReminderKind) -> None:
+    desk.has_run(kind)
+    times = kind.times(desk.settings)
+    start = desk.now + times.latest - MINUTE
+    desk.book(times.latest - MINUTE)
+
+    counted = []
+    while desk.now < start + times.cadence:
+        counted.append(desk.run(kind).missed)
+        desk.now += times.cadence
+
+    assert sum(counted) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "missed"),
+    [("COMPLETED", 1), ("NO_SHOW", 1), ("SCHEDULED", 1), ("CONFIRMED", 1), ("CANCELLED", 0)],
+)
+@pytest.mark.parametrize("ahead", [-HOUR, HOUR], ids=["begun", "ahead"])
+def test_whatever_became_of_a_visit_it_should_have_had_its_reminder_unless_it_was_cancelled(
+    desk: ReminderDesk, ahead: timedelta, status: str, missed: int
+) -> None:
+    desk.has_run(DAY_AHEAD)
+    desk.book(ahead, status=status)
+
+    assert desk.run(DAY_AHEAD).missed == missed
+
+
+@TOO_NEAR
+def test_the_first_run_on_a_database_has_missed_nothing(
+    clinic: Clinic, sandbox: Sandbox, kind: ReminderKind, ahead: timedelta
+) -> None:
+    desk = ReminderDesk(clinic, sandbox)
+    desk.has_run(HOURS_AHEAD if kind is DAY_AHEAD else DAY_AHEAD)  # another kind is no run of it
+    desk.book(ahead)
+
+    dry, first = desk.run(kind, dry_run=True), desk.run(kind)
+
+    assert (dry.missed, first.missed) == (0, 0)
+
+
+@BOTH_KINDS
+def test_what_was_too_near_before_the_first_run_is_missed_by_no_later_one(
+    clinic: Clinic, sandbox: Sandbox, kind: ReminderKind
+) -> None:
+    desk = ReminderDesk(clinic, sandbox)
+    times = kind.times(desk.settings)
+    for too_near in (times.latest - MINUTE, MINUTE, -MINUTE):
+        desk.book(too_near)
+    desk.book(times.lead)
+    desk.run(kind)
+
+    again = desk.run(kind)
+    desk.now += times.cadence / 2
+    in_time = desk.book(times.latest - MINUTE)
+    later = desk.run(kind)
+
+    assert again.missed == 0
+    assert later.missed == 1
+    assert f"(appointments {in_time})" in later.warnings[-1]
 
 
 @TOO_NEAR
 def test_what_nobody_could_have_reminded_is_not_missed(
     desk: ReminderDesk, kind: ReminderKind, ahead: timedelta
 ) -> None:
+    desk.has_run(kind)
     lead = kind.times(desk.settings).lead
     desk.book(ahead, booked=lead)
     desk.book(ahead, status="CANCELLED")
-    desk.book(-MINUTE)
 
     report = desk.run(kind)
 
@@ -162,7 +276,7 @@ def test_what_nobody_could_have_reminded_is_not_missed(
 
 
 @BOTH_KINDS
-def test_a_reminded_visit_is_not_missed_when_it_draws_near(
+def test_a_reminded_visit_is_not_missed_when_it_draws_near_or_has_begun(
     desk: ReminderDesk, kind: ReminderKind
 ) -> None:
     times = kind.times(desk.settings)
@@ -170,12 +284,16 @@ def test_a_reminded_visit_is_not_missed_when_it_draws_near(
     desk.run(kind)
     desk.now += times.lead - times.latest + MINUTE
 
-    report = desk.run(kind)
+    near = desk.run(kind)
+    desk.now += times.latest
+    begun = desk.run(kind)
 
-    assert (report.missed, report.due) == (0, 0)
+    assert (near.missed, near.due) == (0, 0)
+    assert (begun.missed, begun.due) == (0, 0)
 
 
 def test_a_dry_run_reports_what_was_missed_too(desk: ReminderDesk) -> None:
+    desk.has_run(DAY_AHEAD)
     desk.book(5 * HOUR)
 
     report = desk.run(DAY_AHEAD, dry_run=True)
@@ -183,9 +301,48 @@ def test_a_dry_run_reports_what_was_missed_too(desk: ReminderDesk) -> None:
     assert report.missed == 1
 
 
+def test_a_dry_run_counts_retries_that_ran_out_of_time_as_a_run_does(
+    clinic: Clinic, sandbox: Sandbox
+) -> None:
+    desk = ReminderDesk(clinic, sandbox)
+    late, cancelled = desk.book(DAY), desk.book(DAY)
+    desk.book(DAY + 2 * HOUR)  # has an hour left
+    desk.run(DAY_AHEAD)
+    desk.clinic.execute("UPDATE smartia_outbox SET state = 'retry', sent_at = NULL")
+    desk.clinic.set_status(cancelled, "CANCELLED")
+    desk.now += 19 * HOUR
+
+    dry, real = desk.run(DAY_AHEAD, dry_run=True), desk.run(DAY_AHEAD)
+
+    assert desk.states()[late] == "expired"
+    assert dry.missed == real.missed == 1
+    assert dry.results[Result.WOULD_SEND] == real.results[Result.SENT] == 1
+
+
+@pytest.mark.parametrize("on_unknown", ["hold", "resend"])
+@pytest.mark.parametrize("lease_until", ["2020-01-01 00:00:00", "2099-01-01 00:00:00"])
+def test_a_dry_run_judges_a_dead_owners_claim_as_a_run_does(
+    clinic: Clinic, sandbox: Sandbox, lease_until: str, on_unknown: str
+) -> None:
+    desk = ReminderDesk(clinic, sandbox)
+    desk.setting(on_unknown=on_unknown)
+    desk.book(DAY)
+    desk.run(DAY_AHEAD)
+    desk.clinic.execute(
+        f"UPDATE smartia_outbox SET state = 'claimed', lease_until = '{lease_until}'"
+    )
+
+    dry, real = desk.run(DAY_AHEAD, dry_run=True), desk.run(DAY_AHEAD)
+
+    assert dry.held_unknown == real.held_unknown == int(lease_until < "2026")
+    assert dry.skipped == real.skipped
+    assert dry.results[Result.WOULD_SEND] == real.results[Result.SENT]
+
+
 def test_a_visit_booked_at_too_short_notice_for_this_clinic_is_not_missed(
     desk: ReminderDesk,
 ) -> None:
+    desk.has_run(DAY_AHEAD)
     desk.setting(min_notice=48 * HOUR)
     desk.book(5 * HOUR, booked=47 * HOUR)
     desk.book(5 * HOUR, booked=48 * HOUR)
@@ -196,6 +353,7 @@ def test_a_visit_booked_at_too_short_notice_for_this_clinic_is_not_missed(
 
 
 def test_who_is_not_in_only_to_is_not_missed(desk: ReminderDesk) -> None:
+    desk.has_run(DAY_AHEAD)
     desk.setting(only_to=frozenset({"+5511987654321"}))
     desk.book(5 * HOUR, phone="5511987654321")
     desk.book(5 * HOUR)
