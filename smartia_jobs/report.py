@@ -53,6 +53,8 @@ class Reason(StrEnum):
     REBOOKED = "rebooked"
     SEEN_AFTER_ALL = "seen_after_all"
     OPTED_OUT = "opted_out"
+    #: The patient cancelled in SmartIA's chat, which leaves the visit in the book: no no-show.
+    CANCELLED_BY_CHAT = "cancelled_by_chat"
     #: One invitation per person: an earlier missed visit has it, or they were invited lately.
     ALREADY_INVITED = "already_invited"
 

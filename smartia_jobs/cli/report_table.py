@@ -25,6 +25,7 @@ REASONS = {
     Reason.REBOOKED: "already booked again",
     Reason.SEEN_AFTER_ALL: "seen that day after all",
     Reason.OPTED_OUT: "asked for no more messages",
+    Reason.CANCELLED_BY_CHAT: "cancelled in SmartIA's chat",
     Reason.ALREADY_INVITED: "one invitation per person",
 }
 

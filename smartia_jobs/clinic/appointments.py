@@ -195,10 +195,9 @@ class Appointments:
         Whatever their status, and the patients' own included: a superset of what the same
         people have in the book, however their phones were typed.
         """
-        theirs = select(_phone_tail()).where(patients.c.id.in_(sorted(patient_ids)))
         query = _select().where(
             appointments.c.appointment_date >= self.times.lower_bound(from_at),
-            _phone_tail().in_(theirs.correlate(None)),
+            phone_ends_like(patient_ids),
         )
         read = (self._appointment(row) for row in connection.execute(query))
         return [a for a in read if a.start_at is not None and a.start_at >= from_at]
@@ -304,6 +303,13 @@ def _has(statuses: Collection[AppointmentStatus] | None) -> Any:
     if statuses is None:
         return or_(appointments.c.status.is_(None), appointments.c.status.not_in(CLOSED))
     return appointments.c.status.in_(sorted(statuses))
+
+
+def phone_ends_like(patient_ids: Collection[int]) -> ColumnElement[bool]:
+    """Return whether a patient's phone ends like that of one of these patients."""
+    theirs = select(_phone_tail()).where(patients.c.id.in_(sorted(patient_ids)))
+    alike: ColumnElement[bool] = _phone_tail().in_(theirs.correlate(None))
+    return alike
 
 
 def _phone_tail() -> Any:

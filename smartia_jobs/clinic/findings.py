@@ -10,6 +10,7 @@ from sqlalchemy import CTE, ColumnElement, Connection, Select, Text, cast, func,
 
 from smartia_jobs.appointment import OPEN
 from smartia_jobs.clinic.appointments import CLOSED
+from smartia_jobs.clinic.chats import CANCELLED, MOVED, is_about
 from smartia_jobs.clinic.local_time import LocalTime
 from smartia_jobs.clinic.tables import appointments, conversations, patients
 from smartia_jobs.clinic.times import StoredTimes
@@ -24,10 +25,6 @@ _FUTURE = timedelta(days=3 * 365)
 
 #: PostgreSQL's calendar is wider than ours.
 _EARLIEST, _LATEST = datetime(1, 1, 2), datetime(9999, 12, 31)  # noqa: DTZ001 - bounds in SQL
-
-# SmartIA's chatbot notes what a conversation was about in its own words.
-_MOVED = ("%resched%", "%remarc%", "%reagend%")
-_CANCELLED = ("%cancel%", "%desmarc%")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +91,7 @@ def moved_by_chat(connection: Connection, times: StoredTimes, now: datetime) -> 
         select(old.c.id.label("old"), new.c.id.label("new"))
         .join_from(old, new, (new.c.patient_id == old.c.patient_id) & (new.c.id > old.c.id))
         .join(conversations, conversations.c.id == new.c.conversation_id)
-        .where(_is_about(_MOVED))
+        .where(is_about(MOVED))
     )
     count = connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
     first = connection.execute(query.order_by(old.c.id, new.c.id).limit(SHOWN)) if count else ()
@@ -115,7 +112,7 @@ def asked_to_cancel(connection: Connection, times: StoredTimes, now: datetime) -
     query = (
         select(visits.c.id)
         .join_from(visits, conversations, conversations.c.patient_id == visits.c.patient_id)
-        .where(conversations.c.id.in_(newest), _is_about(_CANCELLED))
+        .where(conversations.c.id.in_(newest), is_about(CANCELLED))
     )
     return _found(connection, query, visits.c.id)
 
@@ -165,8 +162,3 @@ def _open_visits(times: StoredTimes, from_at: datetime, to_at: datetime) -> CTE:
         .where(LocalTime(times).within(from_at, to_at), appointments.c.status.in_(sorted(OPEN)))
         .cte("open_visits")
     )
-
-
-def _is_about(patterns: Sequence[str]) -> ColumnElement[bool]:
-    intent = func.lower(conversations.c.intent)
-    return or_(*(intent.like(pattern) for pattern in patterns))

@@ -64,7 +64,13 @@ class ReengagementRule:
         return useful_until if closing is None else min(useful_until, closing)
 
 
-def veto(visit: Appointment, others: Collection[Appointment], *, due: Window) -> Reason | None:
+def veto(
+    visit: Appointment,
+    others: Collection[Appointment],
+    *,
+    due: Window,
+    cancelled: Collection[int] = (),
+) -> Reason | None:
     """Return why a person's other visits forbid the invitation; None when they do not.
 
     A person is invited once: of several missed visits the earliest is written about. One that
@@ -75,13 +81,14 @@ def veto(visit: Appointment, others: Collection[Appointment], *, due: Window) ->
         visit: missed, and due otherwise.
         others: the same person's other visits, at least from the day on which ``due`` begins.
         due: when a visit must have begun to be written about.
+        cancelled: the ids of those visits that the patient cancelled in SmartIA's chat.
     """
-    if (reason := _forbidden(visit, others)) is not None:
+    if (reason := _forbidden(visit, others, cancelled)) is not None:
         return reason
     for other in others:
         if _missed_before(visit, other, due):
             beside = [visit, *(one for one in others if one.id != other.id)]
-            if _forbidden(other, beside) is None:
+            if _forbidden(other, beside, cancelled) is None:
                 return Reason.ALREADY_INVITED
     return None
 
@@ -90,7 +97,11 @@ def veto(visit: Appointment, others: Collection[Appointment], *, due: Window) ->
 _VETOES = (Reason.REBOOKED, Reason.SEEN_AFTER_ALL)
 
 
-def _forbidden(visit: Appointment, others: Collection[Appointment]) -> Reason | None:
+def _forbidden(
+    visit: Appointment, others: Collection[Appointment], cancelled: Collection[int]
+) -> Reason | None:
+    if visit.id in cancelled:
+        return Reason.CANCELLED_BY_CHAT
     reasons = {_objection(visit, other) for other in others}
     return next((reason for reason in _VETOES if reason in reasons), None)
 

@@ -125,5 +125,10 @@ class OnlyTo:
 
 def person(appointment: Appointment, country: str) -> str:
     """Return what tells one person from another: the canonical phone, else the patient row."""
-    phone = parse_phone(appointment.phone, country)
-    return phone.canonical if isinstance(phone, Phone) else f"patient {appointment.patient_id}"
+    return person_of(appointment.patient_id, appointment.phone, country=country)
+
+
+def person_of(patient_id: int, stored_phone: str | None, *, country: str) -> str:
+    """Return the same of a patient row."""
+    phone = parse_phone(stored_phone, country)
+    return phone.canonical if isinstance(phone, Phone) else f"patient {patient_id}"

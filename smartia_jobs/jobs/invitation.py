@@ -6,8 +6,9 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from smartia_jobs.appointment import Appointment
+from smartia_jobs.appointment import Appointment, AppointmentStatus
 from smartia_jobs.clinic.appointments import Appointments
+from smartia_jobs.clinic.chats import Cancellations
 from smartia_jobs.clinic.reengagement import MissedVisits, ReengagementRule, veto
 from smartia_jobs.jobs.clinic_calendar import ClinicCalendar
 from smartia_jobs.jobs.courier import OnlyTo, WhatsAppCourier, person
@@ -35,13 +36,20 @@ _TOLD: Mapping[State, Reason] = {
 _Day = tuple[int, date | None]
 
 
-def invitation(run: Run, appointments: Appointments, *, foreseen: Collection[int]) -> Errand:
+def invitation(
+    run: Run,
+    appointments: Appointments,
+    *,
+    foreseen: Collection[int],
+    cancellations: Cancellations,
+) -> Errand:
     """Return the errand of inviting everybody back whose missed visit is due for it.
 
     Args:
         run: what to work with.
         appointments: the questions asked of the clinic's database.
         foreseen: visits that a dry run would have marked: to be read as NO_SHOW.
+        cancellations: which visits were cancelled in SmartIA's chat.
 
     Raises:
         ConfigurationError: the catalogue or ``ONLY_TO`` is wrong.
@@ -61,7 +69,7 @@ def invitation(run: Run, appointments: Appointments, *, foreseen: Collection[int
         pages=visits.next_page,
         refusals=(OnlyTo(settings).refusal, rule.refusal),
         until=rule.send_before,
-        ask_vetoes=partial(_vetoes, run, visits),
+        ask_vetoes=partial(_vetoes, run, visits, cancellations),
     )
     return Errand(
         kind=KIND,
@@ -74,10 +82,18 @@ def invitation(run: Run, appointments: Appointments, *, foreseen: Collection[int
 
 
 def _vetoes(
-    run: Run, missed: MissedVisits, connection: Connection, visits: Collection[Appointment]
+    run: Run,
+    missed: MissedVisits,
+    cancellations: Cancellations,
+    connection: Connection,
+    visits: Collection[Appointment],
 ) -> Mapping[int, Reason]:
     """Ask what else these people have in the book, what they were told, and who opted out."""
     others = missed.others(connection, visits)
+    written_about = {*visits, *(one for found in others.values() for one in found)}
+    cancelled = cancellations.among(
+        connection, {one for one in written_about if one.status is AppointmentStatus.NO_SHOW}
+    )
     told: Mapping[_Day, Mapping[datetime, Reason]] = {}
     invited: Mapping[str, set[Key]] = {}
     silent: set[str] = set()
@@ -97,7 +113,9 @@ def _vetoes(
         elif already is None and invited.get(person_, set()) - {(visit.id, visit.start)}:
             reasons[visit.id] = Reason.ALREADY_INVITED
         else:
-            reasons[visit.id] = already or veto(visit, beside, due=missed.window)
+            reasons[visit.id] = already or veto(
+                visit, beside, due=missed.window, cancelled=cancelled
+            )
     return {appointment_id: reason for appointment_id, reason in reasons.items() if reason}
 
 

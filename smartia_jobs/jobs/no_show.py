@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from smartia_jobs.appointment import Appointment, AppointmentStatus
 from smartia_jobs.clinic.appointments import Appointments
+from smartia_jobs.clinic.chats import Cancellations
 from smartia_jobs.clinic.no_shows import (
     Attendance,
     NoShowRule,
@@ -16,13 +18,14 @@ from smartia_jobs.clinic.no_shows import (
 )
 from smartia_jobs.clinic.reengagement import ReengagementRule
 from smartia_jobs.errors import ExitStatus, UsageError
+from smartia_jobs.jobs.courier import person_of
 from smartia_jobs.jobs.delivery import deliver, expect, new_report
 from smartia_jobs.jobs.invitation import invitation
 from smartia_jobs.jobs.marking import mark_missed, take_back
 from smartia_jobs.jobs.opening import open_clinic
 from smartia_jobs.outbox.marks import marked, marks_of
 from smartia_jobs.outbox.schema import tables_exist
-from smartia_jobs.report import Report
+from smartia_jobs.report import MOST_NAMED, Outcome, Reason, Report, Result
 from smartia_jobs.run import Run
 from smartia_jobs.settings import Settings
 from smartia_jobs.whatsapp.phones import mask_phone
@@ -50,7 +53,8 @@ def mark_no_shows(run: Run, *, mark_all: bool = False, invite: bool = True) -> R
     """
     report = new_report(run, COMMAND)
     appointments = open_clinic(run)
-    past = _look_back(run, appointments)
+    cancellations = Cancellations(partial(person_of, country=run.settings.clinic_country))
+    past = _look_back(run, appointments, cancellations)
     report.extra = {"marked": 0, "left_open": past.left_open}
     report.warnings += _warnings(run.settings, past)
     brake = _brake(run.settings, past, mark_all=mark_all)
@@ -58,12 +62,18 @@ def mark_no_shows(run: Run, *, mark_all: bool = False, invite: bool = True) -> R
         report.stop(brake, ExitStatus.CONFIGURATION)
         return report
     foreseen = {visit.id for visit in past.missed} if run.dry_run else set()
-    errand = invitation(run, appointments, foreseen=foreseen) if invite else None
+    errand = (
+        invitation(run, appointments, foreseen=foreseen, cancellations=cancellations)
+        if invite
+        else None
+    )
     if run.dry_run:
         report.extra["would_mark"] = len(past.missed)
         report.decisions += [_decision(visit) for visit in past.missed]
     else:
         report.extra["marked"] = mark_missed(run, appointments, past.missed)
+    for visit in past.cancelled:
+        report.add(_left_alone(visit))
     if errand is not None:
         window = ReengagementRule.of(run.settings).window(run.now)
         expect(run, appointments, window, statuses={AppointmentStatus.NO_SHOW})
@@ -107,25 +117,31 @@ class _Past:
 
     Attributes:
         missed: what is to be marked, earliest first: never marked before for this start.
+        cancelled: open visits that would be among them, had their patients not cancelled in
+            SmartIA's chat.
         attendance: whether anybody records who comes.
         left_open: open visits that are too old to be marked.
         unreadable: visits of the look-back whose status or date cannot be read.
     """
 
     missed: tuple[Appointment, ...]
+    cancelled: tuple[Appointment, ...]
     attendance: Attendance
     left_open: int
     unreadable: int
 
 
-def _look_back(run: Run, appointments: Appointments) -> _Past:
+def _look_back(run: Run, appointments: Appointments, cancellations: Cancellations) -> _Past:
     rule, times = NoShowRule.of(run.settings), appointments.times
     with run.database.read() as connection:
         found = find_missed(connection, appointments, rule, run.now)
         known = tables_exist(connection)
         before = marked(connection, {visit.id for visit in found.missed}) if known else set()
+        missed = [visit for visit in found.missed if (visit.id, visit.start) not in before]
+        cancelled = cancellations.among(connection, missed)
         return _Past(
-            missed=tuple(v for v in found.missed if (v.id, v.start) not in before),
+            missed=tuple(visit for visit in missed if visit.id not in cancelled),
+            cancelled=tuple(visit for visit in missed if visit.id in cancelled),
             attendance=count_attendance(connection, appointments, rule, run.now),
             left_open=count_left_open(connection, times, rule, run.now),
             unreadable=found.unreadable,
@@ -161,6 +177,24 @@ def _warnings(settings: Settings, past: _Past) -> Iterator[str]:
         )
     if past.unreadable:
         yield f"Left alone, as their status or date cannot be read: {past.unreadable}."
+    if past.cancelled:
+        named = ", ".join(str(visit.id) for visit in past.cancelled[:MOST_NAMED])
+        more = ", …" if len(past.cancelled) > MOST_NAMED else ""
+        yield (
+            "Still open although their patients cancelled in SmartIA's chat, so neither marked nor"
+            f" invited: {len(past.cancelled)} (appointments {named}{more})."
+            " The reception should close them."
+        )
+
+
+def _left_alone(visit: Appointment) -> Outcome:
+    return Outcome(
+        visit.id,
+        Result.SKIPPED,
+        Reason.CANCELLED_BY_CHAT,
+        start=visit.start,
+        phone=mask_phone(visit.phone),
+    )
 
 
 def _decision(visit: Appointment) -> dict[str, Any]:

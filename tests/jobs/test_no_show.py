@@ -10,6 +10,8 @@ import pytest
 
 from smartia_jobs.clinic.times import to_wall
 from smartia_jobs.errors import ExitStatus, UsageError
+from smartia_jobs.jobs.reminders import DAY_AHEAD, send_reminders
+from smartia_jobs.report import Reason, Result
 from smartia_jobs.sandbox.scripts import Scripted
 from smartia_jobs.sandbox.server import Sandbox
 from tests.jobs.no_show_desk import TEMPLATES, DisturbedDatabase, NoShowDesk
@@ -302,6 +304,104 @@ def test_two_runs_at_once_mark_and_invite_each_patient_once(desk: NoShowDesk) ->
     assert desk.statuses(visits) == ["NO_SHOW"] * 30
     assert len(desk.marks()) == 30
     assert len(desk.accepted) == len({message["to"] for message in desk.accepted}) == 30
+
+
+# -- who cancelled in SmartIA's chat ------------------------------------------------------------
+
+
+def cancel_by_chat(desk: NoShowDesk, patient: int, ago: timedelta) -> None:
+    """Let a patient tell the chatbot so long ago that they cancel; it leaves the visit open."""
+    at = (desk.now - ago).replace(tzinfo=desk.settings.clinic_timezone)
+    desk.clinic.add_conversation(patient, intent="cancel", created_at=at)
+
+
+@pytest.mark.parametrize("invite", [True, False])
+def test_who_cancelled_in_the_chat_before_the_visit_is_neither_marked_nor_invited(
+    desk: NoShowDesk, invite: bool
+) -> None:
+    patient = desk.clinic.add_patient()
+    visit = desk.visit(3 * HOUR, "CONFIRMED", patient_id=patient)
+    cancel_by_chat(desk, patient, DAY)
+
+    dry, real = desk.run(dry_run=True, invite=invite), desk.run(invite=invite)
+
+    assert desk.clinic.status(visit) == "CONFIRMED"
+    assert desk.sandbox.received == []
+    assert desk.marks() == []
+    assert dry.skipped == real.skipped == {Reason.CANCELLED_BY_CHAT: 1}
+    assert (dry.extra["would_mark"], real.extra["marked"]) == (0, 0)
+    (decision,) = dry.decisions
+    assert (decision["appointment_id"], decision["decision"]) == (visit, "skipped")
+    assert decision["reason"] == "cancelled_by_chat"
+    assert f"neither marked nor invited: 1 (appointments {visit})" in real.warnings[0]
+
+
+def test_who_cancelled_in_the_chat_after_the_visit_had_begun_missed_it(desk: NoShowDesk) -> None:
+    patient = desk.clinic.add_patient()
+    visit = desk.visit(3 * HOUR, patient_id=patient)
+    cancel_by_chat(desk, patient, 2 * HOUR)
+
+    desk.run()
+
+    assert desk.outbox() == {visit: "sent"}
+
+
+def test_a_visit_that_the_reception_marked_brings_no_invitation_to_who_cancelled_in_the_chat(
+    desk: NoShowDesk,
+) -> None:
+    patient = desk.clinic.add_patient()
+    desk.visit(3 * HOUR, "NO_SHOW", patient_id=patient)
+    cancel_by_chat(desk, patient, DAY)
+
+    dry, real = desk.run(dry_run=True), desk.run()
+
+    assert desk.sandbox.received == []
+    assert dry.skipped == real.skipped == {Reason.CANCELLED_BY_CHAT: 1}
+
+
+def test_a_visit_cancelled_in_the_chat_takes_no_invitation_from_one_that_was_missed(
+    desk: NoShowDesk,
+) -> None:
+    patient = desk.clinic.add_patient()
+    cancelled = desk.visit(27 * HOUR, "NO_SHOW", patient_id=patient)
+    cancel_by_chat(desk, patient, 2 * DAY)
+    missed = desk.visit(3 * HOUR, "NO_SHOW", patient_id=patient)
+    booked_at = (desk.now - 30 * HOUR).replace(tzinfo=UTC)
+    desk.clinic.execute(
+        "UPDATE appointments SET created_at = :at WHERE id = :id",
+        at=f"{booked_at:%Y-%m-%d %H:%M:%S}",
+        id=missed,
+    )
+
+    report = desk.run()
+
+    assert desk.outbox() == {missed: "sent"}
+    assert cancelled not in desk.outbox()
+    assert report.skipped == {Reason.CANCELLED_BY_CHAT: 1}
+
+
+def test_visits_cancelled_in_the_chat_do_not_count_for_the_brake(sqlite_desk: NoShowDesk) -> None:
+    sqlite_desk.setting(no_show_brake=1)
+    for _ in range(3):
+        patient = sqlite_desk.clinic.add_patient()
+        sqlite_desk.visit(3 * HOUR, patient_id=patient)
+        cancel_by_chat(sqlite_desk, patient, DAY)
+    missed = sqlite_desk.visit(3 * HOUR)
+
+    report = sqlite_desk.run()
+
+    assert report.exit_status is ExitStatus.OK
+    assert [mark["appointment_id"] for mark in sqlite_desk.marks()] == [missed]
+
+
+def test_a_chat_that_cancelled_vetoes_no_reminder(desk: NoShowDesk) -> None:
+    patient = desk.clinic.add_patient()
+    desk.visit(-DAY, patient_id=patient)
+    cancel_by_chat(desk, patient, HOUR)
+
+    report = desk.perform(lambda run: send_reminders(run, DAY_AHEAD))
+
+    assert report.results[Result.SENT] == 1
 
 
 # -- the brakes ---------------------------------------------------------------------------------
