@@ -525,6 +525,47 @@ def test_both_brakes_say_both_ways_to_go_on(sqlite_desk: NoShowDesk) -> None:
     assert "NO_SHOW_WITHOUT_ATTENDANCE=1" in report.stopped
 
 
+@pytest.mark.parametrize("by", ["the reception", "undo"])
+def test_visits_that_were_reopened_count_neither_for_the_brake_nor_in_a_dry_run(
+    desk: NoShowDesk, by: str
+) -> None:
+    reopened = [desk.visit(3 * HOUR) for _ in range(3)]
+    run_id = desk.run(invite=False).run_id
+    if by == "undo":
+        desk.undo(run_id)
+    else:
+        for visit in reopened:
+            desk.clinic.set_status(visit, "CONFIRMED")
+    desk.setting(no_show_brake=1)
+    missed = desk.visit(3 * HOUR)
+
+    dry, real = desk.run(dry_run=True), desk.run()
+
+    assert dry.exit_status is real.exit_status is ExitStatus.OK
+    assert dry.extra["would_mark"] == real.extra["marked"] == 1
+    assert [(one["appointment_id"], one["decision"]) for one in dry.decisions] == [
+        (missed, "would_mark"), (missed, "would_send"),
+    ]  # fmt: skip
+    assert desk.outbox() == {missed: "sent"}
+
+
+def test_a_reopened_visit_that_was_moved_counts_again_for_the_brake_and_in_a_dry_run(
+    desk: NoShowDesk,
+) -> None:
+    visits = [desk.visit(27 * HOUR) for _ in range(2)]
+    desk.undo(desk.run(invite=False).run_id)
+    for visit in visits:
+        desk.clinic.move(visit, desk.now - 3 * HOUR)
+
+    dry = desk.run(dry_run=True, invite=False)
+    desk.setting(no_show_brake=1)
+    braked = desk.run()
+
+    assert dry.extra["would_mark"] == 2
+    assert braked.exit_status is ExitStatus.CONFIGURATION
+    assert "2 visits would be marked" in (braked.stopped or "")
+
+
 # -- taking it back -----------------------------------------------------------------------------
 
 
