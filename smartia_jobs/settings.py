@@ -68,6 +68,7 @@ class Settings:
     no_show_lookback: timedelta = timedelta(days=7)
     no_show_brake: int = 200
     no_show_without_attendance: bool = False
+    invitations: bool = True
     reengage_after: timedelta | None = None  # None: the grace
     reengage_within: timedelta = timedelta(hours=48)
     # safety

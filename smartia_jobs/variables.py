@@ -262,6 +262,13 @@ VARIABLES: tuple[Variable, ...] = (
         default="0",
     ),
     Variable(
+        "INVITATIONS",
+        "invitations",
+        readings.SWITCH,
+        "`no-show`: 0 only marks and never invites anybody back",
+        default="1",
+    ),
+    Variable(
         "REENGAGE_AFTER_MINUTES",
         "reengage_after",
         readings.duration(_MINUTE, 0, 20160),

@@ -14,7 +14,7 @@ def no_show(
     now: Now = None,
     limit: Limit = None,
     no_message: Annotated[
-        bool, typer.Option("--no-message", help="Only mark; invite nobody back.")
+        bool, typer.Option("--no-message", help="Only mark in this run (for good: INVITATIONS=0).")
     ] = False,
     mark_all: Annotated[
         bool, typer.Option("--mark-all", help="Mark more visits than NO_SHOW_BRAKE allows.")

@@ -45,7 +45,7 @@ def mark_no_shows(run: Run, *, mark_all: bool = False, invite: bool = True) -> R
     Args:
         run: what to work with.
         mark_all: mark even more visits than ``NO_SHOW_BRAKE``.
-        invite: send messages; without it visits are only marked.
+        invite: send messages; without it, and where ``INVITATIONS`` is 0, visits are only marked.
 
     Raises:
         ConfigurationError: a setting, the catalogue or the schema is wrong; nothing was done.
@@ -64,7 +64,7 @@ def mark_no_shows(run: Run, *, mark_all: bool = False, invite: bool = True) -> R
     foreseen = {visit.id for visit in past.missed} if run.dry_run else set()
     errand = (
         invitation(run, appointments, foreseen=foreseen, cancellations=cancellations)
-        if invite
+        if invite and run.settings.invitations
         else None
     )
     if run.dry_run:

@@ -140,6 +140,27 @@ def test_without_messages_visits_are_only_marked(desk: NoShowDesk) -> None:
     assert (report.due, report.extra["marked"]) == (0, 1)
 
 
+def test_a_clinic_that_wants_no_invitations_sends_none_in_any_run(desk: NoShowDesk) -> None:
+    desk.setting(invitations=False)
+    visit = desk.visit(3 * HOUR)
+
+    dry, first, second = desk.run(dry_run=True), desk.run(), desk.run()
+
+    assert desk.clinic.status(visit) == "NO_SHOW"
+    assert desk.sandbox.received == []
+    assert (dry.due, first.due, second.due) == (0, 0, 0)
+    assert [one["decision"] for one in dry.decisions] == ["would_mark"]
+
+
+def test_without_messages_in_one_run_the_next_one_invites(desk: NoShowDesk) -> None:
+    visit = desk.visit(3 * HOUR)
+    desk.run(invite=False)
+
+    desk.run()
+
+    assert desk.outbox() == {visit: "sent"}
+
+
 def test_a_crash_after_marking_loses_no_invitation(desk: NoShowDesk) -> None:
     visits = [desk.visit(3 * HOUR) for _ in range(3)]
     desk.make_tables()
