@@ -1,8 +1,19 @@
 """Text from the clinic's database made fit for a message: cleaned, shortened, first name only."""
 
+import re
 import unicodedata
 from functools import lru_cache
 
+from smartia_jobs.messages.name_words import (
+    ABBREVIATIONS,
+    COMPANIES,
+    DOTTED_TITLES,
+    PARTICLES,
+    PLACEHOLDERS,
+    RELATIONS,
+    SURNAMES,
+    TITLES,
+)
 from smartia_jobs.messages.variables import length
 
 #: Control, format (zero-width and bidirectional marks), surrogate, private, unassigned.
@@ -14,19 +25,17 @@ _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 #: In UTF-16 units. A longer word in a name column is no first name.
 _LONGEST_NAME = 40
 
+#: Whoever seems to be called so is not.
+_NO_NAMES = (TITLES, RELATIONS, PARTICLES, ABBREVIATIONS, PLACEHOLDERS, COMPANIES, SURNAMES)
+
 _BRACES = str.maketrans("{}", "()")
 
-_TITLES = frozenset(
-    {"d", "dr", "dra", "sr", "sra", "srta", "prof", "profa", "dona", "mr", "mrs", "ms"}
-)
+#: The raised letters of abbreviations ("Mª", "Profª", "Antº"), which the normal form makes plain.
+_RAISED = str.maketrans(dict.fromkeys("ªºᵃᵒ°", "."))
 
-#: What stands in a name column when nobody knew the name.
-_NO_NAMES = frozenset(
-    {
-        "none", "null", "nan", "nil", "undefined", "unknown",
-        "sem", "nao", "não", "desconhecido", "desconhecida", "paciente", "cliente",
-    }
-)  # fmt: skip
+_DOT_IN_WORD = re.compile(r"\.(?=\w)")
+_THREE_ALIKE = re.compile(r"(.)\1\1")
+_NO_VOWEL = re.compile(r"[b-df-hj-np-tv-xz]+")
 
 
 @lru_cache(maxsize=512)  # clinic, weekday and time are the same in message after message
@@ -70,20 +79,41 @@ def shorten(text: str, longest: int) -> str:
 def first_name(stored: str | None) -> str | None:
     """Return the first name to greet a patient by, or None rather than something doubtful.
 
-    Titles are skipped ("Dr. João"); a name written all in capitals or all in small letters
-    is given its capital ("MARIA DA SILVA" → "Maria"). What is no name (numbers, addresses,
-    initials, "None", "Silva, Maria", a word that would not fit) gives None: a greeting
-    without a name is kinder than a wrong one.
+    Titles are skipped ("Dr. João", "Seu José"); a name written all in capitals or all in small
+    letters is given its capital ("MARIA DA SILVA" → "Maria"). What is no name (numbers,
+    addresses, initials, "None", "Silva, Maria", a word that would not fit), or somebody else's
+    ("RN de Ana"), or a company's, gives None: a greeting without a name is kinder than a wrong
+    one. The words are in :mod:`smartia_jobs.messages.name_words`.
     """
-    words = clean(unicodedata.normalize("NFKC", stored or "")).split()
-    while words and words[0].rstrip(".").casefold() in _TITLES:
+    text = clean(unicodedata.normalize("NFKC", (stored or "").translate(_RAISED)))
+    words = _DOT_IN_WORD.sub(". ", text).split()
+    if not COMPANIES.isdisjoint(map(folded, words)):
+        return None
+    while words and _is_title(words[0]):
         del words[0]
-    if not words or not _is_name(words[0]):
+    if not words or not _is_name(words[0]) or _are_initials(words[0], text):
         return None
     name = words[0]
     if name == name.upper() or name == name.lower():
         return _capitalised(name)
     return name
+
+
+@lru_cache(maxsize=512)
+def folded(word: str) -> str:
+    """Return the letters and digits of a word, small and without accents, to be looked up."""
+    apart = unicodedata.normalize("NFKD", word.casefold())
+    return "".join(filter(str.isalnum, apart))
+
+
+def _is_title(word: str) -> bool:
+    plain = folded(word)
+    return plain in TITLES or (plain in DOTTED_TITLES and word.endswith("."))
+
+
+def _are_initials(word: str, text: str) -> bool:
+    """Return whether two capitals stand in a text that is not all in capitals: "JP Souza"."""
+    return len(word) == 2 and word == word.upper() != word.lower() and text != text.upper()
 
 
 def _is_name(word: str) -> bool:
@@ -99,8 +129,17 @@ def _is_name(word: str) -> bool:
         written
         and long_enough
         and word[0].isalpha()
-        and word.casefold() not in _NO_NAMES
+        and not _is_no_name(folded(word))
+        and not _is_no_name(folded(word.split("-")[0]))
         and length(word) <= _LONGEST_NAME
+    )
+
+
+def _is_no_name(plain: str) -> bool:
+    return (
+        any(plain in words for words in _NO_NAMES)
+        or _THREE_ALIKE.search(plain) is not None
+        or _NO_VOWEL.fullmatch(plain) is not None
     )
 
 
