@@ -55,3 +55,7 @@ class Appointment:
     def is_open(self) -> bool:
         """Whether the visit is still expected to take place."""
         return self.status in OPEN
+
+
+#: The visits of one person on one local day, earliest first, told in one message. Most have one.
+PersonDay = tuple[Appointment, ...]

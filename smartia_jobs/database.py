@@ -16,7 +16,7 @@ from sqlalchemy.pool import QueuePool
 
 from smartia_jobs import database_url
 from smartia_jobs.column_types import NativeEnum, UtcDateTime, now_plus
-from smartia_jobs.database_errors import explain, is_transient
+from smartia_jobs.database_errors import explain, is_lock_timeout, is_transient
 from smartia_jobs.errors import ConfigurationError, InterruptedRunError
 
 # What the tables and queries need of the database comes from this one module.
@@ -26,6 +26,7 @@ __all__ = [
     "UtcDateTime",
     "explain",
     "insert_once",
+    "is_lock_timeout",
     "is_transient",
     "now_plus",
 ]

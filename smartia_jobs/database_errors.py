@@ -86,6 +86,14 @@ def is_transient(error: SQLAlchemyError) -> bool:
     return isinstance(explain(error), UnavailableError)
 
 
+def is_lock_timeout(error: DBAPIError) -> bool:
+    """Return whether another program's lock on a row was waited for in vain.
+
+    Nothing of the transaction was done. (SQLite locks no rows: there, everybody waits.)
+    """
+    return getattr(error.orig, "sqlstate", None) == "55P03"
+
+
 def _explain_sqlite(error: DBAPIError, orig: sqlite3.Error) -> SmartiaJobsError:
     ours = _OURS.search(str(orig))
     if ours:

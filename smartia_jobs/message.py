@@ -54,34 +54,17 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Conversations:
-    """Where messages to some patients belong, as it was at one moment.
-
-    Attributes:
-        newest: the newest conversation of each patient that was asked about; None: has none.
-        last: the greatest id there was then; what has begun since has a greater one.
-        last_at_start: the greatest id there was when the run asked for the first time.
-    """
-
-    newest: Mapping[int, int | None] = field(default_factory=dict)
-    last: int = 0
-    last_at_start: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class SentMessage:
     """A message that WhatsApp accepted, as SmartIA's ``interactions`` remembers it.
 
     Attributes:
         patient_id: who was written to.
-        conversations: where it belongs, by what was known when the patient was found due.
         text: as the patient reads it.
         message_id: WhatsApp's id of the message.
         sent_at: when it was accepted, aware UTC.
     """
 
     patient_id: int
-    conversations: Conversations
     text: str
     message_id: str | None
     sent_at: datetime

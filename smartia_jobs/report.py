@@ -103,6 +103,8 @@ class Report:
     missed: int = 0
     messages: int = 0
     held_unknown: int = 0
+    #: Messages on record that SmartIA's ``interactions`` do not have.
+    interactions_missing: int = 0
     #: Why the run ended before its work did, in a sentence; None when it did not.
     stopped: str | None = None
     duration_s: float = 0.0
@@ -184,6 +186,7 @@ class Report:
             "missed": self.missed,
             "messages": self.messages,
             "held_unknown": self.held_unknown,
+            "interactions_missing": self.interactions_missing,
             **self.extra,
             "stopped": self.stopped,
             "duration_s": round(self.duration_s, 3),

@@ -10,7 +10,7 @@ import sys
 
 from smartia_jobs.cli import main
 from smartia_jobs.clock import Clock
-from smartia_jobs.jobs import courier
+from smartia_jobs.jobs import sender
 from smartia_jobs.whatsapp import transport
 from smartia_jobs.whatsapp.pacing import Pacer
 
@@ -23,5 +23,5 @@ if __name__ == "__main__":
         return Pacer(1e6, clock)
 
     if pace == "uncapped":
-        setattr(courier, "Pacer", uncapped)  # noqa: B010 - not its own name
+        setattr(sender, "Pacer", uncapped)  # noqa: B010 - not its own name
     raise SystemExit(main())

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -22,17 +22,16 @@ from sqlalchemy import (
     tuple_,
 )
 
-from smartia_jobs import batch
 from smartia_jobs.appointment import DEFAULT_DURATION, Appointment, AppointmentStatus
 from smartia_jobs.clinic.tables import appointments, patients
 from smartia_jobs.clinic.times import StoredTimes, read_booked_at, to_wall
 
 #: Rows read at once; each page is its own short transaction. With more, workers that wait for
-#: a claim wait longer; with fewer, the conversations are read through more often.
+#: a claim wait longer.
 PAGE_SIZE = 200
 
-#: Rows that are remembered: a page, what is left of another, and what waits to be tried again.
-_REMEMBERED = 1024
+#: Ids in one IN list.
+_MOST_IDS = 500
 
 #: Every status that is not one of these is looked at, so that an unset or unknown one is
 #: reported and not lost.
@@ -97,10 +96,6 @@ class Appointments:
     def __init__(self, times: StoredTimes) -> None:
         """Read dates as ``times`` says they are stored."""
         self.times = times
-        # Many visits begin at the same time.
-        self._beginning = lru_cache(maxsize=PAGE_SIZE)(self._read_beginning)
-        # Each that is due is read twice, and few change between being found and being claimed.
-        self._as_read = lru_cache(maxsize=_REMEMBERED)(self._appointment)
 
     def page(
         self,
@@ -137,7 +132,7 @@ class Appointments:
                 )
             )
         rows = connection.execute(query).all()
-        read = (self._as_read(row) for row in rows)
+        read = (self._appointment(row) for row in rows)
         return Page(
             appointments=tuple(a for a in read if a.start_at is None or a.start_at in window),
             next=Cursor(rows[-1].appointment_date, rows[-1].id) if len(rows) == size else None,
@@ -182,10 +177,14 @@ class Appointments:
             lock: let nobody else change them until the transaction ends. One that somebody is
                 changing just now is not waited for, and not among them.
         """
-        dialect = connection.dialect.name
-        query = _select_by_id(dialect, lock=lock)
-        rows = connection.execute(query, batch.ids_parameter(dialect, ids)).all()
-        return {row.id: self._as_read(row) for row in rows}
+        found: dict[int, Appointment] = {}
+        wanted = sorted(ids)
+        for first in range(0, len(wanted), _MOST_IDS):
+            query = _select().where(appointments.c.id.in_(wanted[first : first + _MOST_IDS]))
+            if lock:  # nothing on SQLite, where a writing transaction locks the whole file already
+                query = query.with_for_update(of=appointments, skip_locked=True)
+            found.update((row.id, self._appointment(row)) for row in connection.execute(query))
+        return found
 
     def sharing_phones(
         self, connection: Connection, patient_ids: Collection[int], *, from_at: datetime
@@ -250,7 +249,7 @@ class Appointments:
         return start_at, to_wall(start_at, self.times.zone).replace(second=0, microsecond=0)
 
     def _appointment(self, row: Row[Any]) -> Appointment:
-        start_at, start = self._beginning(row.appointment_date)
+        start_at, start = self._read_beginning(row.appointment_date)
         return Appointment(
             id=row.id,
             patient_id=row.patient_id,
@@ -285,13 +284,6 @@ def _select() -> Select[Any]:
         patients.c.name,
         patients.c.phone_number,
     ).join_from(appointments, patients, patients.c.id == appointments.c.patient_id, isouter=True)
-
-
-@cache
-def _select_by_id(dialect: str, *, lock: bool) -> Select[Any]:
-    query = _select().where(batch.is_among(dialect, appointments.c.id))
-    # Nothing on SQLite, where a writing transaction locks the whole file already.
-    return query.with_for_update(of=appointments, skip_locked=True) if lock else query
 
 
 def _of_our_calendar(column: Column[Any]) -> ColumnElement[Any]:

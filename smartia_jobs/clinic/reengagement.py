@@ -6,11 +6,10 @@ from datetime import date, datetime, time, timedelta
 
 from sqlalchemy import Connection
 
-from smartia_jobs.appointment import OPEN, Appointment, AppointmentStatus
+from smartia_jobs.appointment import OPEN, Appointment, AppointmentStatus, PersonDay
 from smartia_jobs.clinic.appointments import Appointments, Cursor, Window
 from smartia_jobs.clinic.hours import SendingHours
 from smartia_jobs.clinic.times import to_instant, to_wall
-from smartia_jobs.clinic.visit_days import VisitDay
 from smartia_jobs.report import Reason
 from smartia_jobs.settings import Settings
 
@@ -162,7 +161,7 @@ class MissedVisits:
         self._after: Cursor | None = None
         self._finished = False
 
-    def next_page(self, connection: Connection) -> Sequence[VisitDay] | None:
+    def next_page(self, connection: Connection) -> Sequence[PersonDay] | None:
         """Return the next missed visits, possibly none; None after the last page."""
         if self._finished:
             return None

@@ -4,11 +4,8 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection
 
-from smartia_jobs.appointment import Appointment
+from smartia_jobs.appointment import Appointment, PersonDay
 from smartia_jobs.clinic.appointments import CLOSED, Appointments, Cursor, Window
-
-#: The visits of one person on one local day, earliest first. Most have one.
-VisitDay = tuple[Appointment, ...]
 
 
 class VisitDays:
@@ -36,7 +33,7 @@ class VisitDays:
         self._after: Cursor | None = None
         self._finished = False
 
-    def next_page(self, connection: Connection) -> Sequence[VisitDay] | None:
+    def next_page(self, connection: Connection) -> Sequence[PersonDay] | None:
         """Return the next person-days, possibly none of them; None after the last page."""
         if self._finished:
             return None
@@ -51,12 +48,12 @@ class VisitDays:
         self._finished = page.next is None
         return days
 
-    def _days(self, connection: Connection, page: Sequence[Appointment]) -> list[VisitDay]:
+    def _days(self, connection: Connection, page: Sequence[Appointment]) -> list[PersonDay]:
         near = {appointment.id: appointment for appointment in page}
         companions = self._companions or {}
         far = {other for a in page for other in companions.get(a.id, ())} - near.keys()
         near.update(self._appointments.by_id(connection, far))
-        days: list[VisitDay] = []
+        days: list[PersonDay] = []
         told = set(self._told_early)
         for leader in page:
             if leader.id in told:

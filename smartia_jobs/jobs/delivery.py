@@ -1,15 +1,16 @@
-"""Carrying out an errand and adding up what became of everybody it was about."""
+"""Sending one kind of message and adding up what became of everybody it was about."""
 
 from collections.abc import Collection
 
 from smartia_jobs.appointment import AppointmentStatus
 from smartia_jobs.clinic.appointments import Appointments, Window
 from smartia_jobs.clinic.times import to_wall
-from smartia_jobs.outbox.dispatch import Dispatch
-from smartia_jobs.outbox.errand import Errand
+from smartia_jobs.outbox.dispatcher import Dispatcher
 from smartia_jobs.outbox.preview import preview
 from smartia_jobs.outbox.recovery import foresee_missed, held_unknown, recover
 from smartia_jobs.outbox.schema import tables_exist
+from smartia_jobs.outbox.sender import Sender
+from smartia_jobs.outbox.source import Source
 from smartia_jobs.report import Reason, Report
 from smartia_jobs.run import Run
 
@@ -39,39 +40,40 @@ def expect(
             run.progress.expect(appointments.count(connection, window, statuses=statuses))
 
 
-def deliver(run: Run, errand: Errand, report: Report) -> None:
+def deliver(run: Run, source: Source, sender: Sender, report: Report) -> None:
     """Send what is due, or decide it in a dry run, and add up the outcomes."""
     if run.dry_run:
-        report.missed += _foreseen_missed(run, errand)
-        report.held_unknown = _held(run, errand)
-        for outcome in preview(run, errand):
+        report.missed += _foreseen_missed(run, source)
+        report.held_unknown = _held(run, source)
+        for outcome in preview(run, source, sender):
             report.add(outcome)
         return
-    recovery = recover(run, errand)
+    recovery = recover(run, source)
     report.missed += recovery.missed
-    report.held_unknown = _held(run, errand)
-    dispatch = Dispatch(run, errand)
-    for outcome in dispatch.outcomes():
+    report.held_unknown = _held(run, source)
+    dispatcher = Dispatcher(run, source, sender)
+    for outcome in dispatcher.outcomes():
         report.add(outcome)
         if run.progress is not None:
             run.progress.show(report)
     # Due when the run began, and no longer useful when its turn came.
     report.missed += report.skipped[Reason.TOO_LATE]
-    if dispatch.end is not None:
-        report.stop(dispatch.end.why, dispatch.end.status)
+    report.interactions_missing = dispatcher.interactions_missing
+    if dispatcher.end is not None:
+        report.stop(dispatcher.end.why, dispatcher.end.status)
     if run.stop.status is not None:
         report.stop("interrupted; what was in flight is recorded", run.stop.status)
 
 
-def _foreseen_missed(run: Run, errand: Errand) -> int:
+def _foreseen_missed(run: Run, source: Source) -> int:
     with run.database.read() as connection:
         known = tables_exist(connection)
-    return foresee_missed(run, errand) if known else 0
+    return foresee_missed(run, source) if known else 0
 
 
-def _held(run: Run, errand: Errand) -> int:
+def _held(run: Run, source: Source) -> int:
     with run.database.read() as connection:
         if run.dry_run and not tables_exist(connection):
             return 0
         wall_now = to_wall(run.now, run.settings.clinic_timezone)
-        return held_unknown(connection, errand.kind, wall_now=wall_now)
+        return held_unknown(connection, source.kind, wall_now=wall_now)

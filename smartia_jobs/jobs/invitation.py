@@ -1,4 +1,4 @@
-"""The errand of inviting patients back after a missed visit, and what speaks against it."""
+"""Inviting patients back after a missed visit: who is due, and what speaks against it."""
 
 from collections.abc import Collection, Mapping
 from datetime import date, datetime
@@ -9,15 +9,15 @@ from sqlalchemy import Connection
 from smartia_jobs.appointment import Appointment, AppointmentStatus
 from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.chats import Cancellations
+from smartia_jobs.clinic.interactions import write_interactions
 from smartia_jobs.clinic.reengagement import MissedVisits, ReengagementRule, veto
-from smartia_jobs.jobs.clinic_calendar import ClinicCalendar
-from smartia_jobs.jobs.courier import OnlyTo, WhatsAppCourier, person
-from smartia_jobs.messages.catalogue import load_catalogue
-from smartia_jobs.outbox.errand import Errand
+from smartia_jobs.jobs.sender import OnlyTo, person
+from smartia_jobs.messages.catalogue import MessageTemplate
 from smartia_jobs.outbox.opt_outs import opted_out
 from smartia_jobs.outbox.recipients import told_since
 from smartia_jobs.outbox.rows import Key, rows_of
 from smartia_jobs.outbox.schema import tables_exist
+from smartia_jobs.outbox.source import Source
 from smartia_jobs.outbox.states import ACCEPTED, State
 from smartia_jobs.report import Reason
 from smartia_jobs.run import Run
@@ -39,24 +39,24 @@ _Day = tuple[int, date | None]
 def invitation(
     run: Run,
     appointments: Appointments,
+    template: MessageTemplate,
     *,
     foreseen: Collection[int],
     cancellations: Cancellations,
-) -> Errand:
-    """Return the errand of inviting everybody back whose missed visit is due for it.
+) -> Source:
+    """Return who is invited back: everybody whose missed visit is due for it.
 
     Args:
         run: what to work with.
         appointments: the questions asked of the clinic's database.
+        template: the invitation.
         foreseen: visits that a dry run would have marked: to be read as NO_SHOW.
         cancellations: which visits were cancelled in SmartIA's chat.
 
     Raises:
-        ConfigurationError: the catalogue or ``ONLY_TO`` is wrong.
+        ConfigurationError: ``ONLY_TO`` is wrong.
     """
     settings = run.settings
-    template = load_catalogue(settings.messages_file)[KIND]
-    courier = WhatsAppCourier(settings, template, run.clock)
     rule = ReengagementRule.of(settings)
     visits = MissedVisits(
         appointments,
@@ -64,20 +64,15 @@ def invitation(
         identify=partial(person, country=settings.clinic_country),
         foreseen=foreseen,
     )
-    calendar = ClinicCalendar(
-        appointments=appointments,
-        pages=visits.next_page,
-        refusals=(OnlyTo(settings).refusal, rule.refusal),
-        until=rule.send_before,
-        ask_vetoes=partial(_vetoes, run, visits, cancellations),
-    )
-    return Errand(
+    return Source(
         kind=KIND,
         template=template.name,
-        workers=courier.workers,
-        calendar=calendar,
-        courier=courier,
-        resend_unknown=settings.on_unknown == "resend",
+        next_page=visits.next_page,
+        reread=appointments.by_id,
+        refusals=(OnlyTo(settings).refusal, rule.refusal),
+        send_before=rule.send_before,
+        write_interactions=write_interactions,
+        vetoes=partial(_vetoes, run, visits, cancellations),
     )
 
 

@@ -18,11 +18,12 @@ from smartia_jobs.clinic.no_shows import (
 )
 from smartia_jobs.clinic.reengagement import ReengagementRule
 from smartia_jobs.errors import ExitStatus, UsageError
-from smartia_jobs.jobs.courier import person_of
 from smartia_jobs.jobs.delivery import deliver, expect, new_report
-from smartia_jobs.jobs.invitation import invitation
+from smartia_jobs.jobs.invitation import KIND, invitation
 from smartia_jobs.jobs.marking import mark_missed, take_back
 from smartia_jobs.jobs.opening import open_clinic
+from smartia_jobs.jobs.sender import WhatsAppSender, person_of
+from smartia_jobs.messages.catalogue import load_catalogue
 from smartia_jobs.outbox.marks import marked, marks_of
 from smartia_jobs.outbox.schema import tables_exist
 from smartia_jobs.report import MOST_NAMED, Outcome, Reason, Report, Result
@@ -62,11 +63,13 @@ def mark_no_shows(run: Run, *, mark_all: bool = False, invite: bool = True) -> R
         report.stop(brake, ExitStatus.CONFIGURATION)
         return report
     foreseen = {visit.id for visit in past.missed} if run.dry_run else set()
-    errand = (
-        invitation(run, appointments, foreseen=foreseen, cancellations=cancellations)
-        if invite and run.settings.invitations
-        else None
-    )
+    source = sender = None
+    if invite and run.settings.invitations:
+        template = load_catalogue(run.settings.messages_file)[KIND]
+        sender = WhatsAppSender(run.settings, template, run.clock)
+        source = invitation(
+            run, appointments, template, foreseen=foreseen, cancellations=cancellations
+        )
     if run.dry_run:
         report.extra["would_mark"] = len(past.missed)
         report.decisions += [_decision(visit) for visit in past.missed]
@@ -74,10 +77,10 @@ def mark_no_shows(run: Run, *, mark_all: bool = False, invite: bool = True) -> R
         report.extra["marked"] = mark_missed(run, appointments, past.missed)
     for visit in past.cancelled:
         report.add(_left_alone(visit))
-    if errand is not None:
+    if source is not None and sender is not None:
         window = ReengagementRule.of(run.settings).window(run.now)
         expect(run, appointments, window, statuses={AppointmentStatus.NO_SHOW})
-        deliver(run, errand, report)
+        deliver(run, source, sender, report)
     return report
 
 

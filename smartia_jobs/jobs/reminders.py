@@ -6,18 +6,18 @@ from functools import partial
 
 from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.hours import SendingHours
+from smartia_jobs.clinic.interactions import write_interactions
 from smartia_jobs.clinic.reminders import EXPECTED, ReminderRule
 from smartia_jobs.clinic.visit_days import VisitDays
 from smartia_jobs.jobs.checks.settings import outlives
-from smartia_jobs.jobs.clinic_calendar import ClinicCalendar
-from smartia_jobs.jobs.courier import OnlyTo, WhatsAppCourier, person
 from smartia_jobs.jobs.delivery import deliver, expect, new_report
 from smartia_jobs.jobs.opening import open_clinic
-from smartia_jobs.messages.catalogue import MessageTemplate, load_catalogue
-from smartia_jobs.outbox.errand import Errand
+from smartia_jobs.jobs.sender import OnlyTo, WhatsAppSender, person
+from smartia_jobs.messages.catalogue import load_catalogue
 from smartia_jobs.outbox.recipients import first_used_at
 from smartia_jobs.outbox.rows import rows_of
 from smartia_jobs.outbox.schema import tables_exist
+from smartia_jobs.outbox.source import Source
 from smartia_jobs.report import MOST_NAMED, Report
 from smartia_jobs.run import Run
 from smartia_jobs.settings import ReminderTimes, Settings
@@ -56,11 +56,20 @@ def send_reminders(run: Run, kind: ReminderKind) -> Report:
     if (warning := outlives(template, rule.times.latest)) is not None:
         report.warnings.append(warning)
     only_to = OnlyTo(run.settings)
-    errand = _errand(run, kind, template, appointments, rule=rule, only_to=only_to)
-    missed = _missed(run, errand, appointments, rule=rule, only_to=only_to)
+    identify = partial(person, country=run.settings.clinic_country)
+    source = Source(
+        kind=kind.command,
+        template=template.name,
+        next_page=VisitDays(appointments, rule.window(run.now), identify).next_page,
+        reread=appointments.by_id,
+        refusals=(only_to.refusal, rule.refusal),
+        send_before=rule.send_before,
+        write_interactions=write_interactions,
+    )
+    missed = _missed(run, kind, appointments, rule=rule, only_to=only_to)
     report.missed = len(missed)
     expect(run, appointments, rule.window(run.now))
-    deliver(run, errand, report)
+    deliver(run, source, WhatsAppSender(run.settings, template, run.clock), report)
     if report.missed:
         more = ["…"] if report.missed > MOST_NAMED else []
         named = ", ".join([*map(str, missed[:MOST_NAMED]), *more])
@@ -81,37 +90,9 @@ def _rule(settings: Settings, kind: ReminderKind) -> ReminderRule:
     )
 
 
-def _errand(
-    run: Run,
-    kind: ReminderKind,
-    template: MessageTemplate,
-    appointments: Appointments,
-    *,
-    rule: ReminderRule,
-    only_to: OnlyTo,
-) -> Errand:
-    courier = WhatsAppCourier(run.settings, template, run.clock)
-    identify = partial(person, country=run.settings.clinic_country)
-    days = VisitDays(appointments, rule.window(run.now), identify)
-    calendar = ClinicCalendar(
-        appointments=appointments,
-        pages=days.next_page,
-        refusals=(only_to.refusal, rule.refusal),
-        until=rule.send_before,
-    )
-    return Errand(
-        kind=kind.command,
-        template=template.name,
-        workers=courier.workers,
-        calendar=calendar,
-        courier=courier,
-        resend_unknown=run.settings.on_unknown == "resend",
-    )
-
-
 def _missed(
     run: Run,
-    errand: Errand,
+    kind: ReminderKind,
     appointments: Appointments,
     *,
     rule: ReminderRule,
@@ -133,9 +114,9 @@ def _missed(
                 if rule.could_have_been_reminded(visit) and only_to.refusal(visit, run.now) is None
             ]
             known = visits and tables_exist(connection)
-            first_at = first_used_at(connection, errand.kind) if known else None
+            first_at = first_used_at(connection, kind.command) if known else None
             visits = [visit for visit in visits if rule.was_in_time(visit, first_at)]
-            rows = rows_of(connection, errand.kind, {v.id for v in visits}) if visits else {}
+            rows = rows_of(connection, kind.command, {v.id for v in visits}) if visits else {}
         missed += [visit.id for visit in visits if (visit.id, visit.start) not in rows]
         if page.next is None:
             return missed

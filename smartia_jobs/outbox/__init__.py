@@ -1,1 +1,22 @@
-"""The safety: every message is claimed, sent and recorded once, whatever dies in between."""
+"""The outbox: which message of which visit was sent, so that none is sent twice.
+
+    due → claim → send → record, a turn of the dispatcher; recover and settle around it.
+
+    (no row) ──claim──► claimed ──record──► sent | failed | unknown
+                         │   ▲                             │
+                  record │   │ claim                claim  │  ON_UNKNOWN=resend, once
+                         ▼   │                             │
+                        retry ◄──────── settle (resend) ───┤
+                         │                                 │
+         recover, claim  │                                 └── settle ──► sent | failed
+                         ▼
+                      expired ──claim──► claimed        failed ──claim──► claimed: new phone
+
+    claimed ──recover──► unknown: its lease has ended, so its owner died while it sent
+    unknown ──record───► sent | failed | retry: the owner was slow, not dead
+
+Who owns each arrow: ``claims.claim`` (claim, and expiring what a moved visit no longer wants),
+``records.record`` (record), ``records.fail_request_errors`` (retry → failed), ``records.
+give_back_own`` (claimed → retry), ``recovery.recover`` (recover), ``admin.resolve`` (settle).
+What each state promises stands in ``states``.
+"""

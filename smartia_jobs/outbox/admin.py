@@ -234,7 +234,7 @@ def erase(
     ).rowcount
     deleted = connection.execute(delete(outbox).where(rows, outbox.c.start < before_wall)).rowcount
     blanked = connection.execute(
-        update(outbox).where(rows).values(phone=None, message_id=None, wa_id=None)
+        update(outbox).where(rows).values(phone=None, message_id=None)
     ).rowcount
     silent = [text for text in connection.scalars(select(opt_outs.c.phone)) if is_theirs(text)]
     removed = connection.execute(delete(opt_outs).where(opt_outs.c.phone.in_(silent))).rowcount

@@ -3,24 +3,24 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any, assert_never
 
-from sqlalchemy import ColumnElement, Connection, bindparam, case, literal_column, null, update
+from sqlalchemy import Boolean, Connection, bindparam, case, null, or_, update
 
-from smartia_jobs.batch import Batch
 from smartia_jobs.database import insert_once
 from smartia_jobs.message import Answer, SentMessage, Verdict
 from smartia_jobs.outbox.claims import Claim
-from smartia_jobs.outbox.errand import Errand
+from smartia_jobs.outbox.source import Source
 from smartia_jobs.outbox.states import State
 from smartia_jobs.outbox.tables import opt_outs, outbox
 
 #: States in which the owner of a claim may still write its outcome: its own claim, one that
 #: recovery took for lost, and one that it put back itself.
-_OWN: list[ColumnElement[str]] = [
-    literal_column(f"'{state}'") for state in (State.CLAIMED, State.UNKNOWN, State.RETRY)
-]
+_OWN = (State.CLAIMED, State.UNKNOWN, State.RETRY)
+
+#: A row whose last so many errors were the request's is this patient's own fault, once others
+#: have shown that WhatsApp can read such a request.
+_REQUEST_ERRORS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,11 @@ class Finished:
     started_s: float | None = None
     is_bug: bool = False
 
+    @property
+    def is_request_error(self) -> bool:
+        """Whether WhatsApp could not read the request: whose fault that is, others must show."""
+        return self.answer is not None and self.answer.verdict is Verdict.BAD_REQUEST
+
 
 def state_after(verdict: Verdict) -> State:
     """Return what an answer makes of the rows it is about."""
@@ -68,34 +73,35 @@ def state_after(verdict: Verdict) -> State:
 
 
 def record(
-    connection: Connection,
-    errand: Errand,
-    finished: Sequence[Finished],
-    *,
-    run_id: str,
-    interactions: bool = True,
+    connection: Connection, source: Source, finished: Sequence[Finished], *, run_id: str
 ) -> None:
     """Write outcomes and their interactions in the caller's transaction.
 
     Only rows that this run still owns are changed, so a slow owner never overwrites what a
     person or another run has settled since.
     """
-    if not finished:
-        return
+    # In one order, so that two processes hardly wait for each other in a circle (they share rows
+    # only when a lease has ended); a database ends one, which tries again.
     rows = [row for one in finished for row in _rows(one)]
-    while rows:
-        # A statement changes a row once, and a request error may have been heard together with
-        # what acquits it. In one order, so that two processes hardly wait for each other in a
-        # circle (they share rows only when a lease has ended); a database ends one, which retries.
-        firsts: dict[int, Mapping[str, Any]] = {}
-        rows = [row for row in rows if firsts.setdefault(row["id"], row) is not row]
-        _write(connection, [firsts[outbox_id] for outbox_id in sorted(firsts)], run_id)
-    refused = {one.claim.phone.canonical: one for one in finished if _opts_out(one)}
-    if refused:
-        _record_opt_outs(connection, [refused[phone] for phone in sorted(refused)])
-    if interactions:
-        sent = [_sent_message(one) for one in finished if one.state is State.SENT]
-        errand.calendar.write_interactions(connection, sent)
+    _write(connection, sorted(rows, key=lambda row: row["row_id"]), run_id)
+    _record_opt_outs(connection, finished)
+    source.write_interactions(
+        connection, [sent_message(one) for one in finished if one.state is State.SENT]
+    )
+
+
+def record_alone(connection: Connection, one: Finished, *, run_id: str) -> bool:
+    """Write one outcome that may have been committed before the database fell silent.
+
+    Returns:
+        whether it was written now: else it stands there already, its interaction included, or
+        somebody has settled it since.
+    """
+    leader, *followers = _rows(one)
+    is_new = _write(connection, [leader], run_id) > 0
+    _write(connection, followers, run_id)
+    _record_opt_outs(connection, [one])
+    return is_new
 
 
 def give_back_own(
@@ -113,82 +119,79 @@ def give_back_own(
         update(outbox)
         .where(
             outbox.c.run_id == run_id,
-            outbox.c.state == str(State.CLAIMED),
+            outbox.c.state == State.CLAIMED,
             outbox.c.id.not_in(sorted(in_flight)),
         )
-        .values(state=str(State.RETRY), lease_until=null(), updated_at=at)
+        .values(state=State.RETRY, lease_until=null(), updated_at=at)
     )
 
 
-def record_alone(
-    connection: Connection, errand: Errand, one: Finished, *, run_id: str, interaction: bool
-) -> None:
-    """Write one outcome that may have been committed before the database fell silent.
+def fail_request_errors(
+    connection: Connection, refused: Iterable[Finished], *, run_id: str, at: datetime
+) -> set[int]:
+    """Fail those of a run's request errors that had one before; return their outbox ids.
 
-    What stands there already is left alone, its interaction included.
+    Args:
+        connection: inside a writing transaction.
+        refused: what WhatsApp could not read in this run, recorded as ``retry``.
+        run_id: this process: a row that somebody else has taken since is theirs.
+        at: now.
     """
-    leader, *followers = _rows(one)
-    changed = _write(connection, [leader], run_id)
-    if changed and interaction and one.state is State.SENT:
-        errand.calendar.write_interactions(connection, [_sent_message(one)])
-    _write(connection, followers, run_id)
-    if _opts_out(one):
-        _record_opt_outs(connection, [one])
+    ids = sorted(outbox_id for one in refused for outbox_id in one.claim.outbox_ids)
+    failed = connection.execute(
+        update(outbox)
+        .where(
+            outbox.c.id.in_(ids),
+            outbox.c.run_id == run_id,
+            outbox.c.state == State.RETRY,
+            outbox.c.request_errors >= _REQUEST_ERRORS,
+        )
+        .values(state=State.FAILED, updated_at=at)
+        .returning(outbox.c.id)
+    )
+    return set(failed.scalars())
+
+
+def sent_message(one: Finished) -> SentMessage:
+    """Return what SmartIA's ``interactions`` remember of an accepted message."""
+    return SentMessage(
+        patient_id=one.claim.visits[0].patient_id,
+        text=one.claim.message.text,
+        message_id=one.answer.message_id if one.answer else None,
+        sent_at=one.finished_at,
+    )
 
 
 def _write(connection: Connection, rows: Sequence[Mapping[str, Any]], run_id: str) -> int:
     """Write outcomes; return how many of them, as the rows were still this run's to change."""
     if not rows:
         return 0
-    dialect = connection.dialect.name
-    values = {**_outcomes(dialect).parameters(rows), "of_run": run_id}
-    return connection.execute(_update(dialect), values).rowcount
-
-
-@cache
-def _outcomes(dialect: str) -> Batch:
-    return Batch.of(
-        dialect,
-        outbox.c.id,
-        outbox.c.state,
-        outbox.c.attempts,
-        outbox.c.message_id,
-        outbox.c.wa_id,
-        outbox.c.held,
-        outbox.c.error_code,
-        outbox.c.error,
-        outbox.c.sent_at,
-        outbox.c.updated_at,
-    )
-
-
-@cache
-def _update(dialect: str) -> Any:
-    new = _outcomes(dialect).table.c
     # Without a lease, the request was counted when it ended.
-    posted = case((outbox.c.lease_until.is_not(None), new.attempts), else_=literal_column("0"))
-    # Nothing that WhatsApp answered comes back to a person who was erased meanwhile.
-    known = outbox.c.phone.is_not(None)
-    return (
+    leased = outbox.c.lease_until.is_not(None)
+    posted = bindparam("posted", type_=outbox.c.attempts.type)
+    errors = outbox.c.request_errors + 1
+    wamid = bindparam("wamid", type_=outbox.c.message_id.type)
+    statement = (
         update(outbox)
         .where(
-            outbox.c.id == new.id,
-            outbox.c.run_id == bindparam("of_run"),
-            outbox.c.state.in_(_OWN),
+            outbox.c.id == bindparam("row_id"),
+            outbox.c.run_id == run_id,
+            or_(*(outbox.c.state == state for state in _OWN)),
         )
         .values(
-            state=new.state,
-            attempts=outbox.c.attempts + posted,
-            message_id=case((known, new.message_id)),
-            wa_id=case((known, new.wa_id)),
-            held=new.held,
-            error_code=new.error_code,
-            error=new.error,
-            sent_at=new.sent_at,
-            updated_at=new.updated_at,
+            attempts=case((leased, outbox.c.attempts + posted), else_=outbox.c.attempts),
+            # In a row: what was not posted is none, and breaks none.
+            request_errors=case(
+                (bindparam("is_request_error", type_=Boolean), errors),
+                (posted > 0, 0),
+                else_=outbox.c.request_errors,
+            ),
+            # Nothing that WhatsApp answered comes back to a person who was erased meanwhile.
+            message_id=case((outbox.c.phone.is_not(None), wamid)),
             lease_until=null(),
         )
     )
+    return connection.execute(statement, rows).rowcount
 
 
 def _rows(one: Finished) -> list[Mapping[str, Any]]:
@@ -196,43 +199,29 @@ def _rows(one: Finished) -> list[Mapping[str, Any]]:
     answer = one.answer or Answer(Verdict.RETRY, "given back before it was posted")
     sent = one.state is State.SENT
     values = {
-        "state": str(one.state),
-        "attempts": int(one.started_s is not None),
-        "message_id": answer.message_id,
-        "wa_id": answer.wa_id,
-        "held": answer.held,
+        "state": one.state,
+        "posted": int(one.started_s is not None),
+        "is_request_error": one.is_request_error,
+        "wamid": answer.message_id,
         "error_code": answer.code,
         "error": None if sent else answer.reason[:500],
         "sent_at": one.finished_at if sent else None,
         "updated_at": one.finished_at,
     }
-    return [{"id": outbox_id, **values} for outbox_id in one.claim.outbox_ids]
+    return [{"row_id": outbox_id, **values} for outbox_id in one.claim.outbox_ids]
 
 
-def _sent_message(one: Finished) -> SentMessage:
-    leader = one.claim.visits[0]
-    return SentMessage(
-        patient_id=leader.patient_id,
-        conversations=one.claim.conversations,
-        text=one.claim.message.text,
-        message_id=one.answer.message_id if one.answer else None,
-        sent_at=one.finished_at,
-    )
-
-
-def _opts_out(one: Finished) -> bool:
-    return one.answer is not None and one.answer.opt_out
-
-
-def _record_opt_outs(connection: Connection, refused: Iterable[Finished]) -> None:
-    connection.execute(
-        insert_once(connection.dialect.name, opt_outs, key=["phone"]),
-        [
-            {
-                "phone": one.claim.phone.canonical,
-                "source": "whatsapp",
-                "created_at": one.finished_at,
-            }
-            for one in refused
-        ],
-    )
+def _record_opt_outs(connection: Connection, finished: Iterable[Finished]) -> None:
+    refused = {
+        one.claim.phone.canonical: one.finished_at
+        for one in finished
+        if one.answer is not None and one.answer.opt_out
+    }
+    if refused:
+        connection.execute(
+            insert_once(connection.dialect.name, opt_outs, key=["phone"]),
+            [
+                {"phone": phone, "source": "whatsapp", "created_at": refused[phone]}
+                for phone in sorted(refused)
+            ],
+        )

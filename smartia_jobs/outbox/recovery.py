@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, updat
 
 from smartia_jobs.appointment import Appointment
 from smartia_jobs.database import now_plus
-from smartia_jobs.outbox.errand import Errand
+from smartia_jobs.outbox.source import Source
 from smartia_jobs.outbox.states import State
 from smartia_jobs.outbox.tables import outbox
 from smartia_jobs.report import Reason
@@ -36,7 +36,7 @@ class Recovery:
     missed: int
 
 
-def recover(run: Run, errand: Errand) -> Recovery:
+def recover(run: Run, source: Source) -> Recovery:
     """Mend what earlier runs left, before anything is claimed.
 
     A claim whose lease has ended was in a POST when its process died: it may have reached
@@ -65,7 +65,7 @@ def recover(run: Run, errand: Errand) -> Recovery:
     after = 0
     while True:
         with run.database.write() as connection:
-            closed, late, after = _close_retries(connection, run, errand, after)
+            closed, late, after = _close_retries(connection, run, source, after)
         expired += closed
         missed += late
         if not after:
@@ -93,12 +93,12 @@ def lost_claims(connection: Connection, kind: str) -> set[int]:
     return set(connection.execute(query).scalars())
 
 
-def foresee_missed(run: Run, errand: Errand) -> int:
+def foresee_missed(run: Run, source: Source) -> int:
     """Return how many retries :func:`recover` would close as missed; nothing is changed."""
     missed = after = 0
     while True:
         with run.database.read() as connection:
-            late = _overtaken_retries(connection, run, errand, after)
+            late = _overtaken_retries(connection, run, source, after)
         missed += late.missed
         after = late.next
         if not after:
@@ -122,9 +122,9 @@ class _Overtaken:
 
 
 def _close_retries(
-    connection: Connection, run: Run, errand: Errand, after: int
+    connection: Connection, run: Run, source: Source, after: int
 ) -> tuple[int, int, int]:
-    found = _overtaken_retries(connection, run, errand, after)
+    found = _overtaken_retries(connection, run, source, after)
     if found.ids:
         useless = (outbox.c.id.in_(found.ids), outbox.c.state == str(State.RETRY))
         connection.execute(
@@ -135,21 +135,21 @@ def _close_retries(
     return len(found.ids), found.missed, found.next
 
 
-def _overtaken_retries(connection: Connection, run: Run, errand: Errand, after: int) -> _Overtaken:
+def _overtaken_retries(connection: Connection, run: Run, source: Source, after: int) -> _Overtaken:
     query = (
         select(outbox.c.id, outbox.c.appointment_id, outbox.c.start)
         .where(
-            outbox.c.state == str(State.RETRY), outbox.c.kind == errand.kind, outbox.c.id > after
+            outbox.c.state == str(State.RETRY), outbox.c.kind == source.kind, outbox.c.id > after
         )
         .order_by(outbox.c.id)
         .limit(_CHUNK)
     )
     rows = connection.execute(query).all()
-    visits = errand.calendar.reread(connection, {row.appointment_id for row in rows})
+    visits = source.reread(connection, {row.appointment_id for row in rows})
     over: list[int] = []
     missed = 0
     for row in rows:
-        reason = _overtaken(errand, visits.get(row.appointment_id), row.start, run.now)
+        reason = _overtaken(source, visits.get(row.appointment_id), row.start, run.now)
         if reason is not None:
             over.append(row.id)
             missed += reason is Reason.TOO_LATE
@@ -168,11 +168,11 @@ def _free(wanted: Collection[ColumnElement[bool]]) -> ColumnElement[bool]:
 
 
 def _overtaken(
-    errand: Errand, visit: Appointment | None, start: datetime, now: datetime
+    source: Source, visit: Appointment | None, start: datetime, now: datetime
 ) -> Reason | None:
     if visit is None:
         return Reason.NO_LONGER_OPEN
     if visit.start != start:
         return Reason.MOVED
-    reason = errand.calendar.refusal(visit, now)
+    reason = source.refusal(visit, now)
     return None if reason in _PASSING else reason

@@ -3,12 +3,9 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
-from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, select
+from sqlalchemy import Connection, select
 
-from smartia_jobs import batch
 from smartia_jobs.outbox.states import ACCEPTED, State
 from smartia_jobs.outbox.tables import outbox
 from smartia_jobs.report import Reason
@@ -31,19 +28,7 @@ Key = tuple[int, datetime]
 
 def rows_of(connection: Connection, kind: str, ids: Collection[int]) -> dict[Key, Row]:
     """Return the rows of one kind for these appointments, at whichever start."""
-    dialect = connection.dialect.name
-    values = {**batch.ids_parameter(dialect, ids), "of_kind": kind}
-    return {
-        (row.appointment_id, row.start): Row(
-            row.id, State(row.state), row.run_id, row.phone, row.resends
-        )
-        for row in connection.execute(_of_appointments(dialect), values).all()
-    }
-
-
-@cache
-def _of_appointments(dialect: str) -> Select[Any]:
-    return select(
+    query = select(
         outbox.c.id,
         outbox.c.appointment_id,
         outbox.c.start,
@@ -51,10 +36,13 @@ def _of_appointments(dialect: str) -> Select[Any]:
         outbox.c.run_id,
         outbox.c.phone,
         outbox.c.resends,
-    ).where(
-        batch.is_among(dialect, outbox.c.appointment_id),
-        outbox.c.kind == bindparam("of_kind"),
-    )
+    ).where(outbox.c.appointment_id.in_(sorted(ids)), outbox.c.kind == kind)
+    return {
+        (row.appointment_id, row.start): Row(
+            row.id, State(row.state), row.run_id, row.phone, row.resends
+        )
+        for row in connection.execute(query)
+    }
 
 
 def obstacle(

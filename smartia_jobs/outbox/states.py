@@ -8,7 +8,7 @@ class State(StrEnum):
 
     #: A worker is sending it now, until its lease ends.
     CLAIMED = "claimed"
-    #: WhatsApp accepted it (``held`` while Meta checks its quality).
+    #: WhatsApp accepted it.
     SENT = "sent"
     #: It reached the patient's phone (known once delivery statuses are pulled).
     DELIVERED = "delivered"

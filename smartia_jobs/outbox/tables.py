@@ -4,7 +4,6 @@ from functools import cache
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     Column,
     DateTime,
     Index,
@@ -43,6 +42,8 @@ outbox = Table(
     Column("run_id", String(100), nullable=False),
     #: Requests posted, in all runs.
     Column("attempts", Integer, nullable=False, server_default=text("0")),
+    #: Of the last ones, how many WhatsApp could not read, one after the other.
+    Column("request_errors", Integer, nullable=False, server_default=text("0")),
     #: How often an unknown message was sent once more.
     Column("resends", Integer, nullable=False, server_default=text("0")),
     #: Both on the database's clock.
@@ -55,8 +56,6 @@ outbox = Table(
     Column("template", String(512)),
     #: WhatsApp's id of the message; holds the phone number: personal data.
     Column("message_id", String(255)),
-    Column("wa_id", String(64)),
-    Column("held", Boolean, nullable=False, server_default=text("false")),
     Column("error_code", Integer),
     #: Plain words, no personal data.
     Column("error", String(500)),

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from smartia_jobs.clock import Clock
 from smartia_jobs.message import Answer, Verdict
 from smartia_jobs.outbox.claims import Claim
-from smartia_jobs.outbox.errand import Courier
 from smartia_jobs.outbox.records import Finished, state_after
+from smartia_jobs.outbox.sender import Sender
 from smartia_jobs.outbox.states import State
 from smartia_jobs.run import Stop
 
@@ -48,12 +48,10 @@ class Workers:
     must leave does so.
     """
 
-    def __init__(
-        self, count: int, courier: Courier, clock: Clock, *, stop: Stop, gate: Gate
-    ) -> None:
+    def __init__(self, sender: Sender, clock: Clock, *, stop: Stop, gate: Gate) -> None:
         """Prepare; a thread is started when there is a claim for it."""
-        self.count = count
-        self._courier = courier
+        self._count = sender.workers
+        self._sender = sender
         self._clock = clock
         self._stop = stop
         self._gate = gate
@@ -61,44 +59,31 @@ class Workers:
         self._finished: deque[Finished] = deque()
         self._something = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._in_flight: dict[int, Claim] = {}
+        self._out: dict[int, Claim] = {}
 
     @property
     def claims(self) -> Collection[Claim]:
         """The claims that are out and not yet collected."""
-        return self._in_flight.values()
+        return self._out.values()
 
     @property
     def in_flight(self) -> int:
         """How many claims are out and not yet collected."""
-        return len(self._in_flight)
+        return len(self._out)
 
     @property
     def idle(self) -> int:
         """How many workers could take a claim now."""
-        return self.count - len(self._in_flight)
+        return self._count - len(self._out)
 
     def give(self, claims: Sequence[Claim]) -> None:
-        """Hand claims to the workers; each gets the next slot of the pace."""
-        epoch = self._courier.pace.epoch
+        """Hand claims to the workers; each gets the next slot of the rate limiter."""
+        epoch = self._sender.rate.epoch
         for claim in claims:
-            self._in_flight[claim.outbox_ids[0]] = claim
-            if len(self._threads) < min(self.count, len(self._in_flight)):
+            self._out[claim.outbox_ids[0]] = claim
+            if len(self._threads) < min(self._count, len(self._out)):
                 self._start_thread()
-            self._tasks.put(_Task(claim, self._courier.pace.slot(), epoch))
-
-    def _start_thread(self) -> None:
-        thread = threading.Thread(target=self._work, name="post", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:
-            if not self._threads:
-                raise
-            # The machine allows no more threads: those there are do the work.
-            self.count = len(self._threads)
-            logger.warning("no more than %d workers could be started", self.count)
-        else:
-            self._threads.append(thread)
+            self._tasks.put(_Task(claim, self._sender.rate.slot(), epoch))
 
     def collect(self, timeout_s: float) -> list[Finished]:
         """Return what has finished, waiting up to ``timeout_s`` for the first."""
@@ -108,7 +93,7 @@ class Workers:
         finished: list[Finished] = []
         while self._finished:
             one = self._finished.popleft()
-            if self._in_flight.pop(one.claim.outbox_ids[0], None) is not None:
+            if self._out.pop(one.claim.outbox_ids[0], None) is not None:
                 finished.append(one)
         return finished
 
@@ -118,9 +103,9 @@ class Workers:
         now, now_s = self._clock.now(), self._clock.monotonic()
         finished = [
             Finished(claim, lost, State.UNKNOWN, now, now_s, started_s=now_s)
-            for claim in self._in_flight.values()
+            for claim in self._out.values()
         ]
-        self._in_flight.clear()
+        self._out.clear()
         return finished
 
     def dismiss(self) -> None:
@@ -136,13 +121,23 @@ class Workers:
         for thread in self._threads:
             thread.join()
 
+    def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._work, name="post", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            if not self._threads:
+                raise
+            # The machine allows no more threads: those there are do the work.
+            self._count = len(self._threads)
+            logger.warning("no more than %d workers could be started", self._count)
+        else:
+            self._threads.append(thread)
+
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
             self._finished.append(self._deliver(task))
-            # Setting an event costs all its locks, and it mostly is set: whoever clears it
-            # looks for what has finished afterwards.
-            if not self._something.is_set():
-                self._something.set()
+            self._something.set()
 
     def _deliver(self, task: _Task) -> Finished:
         """Send one claim, or give it back; whatever fails in here, it comes back."""
@@ -154,7 +149,7 @@ class Workers:
             if self._must_return(task):
                 return Finished(claim, None, State.RETRY, clock.now(), clock.monotonic())
             started_s = clock.monotonic()
-            answer = self._courier.send(
+            answer = self._sender.send(
                 claim.phone, claim.message, callback_data=str(claim.outbox_ids[0])
             )
             state = state_after(answer.verdict)
@@ -169,7 +164,7 @@ class Workers:
         return (
             self._stop.requested
             or self._gate.closed
-            or self._courier.pace.epoch != task.epoch
+            or self._sender.rate.epoch != task.epoch
             or clock.monotonic() - task.claim.claimed_s > OLDEST_CLAIM_S
             or clock.now() >= task.claim.send_before
         )

@@ -167,7 +167,7 @@ def test_erase_leaves_no_trace_of_a_phone_and_sends_nothing_twice(site: Site) ->
     erased = site.run("outbox", "erase", phone)
 
     assert erased.exit_code == 0, erased.stderr
-    left = site.clinic.rows("SELECT phone, wa_id, message_id FROM smartia_outbox")
+    left = site.clinic.rows("SELECT phone, message_id FROM smartia_outbox")
     assert [row["phone"] for row in left] == [None, None]
     assert [row["message_id"] for row in left] == [None, None]
     assert site.clinic.rows("SELECT * FROM smartia_opt_outs") == []
@@ -182,8 +182,8 @@ def test_erase_finds_what_was_sent_to_a_number_the_person_no_longer_has(site: Si
     erased = site.run("outbox", "erase", "+5511912345678")
 
     assert erased.exit_code == 0, erased.stderr
-    assert site.clinic.rows("SELECT phone, wa_id, message_id FROM smartia_outbox") == [
-        {"phone": None, "wa_id": None, "message_id": None}
+    assert site.clinic.rows("SELECT phone, message_id FROM smartia_outbox") == [
+        {"phone": None, "message_id": None}
     ]
 
 

@@ -11,7 +11,7 @@ from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.chats import Cancellations
 from smartia_jobs.clinic.times import Storage, StoredTimes
 from smartia_jobs.database import Database
-from smartia_jobs.jobs.courier import person_of
+from smartia_jobs.jobs.sender import person_of
 from tests.support import Clinic
 from tests.support.clinic_data import SAO_PAULO
 

@@ -1,14 +1,12 @@
 """What was sent, written where the clinic reads its dialogues, over both databases."""
 
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
 
 import pytest
-from sqlalchemy import event
 
-from smartia_jobs.clinic.interactions import newest_conversations, write_interactions
+from smartia_jobs.clinic.interactions import write_interactions
 from smartia_jobs.database import Database
-from smartia_jobs.message import Conversations, SentMessage
+from smartia_jobs.message import SentMessage
 from tests.support import Clinic
 
 SENT_AT = datetime(2026, 11, 23, 12, 0, 5, 250_000, tzinfo=UTC)
@@ -20,14 +18,12 @@ only_sqlite = pytest.mark.parametrize("clinic", ["sqlite"], indirect=True)
 
 def sent(
     patient_id: int,
-    conversation_id: int | None = None,
     *,
     text: str = "Olá, Ana",
     message_id: str | None = "wamid.TEST",
     sent_at: datetime = SENT_AT,
 ) -> SentMessage:
-    conversations = Conversations({patient_id: conversation_id}, last=conversation_id or 0)
-    return SentMessage(patient_id, conversations, text, message_id, sent_at)
+    return SentMessage(patient_id, text, message_id, sent_at)
 
 
 def write(database: Database, *messages: SentMessage) -> None:
@@ -45,12 +41,12 @@ def test_the_newest_conversation_of_each_patient_is_found(
     newest = clinic.add_conversation(one, "ASK_DATE")
     only = clinic.value("SELECT id FROM conversations WHERE patient_id = :id", id=other)
 
-    with database.read() as connection:
-        found = newest_conversations(connection, [one, other, silent])
-        of_nobody = newest_conversations(connection, [])
+    write(database, sent(one), sent(other), sent(silent))
 
-    assert found == Conversations({one: newest, other: only, silent: None}, last=newest)
-    assert of_nobody == Conversations()
+    rows = clinic.rows("SELECT patient_id, conversation_id FROM interactions")
+    found = {row["patient_id"]: row["conversation_id"] for row in rows}
+    assert (found[one], found[other]) == (newest, only)
+    assert found[silent] not in (newest, only)
 
 
 def test_a_message_is_written_as_the_patient_read_it(clinic: Clinic, database: Database) -> None:
@@ -58,7 +54,7 @@ def test_a_message_is_written_as_the_patient_read_it(clinic: Clinic, database: D
     conversation = clinic.add_conversation(patient)
     text = "Olá, Ana!\nSegunda-feira, 23 de novembro, 14:30 — 100% combinado 😊"
 
-    write(database, sent(patient, conversation, text=text))
+    write(database, sent(patient, text=text))
 
     (row,) = clinic.rows("SELECT * FROM interactions")
     del row["id"], row["created_at"]
@@ -89,9 +85,9 @@ def test_messages_of_one_turn_to_new_patients_share_a_conversation_each(
     clinic: Clinic, database: Database
 ) -> None:
     one, other, known = (clinic.add_patient() for _ in range(3))
-    conversation = clinic.add_conversation(known)
+    clinic.add_conversation(known)
 
-    write(database, sent(one), sent(other), sent(one), sent(known, conversation), sent(one))
+    write(database, sent(one), sent(other), sent(one), sent(known), sent(one))
 
     rows = clinic.rows("SELECT patient_id, conversation_id FROM interactions ORDER BY id")
     assert [row["patient_id"] for row in rows] == [one, other, one, known, one]
@@ -110,53 +106,6 @@ def test_a_conversation_begun_since_the_visit_was_read_is_the_one(
 
     assert clinic.value("SELECT conversation_id FROM interactions") == begun
     assert clinic.value("SELECT state FROM conversations") == "NEW_INTENT"
-
-
-def test_a_long_table_of_conversations_is_not_read_for_each_turn(
-    clinic: Clinic, database: Database
-) -> None:
-    patient = clinic.add_patient()
-    asked = Conversations({patient: None}, last=9000, last_at_start=5000)
-    bounds: list[Any] = []
-
-    with database.write() as connection:
-
-        def note(_: Any, __: Any, statement: str, values: Any, *___: Any) -> None:
-            if "conversations.id >" in statement:
-                bounds.extend(values.values() if isinstance(values, dict) else values)
-
-        event.listen(connection, "before_cursor_execute", note)
-        write_interactions(connection, [SentMessage(patient, asked, "Olá", "wamid.A", SENT_AT)])
-
-    # PostgreSQL's ids may come to light long after others: what the run itself began is read too.
-    bound = {"sqlite": 9000 - 100, "postgresql": 5000 - 100}[clinic.dialect]
-    assert [value for value in bounds if isinstance(value, int)] == [bound]
-
-
-def test_a_visit_given_to_another_patient_since_finds_their_conversation(
-    clinic: Clinic, database: Database
-) -> None:
-    before, after = clinic.add_patient(), clinic.add_patient()
-    running = clinic.add_conversation(after, "ASK_DATE")
-    asked = Conversations({before: None}, last=running + 5000, last_at_start=running + 5000)
-
-    with database.write() as connection:
-        write_interactions(connection, [SentMessage(after, asked, "Olá", "wamid.A", SENT_AT)])
-
-    assert clinic.value("SELECT conversation_id FROM interactions") == running
-
-
-def test_a_conversation_whose_id_came_to_light_late_is_found(
-    clinic: Clinic, database: Database
-) -> None:
-    patient = clinic.add_patient()
-    late = clinic.add_conversation(patient, "ASK_DATE")
-    asked = Conversations({patient: None}, last=late + 50, last_at_start=late + 50)
-
-    with database.write() as connection:
-        write_interactions(connection, [SentMessage(patient, asked, "Olá", "wamid.A", SENT_AT)])
-
-    assert clinic.value("SELECT conversation_id FROM interactions") == late
 
 
 @only_sqlite
@@ -188,10 +137,10 @@ def test_what_is_written_is_gone_when_the_turn_fails(clinic: Clinic, database: D
 
 def test_the_moment_is_stored_as_the_instant_it_was(clinic: Clinic, database: Database) -> None:
     patient, new = clinic.add_patient(), clinic.add_patient()
-    conversation = clinic.add_conversation(patient)
+    clinic.add_conversation(patient)
     in_sao_paulo = SENT_AT.astimezone(timezone(timedelta(hours=-3)))
 
-    write(database, sent(patient, conversation, sent_at=in_sao_paulo), sent(new))
+    write(database, sent(patient, sent_at=in_sao_paulo), sent(new))
 
     stored = {row["created_at"] for row in clinic.rows("SELECT created_at FROM interactions")}
     begun = clinic.value("SELECT updated_at FROM conversations WHERE patient_id = :id", id=new)
@@ -207,7 +156,7 @@ def test_on_sqlite_the_moment_looks_like_smartias_own(clinic: Clinic, database: 
     dated = clinic.value("SELECT created_at FROM interactions WHERE id = :id", id=own)
     moment = datetime.fromisoformat(dated).replace(tzinfo=UTC)
 
-    write(database, sent(1, conversation, sent_at=moment))
+    write(database, sent(1, sent_at=moment))
 
     assert clinic.value("SELECT max(created_at) FROM interactions") == dated
     assert clinic.value("SELECT min(created_at) FROM interactions") == dated

@@ -15,7 +15,7 @@ from smartia_jobs.appointment import Appointment
 from smartia_jobs.clinic.appointments import Appointments, Page, Window
 from smartia_jobs.clinic.visit_days import VisitDays
 from smartia_jobs.database import Database
-from smartia_jobs.jobs.courier import person
+from smartia_jobs.jobs.sender import person
 from tests.clinic.wall_clock import DAY, MINUTE, wall
 from tests.support import Clinic
 from tests.support.clinic_data import SAO_PAULO

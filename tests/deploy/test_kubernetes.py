@@ -101,7 +101,7 @@ def test_nothing_may_be_written_and_nothing_be_gained() -> None:
 
 
 def test_a_run_that_is_stopped_has_time_to_record_what_it_knows() -> None:
-    from smartia_jobs.outbox.dispatch import LAST_ANSWERS_S
+    from smartia_jobs.outbox.dispatcher import LAST_ANSWERS_S
 
     for job in CRON_JOBS.values():
         assert pod(job)["terminationGracePeriodSeconds"] > LAST_ANSWERS_S

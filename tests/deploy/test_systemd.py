@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from smartia_jobs.errors import ExitStatus
-from smartia_jobs.outbox.brakes import PATIENCE_S
-from smartia_jobs.outbox.dispatch import LAST_ANSWERS_S
+from smartia_jobs.outbox.breaker import PATIENCE_S
+from smartia_jobs.outbox.dispatcher import LAST_ANSWERS_S
 from tests.deploy.program import DEPLOY, NAMES, parse
 from tests.deploy.statuses import FINAL
 

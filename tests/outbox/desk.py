@@ -1,4 +1,4 @@
-"""Running the outbox over a real clinic database with a courier of the test's choosing."""
+"""Running the outbox over a real clinic database with a sender of the test's choosing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,21 +9,21 @@ from itertools import count
 
 from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.hours import SendingHours
+from smartia_jobs.clinic.interactions import write_interactions
 from smartia_jobs.clinic.reminders import ReminderRule
 from smartia_jobs.clinic.times import Storage, StoredTimes
 from smartia_jobs.clinic.visit_days import VisitDays
 from smartia_jobs.clock import ShiftedClock
 from smartia_jobs.database import Database
-from smartia_jobs.jobs.clinic_calendar import ClinicCalendar
-from smartia_jobs.jobs.courier import person
 from smartia_jobs.jobs.delivery import deliver, new_report
-from smartia_jobs.outbox.errand import Errand
+from smartia_jobs.jobs.sender import person
 from smartia_jobs.outbox.schema import ensure
+from smartia_jobs.outbox.source import Source
 from smartia_jobs.report import Report
 from smartia_jobs.run import Run, Stop
 from smartia_jobs.settings import Settings
 from tests.support import Clinic
-from tests.support.fake_courier import FakeCourier
+from tests.support.fake_sender import FakeSender
 
 _runs = count(1)
 
@@ -44,7 +44,7 @@ class _DeskClock(ShiftedClock):
 
 @dataclass
 class Desk:
-    """A clinic, and the runs of the 24h errand over it."""
+    """A clinic, and the runs of the 24h reminder over it."""
 
     clinic: Clinic
     settings: Settings = field(default_factory=Settings)
@@ -56,19 +56,22 @@ class Desk:
 
     def run(
         self,
-        courier: FakeCourier,
+        sender: FakeSender,
         *,
         limit: int | None = None,
         stop: Stop | None = None,
         dry_run: bool = False,
         resend: bool = False,
     ) -> Report:
-        """Run the errand once, as one process would, and check that the numbers add up."""
+        """Run the job once, as one process would, and check that the numbers add up."""
         with self.opened(limit=limit, stop=stop, dry_run=dry_run) as run:
+            if resend:
+                run = replace(run, settings=replace(run.settings, on_unknown="resend"))
             if not dry_run:
                 ensure(run.database, auto_migrate=True)
             report = new_report(run, "24h")
-            deliver(run, replace(self.errand(run, courier), resend_unknown=resend), report)
+            sender.workers = self.workers
+            deliver(run, self.source(run), sender, report)
         return report
 
     @contextmanager
@@ -92,16 +95,23 @@ class Desk:
         finally:
             database.close()
 
-    def errand(self, run: Run, courier: FakeCourier) -> Errand:
-        """Return the errand of the 24h reminder, sent by ``courier``."""
+    def source(self, run: Run) -> Source:
+        """Return who is due for the 24h reminder."""
         storage = Storage.TEXT if self.clinic.dialect == "sqlite" else Storage.WALL_AS_UTC
         appointments = Appointments(StoredTimes(storage, self.settings.clinic_timezone))
         rule = ReminderRule(
             self.settings.reminder_24h, SendingHours.of(self.settings), bridges_days=True
         )
         days = VisitDays(appointments, rule.window(run.now), partial(person, country="BR"))
-        calendar = ClinicCalendar(appointments, days.next_page, (rule.refusal,), rule.send_before)
-        return Errand("24h", "lembrete", self.workers, calendar, courier)
+        return Source(
+            kind="24h",
+            template="lembrete",
+            next_page=days.next_page,
+            reread=appointments.by_id,
+            refusals=(rule.refusal,),
+            send_before=rule.send_before,
+            write_interactions=write_interactions,
+        )
 
     def book(self, *, hours: float = 24.0, patient_id: int | None = None) -> int:
         """Book a visit so many hours after now; a new patient unless one is given."""

@@ -3,7 +3,7 @@
 from smartia_jobs.report import Result
 from tests.outbox.desk import Desk
 from tests.support import Clinic
-from tests.support.fake_courier import FakeCourier
+from tests.support.fake_sender import FakeSender
 
 
 def test_a_late_answer_brings_no_id_back_to_a_row_that_was_erased(clinic: Clinic) -> None:
@@ -17,7 +17,7 @@ def test_a_late_answer_brings_no_id_back_to_a_row_that_was_erased(clinic: Clinic
             erased.append("now")
             clinic.execute("UPDATE smartia_outbox SET phone = NULL")
 
-    report = desk.run(FakeCourier(before_send=erase_once))
+    report = desk.run(FakeSender(before_send=erase_once))
 
     assert report.results == {Result.SENT: 2}
     rows = clinic.rows("SELECT state, phone, message_id FROM smartia_outbox ORDER BY id")

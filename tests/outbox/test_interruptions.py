@@ -10,19 +10,17 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import ProgrammingError
 
-from smartia_jobs.clinic.appointments import PAGE_SIZE
 from smartia_jobs.errors import ExitStatus
-from smartia_jobs.outbox.dispatch import DATABASE_REST_S
 from smartia_jobs.outbox.records import Finished
 from smartia_jobs.outbox.workers import Workers
 from smartia_jobs.report import Result
 from smartia_jobs.run import Stop
 from tests.outbox.faulty_desk import Fault, FaultyDesk
 from tests.support import Clinic
-from tests.support.fake_courier import ACCEPTED, BUSY, FakeCourier, FreePace
+from tests.support.fake_sender import ACCEPTED, BUSY, FakeSender, FreeRate
 
 
-class OneATurn(FreePace):
+class OneATurn(FreeRate):
     """Room for one more message in each turn."""
 
     def room(self, horizon_s: float) -> int:
@@ -40,13 +38,13 @@ def test_no_lost_turn_and_no_lost_commit_sends_twice_or_forgets(clinic: Clinic, 
     patient = clinic.add_patient("Ana")
     desk.book(hours=24, patient_id=patient)
     desk.book(hours=30, patient_id=patient)
-    courier = FakeCourier(lambda _, before: BUSY if before % 7 == 3 else ACCEPTED)
+    sender = FakeSender(lambda _, before: BUSY if before % 7 == 3 else ACCEPTED)
 
-    report = desk.run(courier)
+    report = desk.run(sender)
 
     assert report.results == Counter({Result.SENT: 42})
     assert (report.due, report.messages) == (42, 41)
-    assert len(courier.posted) == 41 + sum(n % 7 == 3 for n in range(len(courier.posted)))
+    assert len(sender.posted) == 41 + sum(n % 7 == 3 for n in range(len(sender.posted)))
     assert clinic.value("SELECT count(*) FROM interactions") == 41
 
 
@@ -59,7 +57,7 @@ def test_a_read_that_fails_forgets_nobody_who_was_about_to_be_claimed(clinic: Cl
     for n in range(505):  # the second page is read with the last of the first in hand
         desk.book(hours=20 + n / 100)
 
-    report = desk.run(FakeCourier())
+    report = desk.run(FakeSender())
 
     assert report.results == Counter({Result.SENT: 505})
 
@@ -67,11 +65,11 @@ def test_a_read_that_fails_forgets_nobody_who_was_about_to_be_claimed(clinic: Cl
 def test_a_database_that_cannot_even_be_read_ends_the_run(clinic: Clinic) -> None:
     desk = FaultyDesk(clinic, speed=300.0, faults=lambda _, __: Fault.BEFORE)
     desk.book()
-    courier = FakeCourier()
+    sender = FakeSender()
 
-    report = desk.run(courier)
+    report = desk.run(sender)
 
-    assert courier.posted == []
+    assert sender.posted == []
     assert report.exit_status is ExitStatus.UNAVAILABLE
 
 
@@ -92,48 +90,14 @@ def test_a_database_that_refuses_a_claim_loses_no_answer_in_flight(clinic: Clini
         if first not in wire:  # which goes alone
             refused.wait(20)
 
-    courier = FakeCourier(before_send=answer_late)
-    courier.pace = OneATurn()
+    sender = FakeSender(before_send=answer_late)
+    sender.rate = OneATurn()
 
     with pytest.raises(ProgrammingError):
-        desk.run(courier)
+        desk.run(sender)
 
-    assert len(courier.posted) == 2
+    assert len(sender.posted) == 2
     assert Counter(desk.states().values()) == {"sent": 2}
-
-
-def test_a_page_that_cannot_be_read_ahead_is_tried_seldom_and_read_in_the_end(
-    clinic: Clinic, caplog: pytest.LogCaptureFixture
-) -> None:
-    failed_s: list[float] = []
-    failed_twice = threading.Event()
-
-    def fail_twice(kind: str, n: int) -> Fault | None:
-        if kind == "write" or n not in (1, 2):
-            return None
-        failed_s.append(time.monotonic())
-        if len(failed_s) == 2:
-            failed_twice.set()
-        return Fault.BEFORE
-
-    desk = FaultyDesk(clinic, workers=4, faults=fail_twice)
-    for _ in range(PAGE_SIZE + 3):
-        desk.book()
-    waited: list[bool] = []
-
-    def wait_for_it(_: str) -> None:
-        if len(courier.posted) > PAGE_SIZE - desk.workers:
-            waited.append(failed_twice.wait(20))
-
-    courier = FakeCourier(before_send=wait_for_it)
-
-    report = desk.run(courier)
-
-    assert report.results == Counter({Result.SENT: PAGE_SIZE + 3})
-    assert len(courier.posted) == PAGE_SIZE + 3
-    assert all(waited)
-    assert failed_s[1] - failed_s[0] >= DATABASE_REST_S
-    assert caplog.text.count("could not be read ahead") == 2
 
 
 def test_an_answer_that_comes_while_the_database_is_tried_for_the_last_time_is_recorded(
@@ -167,7 +131,7 @@ def test_an_answer_that_comes_while_the_database_is_tried_for_the_last_time_is_r
     stop, both_out = Stop(), threading.Barrier(2)
 
     def answer_in_landing(_: str) -> None:
-        if len(courier.posted) == 1:  # which goes alone
+        if len(sender.posted) == 1:  # which goes alone
             return
         if both_out.wait(20) == 0:
             stop.request(ExitStatus.TERMINATED)
@@ -175,9 +139,9 @@ def test_an_answer_that_comes_while_the_database_is_tried_for_the_last_time_is_r
         else:
             last_try.wait(20)
 
-    courier = FakeCourier(before_send=answer_in_landing)
+    sender = FakeSender(before_send=answer_in_landing)
 
-    report = desk.run(courier, stop=stop)
+    report = desk.run(sender, stop=stop)
 
     assert report.results == Counter({Result.SENT: 3})
     assert Counter(desk.states().values()) == {"sent": 3}

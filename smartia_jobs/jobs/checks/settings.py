@@ -6,7 +6,7 @@ from math import ceil
 
 from smartia_jobs.environment import describe
 from smartia_jobs.jobs.checks.finding import Finding, Level
-from smartia_jobs.jobs.courier import OnlyTo
+from smartia_jobs.jobs.sender import OnlyTo
 from smartia_jobs.messages.catalogue import Catalogue, MessageTemplate
 from smartia_jobs.settings import Settings
 

@@ -1,4 +1,4 @@
-"""A courier with the real interface that answers as a test says, and remembers what it sent."""
+"""A sender with the real interface that answers as a test says, and remembers what it sent."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ def in_turn(*answers: Answer) -> Answers:
     return lambda _, before: answers[min(before, len(answers) - 1)]
 
 
-class FreePace:
+class FreeRate:
     """No limit on the rate, but slow-downs are counted and hold everyone as long as asked."""
 
     def __init__(self) -> None:
@@ -52,10 +52,6 @@ class FreePace:
     def success(self) -> None:
         """Nothing to recover from."""
 
-    def pause_left(self) -> float:
-        """Nobody waits."""
-        return 0.0
-
 
 @dataclass(frozen=True, slots=True)
 class Posted:
@@ -66,8 +62,8 @@ class Posted:
     callback_data: str
 
 
-class FakeCourier:
-    """Fulfils the outbox's Courier; ``before_send`` runs in the worker, before the answer."""
+class FakeSender:
+    """Fulfils the outbox's Sender; ``before_send`` runs in the worker, before the answer."""
 
     def __init__(
         self,
@@ -79,7 +75,8 @@ class FakeCourier:
         """Answer as told; accept everything by default."""
         self.answers = answers or always(ACCEPTED)
         self.before_send = before_send
-        self.pace = FreePace()
+        self.rate = FreeRate()
+        self.workers = 4
         self.posted: list[Posted] = []
         self._retry_wait_s = retry_wait_s
         self._lock = threading.Lock()
@@ -87,9 +84,6 @@ class FakeCourier:
     def address(self, appointment: Appointment) -> Phone | Unsendable:
         """Parse the phone as the product does."""
         return parse_phone(appointment.phone, "BR")
-
-    def prepare(self, visits: Sequence[Appointment]) -> None:
-        """There is nothing worth doing ahead."""
 
     def write(self, visits: Sequence[Appointment]) -> Message:
         """Name the hours, so that a test can see which visits were told."""
@@ -106,7 +100,9 @@ class FakeCourier:
         return self.answers(phone.wire, before)
 
     def retry_wait_s(self, answer: Answer, attempt: int) -> float | None:
-        """Three tries, each after the wait the test chose."""
+        """Three tries, each after the wait the test chose; a throttle of everyone is none."""
+        if answer.verdict is Verdict.SLOW_DOWN:
+            return 0.0
         return self._retry_wait_s if attempt < 3 else None
 
     def mask(self, phone: str | None) -> str:

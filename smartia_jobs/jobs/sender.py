@@ -1,9 +1,8 @@
-"""The sending side of an errand: phones, the catalogue's words, and WhatsApp."""
+"""Where a message goes, what it says, and WhatsApp: what the outbox is given to send with."""
 
 import threading
 from collections.abc import Sequence
 from datetime import datetime
-from functools import lru_cache, partial
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -22,14 +21,12 @@ if TYPE_CHECKING:
 
 #: More threads than this were slower, not faster, at Meta's highest rate.
 _MOST_WORKERS = 256
-#: Messages that are kept after they were prepared: more than a page and what is left of another.
-_PREPARED = 1024
 #: A request's usual time and half as much again, in seconds: what is in flight at the rate.
 _REQUEST_S = 0.75
 
 
-class WhatsAppCourier:
-    """Fulfils :class:`smartia_jobs.outbox.errand.Courier`.
+class WhatsAppSender:
+    """Fulfils :class:`smartia_jobs.outbox.sender.Sender`.
 
     The HTTP client is made with the first message: a run with nothing due never loads it.
     """
@@ -37,10 +34,9 @@ class WhatsAppCourier:
     def __init__(self, settings: Settings, template: MessageTemplate, clock: Clock) -> None:
         """Prepare to send one template by these settings."""
         self._settings = settings
-        self.pace = Pacer(settings.send_rate, clock)
+        self.rate = Pacer(settings.send_rate, clock)
         self.workers = settings.send_workers or workers_for(settings.send_rate)
-        write = partial(_write, template, settings.clinic_name)
-        self._written = lru_cache(maxsize=_PREPARED)(write)
+        self._template = template
         self._connecting = threading.Lock()
         self._client: Client | None = None
 
@@ -48,18 +44,11 @@ class WhatsAppCourier:
         """Return where to send, or why nobody can be reached there."""
         return parse_phone(appointment.phone, self._settings.clinic_country)
 
-    def prepare(self, visits: Sequence[Appointment]) -> None:
-        """Read phones and write the message ahead; it counts for visits that stay as they are.
-
-        For a page at once that takes half as long as one by one among other work.
-        """
-        for visit in visits:
-            self.address(visit)
-        self._written(tuple(visits))
-
     def write(self, visits: Sequence[Appointment]) -> Message:
         """Write the one message that tells of these visits, earliest first."""
-        return self._written(tuple(visits))
+        from smartia_jobs.messages.render import write_message
+
+        return write_message(self._template, visits, clinic_name=self._settings.clinic_name)
 
     def send(self, phone: Phone, message: Message, *, callback_data: str) -> Answer:
         """Post it once. Called from worker threads."""
@@ -83,12 +72,6 @@ class WhatsAppCourier:
     def mask(self, phone: str | None) -> str:
         """Return a phone as a screen may show it."""
         return mask_phone(phone)
-
-
-def _write(template: MessageTemplate, clinic_name: str, visits: tuple[Appointment, ...]) -> Message:
-    from smartia_jobs.messages.render import write_message
-
-    return write_message(template, visits, clinic_name=clinic_name)
 
 
 def workers_for(rate: float) -> int:

@@ -1,15 +1,13 @@
 """The sending side: whom ``ONLY_TO`` lets through, who is one person, how many at once."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
 from smartia_jobs.appointment import Appointment, AppointmentStatus
 from smartia_jobs.clock import ShiftedClock
 from smartia_jobs.errors import ConfigurationError, ExitStatus
-from smartia_jobs.jobs.courier import OnlyTo, WhatsAppCourier, person, workers_for
+from smartia_jobs.jobs.sender import OnlyTo, WhatsAppSender, person, workers_for
 from smartia_jobs.message import Phone, Unsendable
 from smartia_jobs.messages.catalogue import load_catalogue
 from smartia_jobs.report import Reason
@@ -31,9 +29,9 @@ def visit_of(phone: str | None, patient_id: int = 1) -> Appointment:
     )
 
 
-def courier(**settings: object) -> WhatsAppCourier:
+def sender(**settings: object) -> WhatsAppSender:
     template = load_catalogue(None)["24h"]
-    return WhatsAppCourier(Settings(**settings), template, ShiftedClock(NOW, speed=0))  # type: ignore[arg-type]
+    return WhatsAppSender(Settings(**settings), template, ShiftedClock(NOW, speed=0))  # type: ignore[arg-type]
 
 
 # -- ONLY_TO ------------------------------------------------------------------------------------
@@ -107,20 +105,20 @@ def test_the_threads_follow_the_rate_up_to_a_bound(rate: float, workers: int) ->
 
 
 def test_the_clinic_may_say_how_many_threads_it_wants() -> None:
-    assert courier(send_rate=20.0).workers == 15
-    assert courier(send_rate=20.0, send_workers=3).workers == 3
+    assert sender(send_rate=20.0).workers == 15
+    assert sender(send_rate=20.0, send_workers=3).workers == 3
 
 
 # -- what goes out ------------------------------------------------------------------------------
 
 
 def test_a_patient_is_addressed_where_the_clinic_stored_them_or_not_at_all() -> None:
-    assert courier().address(visit_of("551187654321")) == Phone("+551187654321", "+5511987654321")
-    assert isinstance(courier().address(visit_of("123")), Unsendable)
+    assert sender().address(visit_of("551187654321")) == Phone("+551187654321", "+5511987654321")
+    assert isinstance(sender().address(visit_of("123")), Unsendable)
 
 
 def test_the_message_names_patient_clinic_and_time() -> None:
-    message = courier(clinic_name="Clínica Aurora").write([visit_of("5511987654321")])
+    message = sender(clinic_name="Clínica Aurora").write([visit_of("5511987654321")])
 
     assert message.kind == "24h"
     assert all(part in message.text for part in ("Ana", "Clínica Aurora", "9:00"))
@@ -128,42 +126,7 @@ def test_the_message_names_patient_clinic_and_time() -> None:
 
 
 def test_a_phone_is_masked_as_everywhere() -> None:
-    masked = courier().mask("5511987654321")
+    masked = sender().mask("5511987654321")
 
     assert masked.endswith("4321")
     assert "98765" not in masked
-
-
-# -- Writing ahead ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"patient_name": "Bia Lima"},
-        {"start": wall("2026-11-23 10:00")},
-        {"start": wall("2026-11-24 09:00")},
-    ],
-)
-def test_what_was_written_ahead_counts_for_no_visit_that_changed_since(
-    change: dict[str, Any],
-) -> None:
-    prepared, fresh = courier(), courier()
-    read = visit_of("5511987654321")
-    now = replace(read, **change)
-
-    prepared.prepare([read])
-
-    assert prepared.write([now]) == fresh.write([now]) != prepared.write([read])
-    assert prepared.write([read]) == fresh.write([read])
-
-
-def test_visits_told_together_are_not_those_written_ahead_alone() -> None:
-    one = courier()
-    first = visit_of("5511987654321")
-    second = replace(first, id=2, start=wall("2026-11-23 11:00"))
-
-    one.prepare([first])
-
-    assert "11:00" in one.write([first, second]).text
-    assert "11:00" not in one.write([first]).text

@@ -11,7 +11,7 @@ from smartia_jobs.errors import ExitStatus
 from smartia_jobs.report import Result
 from tests.outbox.desk import Desk
 from tests.support import Clinic
-from tests.support.fake_courier import FakeCourier
+from tests.support.fake_sender import FakeSender
 
 
 def refuse_interactions(clinic: Clinic) -> None:
@@ -48,7 +48,7 @@ def test_a_message_is_recorded_although_its_interaction_is_refused(clinic: Clini
         desk.book()
     refuse_interactions(clinic)
 
-    report = desk.run(FakeCourier())
+    report = desk.run(FakeSender())
 
     assert report.results == Counter({Result.SENT: 3})
     assert set(desk.states().values()) == {"sent"}
@@ -67,13 +67,13 @@ def test_a_database_that_is_busy_for_a_while_loses_nothing(sqlite_clinic: Clinic
         other.execute("BEGIN IMMEDIATE")
         freed.start()
 
-    courier = FakeCourier(before_send=once(take_the_lock))
-    report = desk.run(courier)
+    sender = FakeSender(before_send=once(take_the_lock))
+    report = desk.run(sender)
     freed.join()
     other.close()
 
     assert report.results == Counter({Result.SENT: 6})
-    assert len(courier.posted) == 6
+    assert len(sender.posted) == 6
     assert sqlite_clinic.value("SELECT count(*) FROM interactions") == 6
 
 
@@ -88,11 +88,11 @@ def test_a_dropped_connection_is_taken_up_again(postgres_clinic: Clinic) -> None
             " WHERE pid <> pg_backend_pid() AND datname = current_database()"
         )
 
-    courier = FakeCourier(before_send=once(drop))
-    report = desk.run(courier)
+    sender = FakeSender(before_send=once(drop))
+    report = desk.run(sender)
 
     assert report.results == Counter({Result.SENT: 30})
-    assert len(courier.posted) == 30
+    assert len(sender.posted) == 30
     assert postgres_clinic.value("SELECT count(*) FROM interactions") == 30
 
 
@@ -105,14 +105,14 @@ def test_a_database_that_stays_away_ends_the_run_and_names_what_it_leaves(
     other = sqlite3.connect(
         sqlite_clinic.url.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False
     )
-    courier = FakeCourier(before_send=once(lambda: other.execute("BEGIN IMMEDIATE")))
+    sender = FakeSender(before_send=once(lambda: other.execute("BEGIN IMMEDIATE")))
 
-    report = desk.run(courier)
+    report = desk.run(sender)
     other.execute("ROLLBACK")
     other.close()
 
     assert report.exit_status is ExitStatus.UNAVAILABLE
-    assert len(courier.posted) == 1  # the gate: what cannot be written is not made more of
+    assert len(sender.posted) == 1  # the gate: what cannot be written is not made more of
     contexts = [getattr(record, "ctx", {}) for record in caplog.records]
     unrecorded = [context for context in contexts if context.get("action") == "unrecorded"]
     assert [(one["status"], one["kind"]) for one in unrecorded] == [("sent", "24h")]

@@ -1,0 +1,144 @@
+"""The circuit breaker: when a run may claim more, when it slows down, and when it must end."""
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from smartia_jobs.errors import ExitStatus
+from smartia_jobs.message import Answer, Verdict
+from smartia_jobs.outbox.sender import RateLimiter
+
+#: So many results without an answer from WhatsApp, in a row, are a stall.
+STALL_AFTER = 3
+#: How long a stalled run waits before one message goes alone, in seconds.
+STALL_WAIT_S = 30.0
+#: So many lone tries without an answer end the run.
+STALL_TRIES = 3
+#: So many refusals in a row of messages WhatsApp calls itself too busy for slow everyone down.
+BUSY_AFTER = 5
+#: So many equal request errors in a row are the request's fault, not these patients'.
+EQUAL_ERRORS = 5
+#: Slow-downs may hold everyone this long in one run, together, in seconds.
+PATIENCE_S = 300.0
+#: A single wait longer than this is left to the next run, in seconds.
+LONGEST_WAIT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Why the run ends early, and the status it implies."""
+
+    why: str
+    status: ExitStatus
+
+
+class Breaker:
+    """Keeps a fault that is not one patient's from being repeated for every patient.
+
+    The first message goes alone: a dead token or a missing template costs one request. When
+    WhatsApp falls silent nothing more is claimed, then one message at a time is tried.
+
+    Attributes:
+        end: why the run ends before its work does; None when it does not.
+        request_is_good: WhatsApp took a message, or refused one for its patient's sake: it
+            could read the request.
+    """
+
+    def __init__(self, rate: RateLimiter) -> None:
+        """Begin without a proof that WhatsApp answers at all."""
+        self.end: End | None = None
+        self.request_is_good = False
+        self._rate = rate
+        self._answers = False
+        self._silent = self._tries = self._busy = 0
+        self._error: int | None = None
+        self._equal_errors = 0
+        self._stalled_until_s: float | None = None
+        self._trying = False
+        self._waited_s = 0.0
+
+    def heard(self, answer: Answer, *, started_s: float, now_s: float) -> None:
+        """Learn from one answer.
+
+        Args:
+            answer: what came back from one request.
+            started_s: when that request started, on the clock's monotonic seconds.
+            now_s: the same clock now.
+        """
+        self._note_silence(answer, now_s)
+        is_busy = False
+        match answer.verdict:
+            case Verdict.SENT:
+                self._request_was_read()
+                self._rate.success()
+            case Verdict.GIVE_UP:
+                self._request_was_read()
+            case Verdict.BAD_REQUEST:
+                self._count_error(answer)
+            case Verdict.RETRY:
+                is_busy = answer.from_graph
+            case Verdict.SLOW_DOWN:
+                if answer.wait_s is not None and answer.wait_s > LONGEST_WAIT_S:
+                    self.stop("WhatsApp asks to wait for long", ExitStatus.RETRY)
+                self._wait(self._rate.slow_down(started_s, answer.wait_s))
+            case Verdict.STOP:
+                self.stop(answer.reason, answer.stop or ExitStatus.REFUSED)
+            case Verdict.SLOW_DOWN_RECIPIENT | Verdict.UNKNOWN:
+                pass
+            case _:
+                assert_never(answer.verdict)
+        self._busy = self._busy + 1 if is_busy else 0
+        if self._busy >= BUSY_AFTER:
+            self._busy = 0
+            self._wait(self._rate.slow_down(now_s))
+
+    def allowance(self, now_s: float, in_flight: int) -> int | None:
+        """Return how many more messages may be claimed; None for no bound."""
+        if self.end is not None:
+            return 0
+        if self._stalled_until_s is not None:
+            return 1 if now_s >= self._stalled_until_s and in_flight == 0 else 0
+        if not self._answers:
+            return 1 if in_flight == 0 else 0
+        return None
+
+    def claimed(self) -> None:
+        """Note that something was claimed: during a stall, that is the lone try."""
+        self._trying = self._stalled_until_s is not None
+
+    def stop(self, why: str, status: ExitStatus) -> None:
+        """End the run; the first reason stays."""
+        if self.end is None:
+            self.end = End(why, status)
+
+    def _note_silence(self, answer: Answer, now_s: float) -> None:
+        if answer.from_graph:
+            self._answers = True
+            self._silent = self._tries = 0
+            self._stalled_until_s = None
+            self._trying = False
+        elif self._stalled_until_s is None:
+            self._silent += 1
+            if self._silent >= STALL_AFTER:
+                self._stalled_until_s = now_s + STALL_WAIT_S
+        elif self._trying:
+            self._trying = False
+            self._tries += 1
+            self._stalled_until_s = now_s + STALL_WAIT_S
+            if self._tries >= STALL_TRIES:
+                self.stop("WhatsApp does not answer; nothing more was sent", ExitStatus.UNAVAILABLE)
+
+    def _request_was_read(self) -> None:
+        self.request_is_good = True
+        self._equal_errors = 0
+
+    def _count_error(self, answer: Answer) -> None:
+        self._equal_errors = self._equal_errors + 1 if answer.code == self._error else 1
+        self._error = answer.code
+        if self._equal_errors >= EQUAL_ERRORS:
+            self.stop(answer.reason, ExitStatus.CONFIGURATION)
+
+    def _wait(self, seconds: float) -> None:
+        """Add a pause of everyone; the run ends when its patience is used up."""
+        self._waited_s += seconds
+        if self._waited_s > PATIENCE_S:
+            self.stop("WhatsApp keeps asking to slow down", ExitStatus.RETRY)

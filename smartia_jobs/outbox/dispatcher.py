@@ -1,0 +1,333 @@
+"""Dispatching: many messages at once, paced, stoppable, each outcome committed as it comes.
+
+One turn of the loop is one short transaction: it records what has finished and claims for
+the workers that are idle. The transaction is never open while the network is used.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from heapq import heappop, heappush
+from itertools import count
+
+from sqlalchemy.exc import DBAPIError
+
+from smartia_jobs.database import is_transient
+from smartia_jobs.errors import ExitStatus, InterruptedRunError
+from smartia_jobs.outbox.breaker import LONGEST_WAIT_S, Breaker, End
+from smartia_jobs.outbox.claims import Claimant, Pending, claim
+from smartia_jobs.outbox.due import Due
+from smartia_jobs.outbox.recorder import Recorder
+from smartia_jobs.outbox.records import Finished, fail_request_errors, give_back_own, record
+from smartia_jobs.outbox.sender import Sender
+from smartia_jobs.outbox.source import Source
+from smartia_jobs.outbox.states import State
+from smartia_jobs.outbox.workers import Gate, Workers
+from smartia_jobs.report import Outcome, Result
+from smartia_jobs.run import Run
+
+logger = logging.getLogger(__name__)
+
+#: Claims are made for the starts of the next half second, no further ahead.
+HORIZON_S = 0.5
+#: How long a turn waits for something to finish before it looks around: within the horizon, so
+#: that no slot of the rate limiter is lost.
+LOOK_AROUND_S = HORIZON_S / 2
+#: How long a database that failed is left alone before the next try.
+DATABASE_REST_S = 0.5
+#: How long requests in flight may still answer after the run was asked to end.
+LAST_ANSWERS_S = 8.0
+
+
+class Dispatcher:
+    """One run's sending of one kind of message; iterate over :meth:`outcomes` once."""
+
+    def __init__(self, run: Run, source: Source, sender: Sender) -> None:
+        """Prepare; nothing is read, claimed or sent yet."""
+        self._run = run
+        self._source = source
+        self._sender = sender
+        self._clock = run.clock
+        gate = Gate()
+        self._due = Due(run, source, sender)
+        self._breaker = Breaker(sender.rate)
+        self._workers = Workers(sender, run.clock, stop=run.stop, gate=gate)
+        self._recorder = Recorder(run, source, gate)
+        #: (when it is due again, on the monotonic clock; order; what)
+        self._again: list[tuple[float, int, Pending]] = []
+        self._order = count()
+        self._request_errors: list[Finished] = []
+        self._accepted = 0
+        self._outcomes: deque[Outcome] = deque()
+
+    @property
+    def end(self) -> End | None:
+        """Why the run ended before its work did; None when it did not."""
+        return self._breaker.end
+
+    @property
+    def interactions_missing(self) -> int:
+        """How many messages are on record that SmartIA's ``interactions`` do not have."""
+        return self._recorder.interactions_missing
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Send what is due and yield what became of each appointment, once each.
+
+        An outcome is yielded only after it was committed. From here on a signal is a wish,
+        not an exception.
+        """
+        self._run.stop.last_words = self._recorder.log_unrecorded
+        self._run.stop.heeded = True
+        try:
+            while not self._is_done():
+                self._learn(self._workers.collect(self._patience_s()))
+                self._take_turn()
+                yield from self._drain()
+        except InterruptedRunError:
+            self._recorder.log_unrecorded()  # somebody who does not want to wait
+            raise
+        except Exception:
+            self._finish()  # the database refuses, or a bug: what was posted is written down
+            raise
+        self._finish()
+        yield from self._drain()
+        yield from self._leave_the_rest()
+
+    def _is_done(self) -> bool:
+        if self._run.stop.requested:
+            return True
+        if self._workers.in_flight or self._recorder.waiting:
+            return self._recorder.hopeless
+        if self._breaker.end is not None:
+            return True
+        limited = self._run.limit is not None and self._accepted >= self._run.limit
+        return limited or (not self._again and self._due.exhausted)
+
+    def _patience_s(self) -> float:
+        """Return how long the next turn may wait for something to finish, in seconds."""
+        if self._recorder.waiting:
+            return 0.0
+        if not self._room():  # nothing could leave, not even what is due again
+            return LOOK_AROUND_S
+        if not self._due.exhausted:
+            return 0.0
+        due_again_s = min((when_s for when_s, _, _ in self._again), default=float("inf"))
+        return min(LOOK_AROUND_S, max(0.0, due_again_s - self._clock.monotonic()))
+
+    def _learn(self, finished: Sequence[Finished]) -> None:
+        """Learn from what came back, and hand it to the recorder."""
+        for one in finished:
+            if one.is_bug:
+                self._breaker.stop("a bug in smartia-jobs; see the log", ExitStatus.BUG)
+            elif one.answer is not None and one.started_s is not None:
+                now_s = self._clock.monotonic()
+                self._breaker.heard(one.answer, started_s=one.started_s, now_s=now_s)
+            if one.state in (State.SENT, State.UNKNOWN):
+                self._accepted += 1
+        self._recorder.take(finished)
+
+    def _take_turn(self) -> None:
+        """Record what has finished and claim for who is idle, in one transaction; hand out."""
+        if self._recorder.hopeless:
+            self._breaker.stop("the database cannot be reached", ExitStatus.UNAVAILABLE)
+            return
+        batch: list[Pending] = []
+        try:
+            if self._recorder.doubtful:
+                self._settle(self._recorder.write_one_by_one())
+            self._fill(batch)
+            if not batch and not self._recorder.waiting:
+                return
+            with self._run.database.write() as connection:
+                record(connection, self._source, self._recorder.waiting, run_id=self._run.id)
+                claimant = Claimant.of(self._run, self._in_flight())
+                claimed = claim(connection, self._source, self._sender, batch, claimant)
+        except DBAPIError as error:
+            for pending in batch:
+                self._try_again(pending, after_s=0.0)
+            if not is_transient(error) and not self._recorder.waiting:
+                raise
+            self._recorder.failed(error)
+            logger.warning("the database did not take a turn; trying again")
+            self._clock.wait(threading.Event(), DATABASE_REST_S)
+            return
+        if claimed.claims:
+            self._breaker.claimed()
+            self._workers.give(claimed.claims)
+        self._settle(self._recorder.written())
+        self._outcomes.extend(claimed.outcomes)
+
+    def _fill(self, batch: list[Pending]) -> None:
+        """Add to ``batch`` what is due, as much as may leave now: first what is due again."""
+        room, now_s = self._room(), self._clock.monotonic()
+        while len(batch) < room and self._again and self._again[0][0] <= now_s:
+            batch.append(heappop(self._again)[2])
+        while len(batch) < room and (due := self._due.next()) is not None:
+            batch.append(due)
+        self._outcomes.extend(self._due.settled())
+
+    def _room(self) -> int:
+        """Return for how many messages there is a worker, a slot, and leave to send them."""
+        if self._run.stop.requested:
+            return 0
+        room = min(self._workers.idle, self._sender.rate.room(HORIZON_S))
+        allowed = self._breaker.allowance(self._clock.monotonic(), self._workers.in_flight)
+        if allowed is not None:
+            room = min(room, allowed)
+        if self._run.limit is not None:
+            room = min(room, self._run.limit - self._accepted - self._workers.in_flight)
+        return max(room, 0)
+
+    def _in_flight(self) -> set[int]:
+        """Return the rows that are being sent, or whose outcome is not recorded."""
+        unrecorded = (*self._recorder.waiting, *self._recorder.refused)
+        claims = (*self._workers.claims, *(one.claim for one in unrecorded))
+        return {outbox_id for one in claims for outbox_id in one.outbox_ids}
+
+    def _settle(self, written: Iterator[Finished] | Sequence[Finished]) -> None:
+        """Report what was committed, or let it wait for its next try."""
+        for one in written:
+            self._log(one)
+            if one.state is not State.RETRY:
+                self._report(one, _RESULTS[one.state])
+            elif one.is_request_error:
+                self._request_errors.append(one)  # reported when the run knows whose fault it was
+            elif one.answer is None:
+                self._try_again(Pending(one.claim.visits, one.claim.attempts), after_s=0.0)
+            else:
+                attempts = one.claim.attempts + 1
+                wait_s = self._sender.retry_wait_s(one.answer, attempts)
+                if wait_s is None or wait_s > LONGEST_WAIT_S:
+                    self._report(one, Result.RETRY)
+                else:
+                    self._try_again(Pending(one.claim.visits, attempts), after_s=wait_s)
+
+    def _try_again(self, pending: Pending, *, after_s: float) -> None:
+        due_s = self._clock.monotonic() + after_s
+        heappush(self._again, (due_s, next(self._order), pending))
+
+    def _report(self, one: Finished, result: Result) -> None:
+        reason = one.answer.reason if one.answer and result is not Result.SENT else ""
+        for place, visit in enumerate(one.claim.visits):
+            messages = int(result is Result.SENT and place == 0)
+            self._outcomes.append(Outcome(visit.id, result, reason, messages=messages))
+
+    def _log(self, one: Finished) -> None:
+        duration_s = one.finished_s - one.started_s if one.started_s is not None else 0.0
+        logger.info(
+            "message",
+            extra={
+                "ctx": {
+                    "action": "message",
+                    "outbox_id": one.claim.outbox_ids[0],
+                    "kind": self._source.kind,
+                    "status": str(one.state),
+                    "code": one.answer.code if one.answer else None,
+                    "attempts": one.claim.attempts + int(one.started_s is not None),
+                    "duration_ms": round(duration_s * 1000),
+                }
+            },
+        )
+
+    def _drain(self) -> Iterator[Outcome]:
+        while self._outcomes:
+            yield self._outcomes.popleft()
+
+    # -- the end ----------------------------------------------------------------------------
+
+    def _finish(self) -> None:
+        """Give requests in flight a last chance to answer, write it down, name what cannot be."""
+        self._workers.dismiss()
+        deadline_s = self._clock.monotonic() + LAST_ANSWERS_S
+        while self._workers.in_flight or self._recorder.waiting:
+            if self._clock.monotonic() >= deadline_s:
+                break
+            self._learn(self._workers.collect(LOOK_AROUND_S))
+            self._try_to_record()
+        self._learn(self._workers.collect(0.0))  # what came while the database was tried
+        if self._workers.in_flight:
+            self._recorder.take(self._workers.abandon())
+        else:
+            self._workers.see_off()
+        self._try_to_record()
+        self._recorder.write_interactions(last_try=True)
+        unrecorded = (*self._recorder.waiting, *self._recorder.refused)
+        if unrecorded:
+            self._breaker.stop("some outcomes could not be recorded", ExitStatus.UNAVAILABLE)
+            self._recorder.log_unrecorded()
+            for one in unrecorded:
+                self._report(one, Result.UNKNOWN)
+        elif self._recorder.was_doubtful:
+            self._give_back_strays()
+        self._judge_request_errors()
+
+    def _try_to_record(self) -> None:
+        """Commit what waits, if the database lets us; it keeps waiting otherwise."""
+        try:
+            if self._recorder.waiting and not self._recorder.doubtful:
+                with self._run.database.write() as connection:
+                    record(connection, self._source, self._recorder.waiting, run_id=self._run.id)
+                self._settle(self._recorder.written())
+        except DBAPIError as error:
+            self._recorder.failed(error)
+            if is_transient(error):
+                return
+        try:
+            self._settle(self._recorder.write_one_by_one())
+        except DBAPIError as error:
+            self._recorder.failed(error)
+
+    def _give_back_strays(self) -> None:
+        """Release claims of ours that were committed although the database's answer got lost.
+
+        Everything that was posted is recorded by now: what is still claimed never was.
+        """
+        try:
+            with self._run.database.write() as connection:
+                give_back_own(
+                    connection,
+                    run_id=self._run.id,
+                    in_flight=self._in_flight(),
+                    at=self._clock.now(),
+                )
+        except DBAPIError:
+            logger.warning("claims of this run may be left; they become unknown unsent")
+
+    def _judge_request_errors(self) -> None:
+        """Fail who was refused for the request twice, once others show that it can be read.
+
+        A request that nobody shows to be good ends the run with 78, and fails nobody; so does a
+        run that ends early.
+        """
+        refused = self._request_errors
+        failed: set[int] = set()
+        if refused and not self._breaker.request_is_good and refused[0].answer is not None:
+            self._breaker.stop(refused[0].answer.reason, ExitStatus.CONFIGURATION)
+        if refused and self._breaker.end is None and not self._run.stop.requested:
+            try:
+                with self._run.database.write() as connection:
+                    at = self._clock.now()
+                    failed = fail_request_errors(connection, refused, run_id=self._run.id, at=at)
+            except DBAPIError:
+                logger.warning("request errors are left to the next run: the database is away")
+        for one in refused:
+            is_failed = one.claim.outbox_ids[0] in failed
+            self._report(one, Result.FAILED if is_failed else Result.RETRY)
+
+    def _leave_the_rest(self) -> Iterator[Outcome]:
+        """Account for what was never reached: left, or rightly skipped."""
+        while self._again:
+            pending = heappop(self._again)[2]
+            result = Result.RETRY if pending.attempts else Result.LEFT
+            yield from (Outcome(visit.id, result) for visit in pending.visits)
+        # A process that must leave, or whose database is away, counts what it has in memory.
+        quick = self._run.stop.requested or self._recorder.hopeless
+        try:
+            yield from self._due.rest(quick=quick)
+        except DBAPIError:
+            logger.warning("the database went away; what lies beyond is not counted")
+            yield from self._due.rest(quick=True)
+
+
+_RESULTS = {State.SENT: Result.SENT, State.FAILED: Result.FAILED, State.UNKNOWN: Result.UNKNOWN}

@@ -1,0 +1,168 @@
+"""Getting outcomes into the database although it may be busy, gone, or refuse one of them."""
+
+import logging
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy.exc import DBAPIError
+
+from smartia_jobs.database import is_lock_timeout, is_transient
+from smartia_jobs.outbox.records import Finished, record_alone, sent_message
+from smartia_jobs.outbox.source import Source
+from smartia_jobs.outbox.states import State
+from smartia_jobs.outbox.workers import Gate
+from smartia_jobs.run import Run
+
+logger = logging.getLogger(__name__)
+
+#: After an outcome has waited so long for the database, nothing more is posted.
+GATE_AFTER_S = 5.0
+#: After so long the run ends and says what it could not write down.
+GIVE_UP_AFTER_S = 60.0
+
+
+class Recorder:
+    """The outcomes that wait for the database, and how long they have waited.
+
+    Attributes:
+        waiting: to be written in the next turn.
+        refused: outcomes that the database will not take at all.
+        doubtful: the last commit's fate is not known: each outcome is checked before it is
+            written.
+        was_doubtful: whether any commit of this run was ever in doubt.
+        interactions_missing: messages on record that SmartIA's ``interactions`` will not have.
+    """
+
+    def __init__(self, run: Run, source: Source, gate: Gate) -> None:
+        """Begin with nothing to write."""
+        self._run = run
+        self._source = source
+        self._gate = gate
+        self._clock = run.clock
+        self.waiting: list[Finished] = []
+        self.refused: list[Finished] = []
+        self.interactions_missing = 0
+        self._without_interaction: list[Finished] = []
+        self._failing_since_s: float | None = None
+        self._failing_s = 0.0
+        self.doubtful = False
+        self.was_doubtful = False
+        self._locked_out = False
+
+    def take(self, finished: Sequence[Finished]) -> None:
+        """Add outcomes to write in the next turn; the gate closes when one has waited long."""
+        self.waiting.extend(finished)
+        self._close_gate_if_late()
+
+    def written(self) -> list[Finished]:
+        """Note that the turn was committed; return what it wrote."""
+        done, self.waiting = self.waiting, []
+        self._reached()
+        self.doubtful = self._gate.closed = False
+        return done
+
+    def failed(self, error: DBAPIError) -> None:
+        """Note that the turn's transaction was lost; the gate closes after a while."""
+        self._locked_out = is_lock_timeout(error)
+        now_s = self._clock.monotonic()
+        if self._failing_since_s is None:
+            self._failing_since_s = now_s
+        self._failing_s = now_s - self._failing_since_s
+        self.doubtful = self.was_doubtful = True
+        self._close_gate_if_late()
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether the database has failed for so long that the run must end.
+
+        Measured from one failure to another: while nothing is asked of it, it may be well.
+        """
+        return self._failing_s > GIVE_UP_AFTER_S
+
+    def write_one_by_one(self) -> Iterator[Finished]:
+        """Commit each outcome alone, else without its interaction; yield what was written.
+
+        Used when a group could not be committed, so that one row the database refuses does not
+        cost the others their record. What it refuses altogether goes to ``refused``. No outcome
+        waits for an interaction: after the first lock that keeps one out, they follow alone.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: the database is away; the rest still waits.
+        """
+        while self.waiting:
+            one = self.waiting[0]
+            try:
+                self._write_alone(one)
+            except DBAPIError as error:
+                if is_transient(error):
+                    raise
+                self.refused.append(self.waiting.pop(0))
+                continue
+            del self.waiting[0]
+            self._reached()
+            yield one
+        self.doubtful = self._gate.closed = self._locked_out = False
+        self.write_interactions()
+
+    def _write_alone(self, one: Finished) -> None:
+        if not self._locked_out:
+            try:
+                self._write(one, interaction=True)
+                return
+            except DBAPIError as error:
+                self._locked_out = is_lock_timeout(error)
+                if is_transient(error) and not self._locked_out:
+                    raise
+        if self._write(one, interaction=False) and one.state is State.SENT:
+            self._without_interaction.append(one)
+
+    def _write(self, one: Finished, *, interaction: bool) -> bool:
+        with self._run.database.write() as connection:
+            is_new = record_alone(connection, one, run_id=self._run.id)
+            if is_new and interaction and one.state is State.SENT:
+                self._source.write_interactions(connection, [sent_message(one)])
+        return is_new
+
+    def write_interactions(self, *, last_try: bool = False) -> None:
+        """Try to write each interaction that is still missing, alone.
+
+        Args:
+            last_try: what a lock keeps out now is given up; else it, and the rest, wait.
+        """
+        missing, self._without_interaction = self._without_interaction, []
+        for place, one in enumerate(missing):
+            try:
+                with self._run.database.write() as connection:
+                    self._source.write_interactions(connection, [sent_message(one)])
+            except DBAPIError as error:
+                if is_transient(error) and not last_try:
+                    self._without_interaction = missing[place:]
+                    return
+                self.interactions_missing += 1
+                logger.warning(
+                    "an interaction could not be written; its message is recorded without it",
+                    extra={"ctx": {"outbox_id": one.claim.outbox_ids[0]}},
+                )
+
+    def log_unrecorded(self) -> None:
+        """Name each outcome that could not be written, for ``smartia-jobs outbox settle``."""
+        for one in (*self.waiting, *self.refused):
+            for outbox_id in one.claim.outbox_ids:
+                logger.error(
+                    "not recorded: settle it by hand",
+                    extra={
+                        "ctx": {
+                            "action": "unrecorded",
+                            "outbox_id": outbox_id,
+                            "kind": self._source.kind,
+                            "status": str(one.state),
+                        }
+                    },
+                )
+
+    def _close_gate_if_late(self) -> None:
+        oldest_s = min((one.finished_s for one in self.waiting), default=None)
+        if oldest_s is not None and self._clock.monotonic() - oldest_s > GATE_AFTER_S:
+            self._gate.closed = True
+
+    def _reached(self) -> None:
+        self._failing_since_s, self._failing_s = None, 0.0
