@@ -38,10 +38,11 @@ def load_settings(
     problems: list[str] = []
     texts = _from_file(env_file, directory, problems)
     problems += _mistyped(texts, environ)
+    problems += _files_of_no_secret(texts, environ)
     for variable in VARIABLES:
-        if environ.keys() & {variable.name, variable.file_name}:
-            texts.pop(variable.name, None)
-            texts.pop(variable.file_name, None)
+        if environ.keys() & set(variable.names):
+            for name in variable.names:
+                texts.pop(name, None)
     texts.update(environ)
     values: dict[str, Any] = {}
     for variable in VARIABLES + PLATFORM_VARIABLES:
@@ -129,10 +130,9 @@ def _mistyped(file: Mapping[str, str], environ: Mapping[str, str]) -> Iterator[s
     ours: set[str] = set()
     missing: dict[str, str] = {}
     for variable in VARIABLES:
-        names = {variable.name, variable.file_name} if variable.secret else {variable.name}
-        ours |= names
-        if names.isdisjoint(given):
-            missing[_letters(variable.name)] = variable.name
+        ours |= {*variable.names, variable.file_name}
+        if given.isdisjoint(variable.names):
+            missing |= {_letters(name): name for name in variable.names}
     for name in sorted(given - ours):
         meant = missing.get(_letters(name))
         if meant is None and name in file:
@@ -142,6 +142,17 @@ def _mistyped(file: Mapping[str, str], environ: Mapping[str, str]) -> Iterator[s
             meant = missing[close[0]] if close else None
         if meant is not None:
             yield f"{name} is no setting; did you mean {meant}?"
+
+
+def _files_of_no_secret(file: Mapping[str, str], environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield the ``NAME_FILE`` of settings that are no secret: nobody would read that file."""
+    for variable in VARIABLES:
+        name = variable.file_name
+        if not variable.secret and (environ.get(name, "") + file.get(name, "")).strip():
+            yield (
+                f"{name} is no setting: only a secret can be given as a file; "
+                f"set {variable.name} itself."
+            )
 
 
 def _letters(name: str) -> str:

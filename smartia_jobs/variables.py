@@ -40,8 +40,13 @@ class Variable:
 
     @property
     def file_name(self) -> str:
-        """The variable that may name a file with this secret in it."""
+        """What would name a file with the value in it; only a secret's is a setting."""
         return f"{self.name}_FILE"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name in the environment by which this can be set."""
+        return (self.name, self.file_name) if self.secret else (self.name,)
 
 
 #: What an operator may set, in the order of the README.

@@ -186,7 +186,7 @@ def test_a_malformed_line_is_named_by_its_number_and_not_quoted(tmp_path: Path) 
         ("CLINIC_TIME_ZONE", "CLINIC_TIMEZONE"),
         ("META_ACESS_TOKEN", "META_ACCESS_TOKEN"),
         ("REMINDER_24_LEAD_HOURS", "REMINDER_24H_LEAD_HOURS"),
-        ("DATABASE_URL_FIL", "DATABASE_URL"),
+        ("DATABASE_URL_FIL", "DATABASE_URL_FILE"),
     ],
 )
 def test_a_mistyped_name_in_the_file_is_a_problem(tmp_path: Path, name: str, meant: str) -> None:
@@ -267,8 +267,31 @@ def test_an_unusable_secret_file_is_named(tmp_path: Path, content: bytes | None)
     assert problem.startswith("META_APP_SECRET_FILE (secret)")
 
 
-def test_only_secrets_can_be_given_as_files(tmp_path: Path) -> None:
-    assert load(tmp_path, CLINIC_NAME_FILE="nowhere").clinic_name == Settings().clinic_name
+@pytest.mark.parametrize("variable", [v for v in VARIABLES if not v.secret], ids=lambda v: v.name)
+def test_what_is_no_secret_cannot_be_given_as_a_file(tmp_path: Path, variable: Variable) -> None:
+    problem = (
+        f"{variable.file_name} is no setting: only a secret can be given as a file; "
+        f"set {variable.name} itself."
+    )
+
+    assert problems(tmp_path, **{variable.file_name: "value"}) == (problem,)
+
+    (tmp_path / ".env").write_text(f"{variable.file_name}=value\n")
+    assert problems(tmp_path) == (problem,)
+    assert problems(tmp_path, **{variable.file_name: "value"}) == (problem,)
+
+
+def test_an_empty_file_name_of_no_secret_erases_nothing(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("QUIET_HOURS=21:00-07:00\n")
+
+    assert load(tmp_path, QUIET_HOURS_FILE="").quiet_hours == QuietHours(time(21), time(7))
+
+
+@pytest.mark.parametrize("name", ["METAACCESS_TOKEN_FILE", "meta_access_token_file"])
+def test_a_mistyped_file_name_of_a_secret_is_a_problem(tmp_path: Path, name: str) -> None:
+    [problem] = problems(tmp_path, **{name: "secret"})
+
+    assert problem == f"{name} is no setting; did you mean META_ACCESS_TOKEN_FILE?"
 
 
 # Values
