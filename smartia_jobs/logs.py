@@ -1,11 +1,10 @@
 """Where log lines go: standard error, for a person at a terminal or for machines."""
 
 import logging
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from smartia_jobs.log_lines import JsonLines, TextLines
 
@@ -34,14 +33,14 @@ def configure_logs(
         labels: what to find a run's lines by (job, run, task, attempt); JSON only.
     """
     if log_format == "json" or (log_format == "auto" and not terminal):
-        handler: logging.Handler = _Stream()
+        handler: logging.Handler = logging.StreamHandler()
         handler.setFormatter(JsonLines(labels or {}))
     elif terminal:
         handler = _Terminal()
         if level != "DEBUG":
             handler.addFilter(_is_for_a_person)
     else:
-        handler = _Stream()
+        handler = logging.StreamHandler()
         handler.setFormatter(TextLines())
     handler.name = _NAME
     # Looked up for each line otherwise, and no line of ours tells them: thread, process, and the
@@ -83,23 +82,6 @@ def stderr_console() -> "Console":
 
 
 @contextmanager
-def lines_together() -> Iterator[None]:
-    """Let the lines that are logged meanwhile leave at once, at the end: one write, not many.
-
-    For lines that come in a row; warnings and errors are written at once all the same, because
-    the process may have to leave before the end.
-    """
-    streams = [one for one in logging.getLogger().handlers if isinstance(one, _Stream)]
-    for stream in streams:
-        stream.hold()
-    try:
-        yield
-    finally:
-        for stream in streams:
-            stream.let_go()
-
-
-@contextmanager
 def logs_held() -> Iterator[None]:
     """Let no thread write a log line meanwhile; it waits."""
     handlers = [one for one in logging.getLogger().handlers if one.name == _NAME]
@@ -116,44 +98,6 @@ def _is_for_a_person(record: logging.LogRecord) -> bool:
     """Return whether a line says more than the progress bar and the report do."""
     fields = getattr(record, "ctx", {})
     return record.levelno > logging.INFO or not fields.keys() & {"action", "event"}
-
-
-class _Stream(logging.StreamHandler[TextIO]):
-    """Writes to standard error; what one thread holds meanwhile is written together."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._held: list[tuple[str, logging.LogRecord]] = []
-        self._holder: int | None = None
-
-    def hold(self) -> None:
-        with self.lock or nullcontext():
-            self._holder = threading.get_ident()
-
-    def let_go(self) -> None:
-        with self.lock or nullcontext():
-            self._holder = None
-            self._write_held()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if self._holder == threading.get_ident() and record.levelno < logging.WARNING:
-            try:
-                self._held.append((self.format(record) + self.terminator, record))
-            except Exception:  # noqa: BLE001 - as the library's own: a line never stops a run
-                self.handleError(record)
-        else:
-            self._write_held()
-            super().emit(record)
-
-    def _write_held(self) -> None:
-        held, self._held = self._held, []
-        if not held:
-            return
-        try:
-            self.stream.write("".join(line for line, _ in held))
-            self.flush()
-        except (OSError, ValueError):
-            self.handleError(held[0][1])  # nobody reads it any more; messages go on
 
 
 class _Terminal(logging.Handler):

@@ -17,7 +17,6 @@ import pytest
 from smartia_jobs.log_lines import JsonLines
 from smartia_jobs.logs import (
     configure_logs,
-    lines_together,
     log_event,
     logs_held,
     stderr_console,
@@ -395,44 +394,18 @@ def test_importing_it_and_writing_json_does_not_load_rich() -> None:
     assert b"rich" not in done.stdout.split()
 
 
-# Lines that leave together
+# One line, one write
 
 
-def test_lines_of_one_turn_leave_together_at_its_end(stream: Stream) -> None:
+def test_a_line_leaves_at_once(stream: Stream) -> None:
     configure_logs("json", "INFO", terminal=False)
 
-    with lines_together():
-        logger.info("first")
-        logger.info("second")
-        meanwhile = stream.text
-    logger.info("third")
+    logger.info("first")
 
-    assert meanwhile == ""
-    assert [entry["message"] for entry in entries(stream)] == ["first", "second", "third"]
+    assert [entry["message"] for entry in entries(stream)] == ["first"]
 
 
-def test_a_warning_waits_for_no_turn_to_end(stream: Stream) -> None:
-    configure_logs("json", "INFO", terminal=False)
-
-    with lines_together():
-        logger.info("sent")
-        logger.warning("not recorded")
-        meanwhile = entries(stream)
-
-    assert [entry["message"] for entry in meanwhile] == ["sent", "not recorded"]
-
-
-def test_an_error_in_the_turn_loses_no_line(stream: Stream) -> None:
-    configure_logs("json", "INFO", terminal=False)
-
-    with pytest.raises(ZeroDivisionError), lines_together():
-        logger.info("before")
-        _ = 1 // 0
-
-    assert [entry["message"] for entry in entries(stream)] == ["before"]
-
-
-def test_lines_from_other_threads_come_in_between_and_none_is_lost(stream: Stream) -> None:
+def test_lines_from_many_threads_stay_whole(stream: Stream) -> None:
     configure_logs("json", "INFO", terminal=False)
 
     def write() -> None:
@@ -443,25 +416,16 @@ def test_lines_from_other_threads_come_in_between_and_none_is_lost(stream: Strea
 
     for thread in threads:
         thread.start()
-    for _ in range(200):
-        with lines_together():
-            logger.info("a line")
     for thread in threads:
         thread.join()
 
-    assert len(entries(stream)) == 1000
+    assert len(entries(stream)) == 800
 
 
-def run(program: str) -> str:
-    """Run a program and return what it wrote to standard error."""
-    command = [sys.executable, "-c", program]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stderr
-
-
-def test_a_line_that_cannot_be_written_stops_nothing_while_lines_are_held() -> None:
+def test_a_line_that_cannot_be_written_stops_nothing() -> None:
     program = """
 import logging
-from smartia_jobs.logs import configure_logs, lines_together
+from smartia_jobs.logs import configure_logs
 
 class Odd:
     def __str__(self):
@@ -469,28 +433,12 @@ class Odd:
 
 configure_logs("json", "INFO", terminal=False)
 logger = logging.getLogger("smartia_jobs.test")
-with lines_together():
-    logger.info("before %s", Odd())
-    logger.info("after")
+logger.info("before %s", Odd())
+logger.info("after")
 """
 
-    assert '"message":"after"' in run(program)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
 
-
-def test_what_another_thread_says_is_not_lost_with_the_process() -> None:
-    program = """
-import logging, os, threading
-from smartia_jobs.logs import configure_logs, lines_together
-
-configure_logs("json", "INFO", terminal=False)
-logger = logging.getLogger("smartia_jobs.test")
-with lines_together():
-    logger.info("sent")
-    last_words = threading.Thread(target=logger.info, args=("not recorded",))
-    last_words.start()
-    last_words.join()
-    os._exit(0)
-"""
-
-    told = [json.loads(line)["message"] for line in run(program).splitlines()]
-    assert told == ["sent", "not recorded"]
+    assert '"message":"after"' in done.stderr
