@@ -14,10 +14,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
-from smartia_jobs import database_url
 from smartia_jobs.column_types import NativeEnum, UtcDateTime, now_plus
 from smartia_jobs.database_errors import explain, is_lock_timeout, is_transient
 from smartia_jobs.errors import ConfigurationError, InterruptedRunError
+from smartia_jobs.settings import database_url
 
 # What the tables and queries need of the database comes from this one module.
 __all__ = [

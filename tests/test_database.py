@@ -32,7 +32,6 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.pool import QueuePool
 
 from smartia_jobs import database as database_module
-from smartia_jobs import database_url
 from smartia_jobs.database import (
     Database,
     NativeEnum,
@@ -48,6 +47,7 @@ from smartia_jobs.errors import (
     SmartiaJobsError,
     UnavailableError,
 )
+from smartia_jobs.settings import database_url
 
 metadata = MetaData()
 notes = Table(

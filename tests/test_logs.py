@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from smartia_jobs.log_lines import JsonLines
 from smartia_jobs.logs import (
     configure_logs,
     log_event,
     logs_held,
     stderr_console,
 )
+from smartia_jobs.logs.lines import JsonLines
 
 logger = logging.getLogger("smartia_jobs.test")
 

@@ -12,10 +12,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from smartia_jobs.environment import describe, load_settings, require_sending
 from smartia_jobs.errors import ConfigurationError, ExitStatus
 from smartia_jobs.settings import QuietHours, ReminderTimes, Settings
-from smartia_jobs.variables import PLATFORM_VARIABLES, VARIABLES, Variable
+from smartia_jobs.settings.environment import describe, load_settings, require_sending
+from smartia_jobs.settings.variables import PLATFORM_VARIABLES, VARIABLES, Variable
 
 TOKEN = "EAAGverysecret"
 OLD_SETTINGS = {
@@ -575,7 +575,7 @@ def test_reading_settings_loads_no_heavy_library(tmp_path: Path) -> None:
     program = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from smartia_jobs.environment import load_settings\n"
+        "from smartia_jobs.settings.environment import load_settings\n"
         "load_settings(os.environ, directory=Path.cwd())\n"
         "print(*{name.partition('.')[0] for name in sys.modules})\n"
     )

@@ -59,7 +59,7 @@ def perform(
     """Call a job with everything it needs, and log the closing line of its run."""
     from smartia_jobs.cli.progress import watched
     from smartia_jobs.database import Database
-    from smartia_jobs.environment import require_sending
+    from smartia_jobs.settings.environment import require_sending
 
     now = _moment(options.now, settings) or clock.now()
     run_id = _run_id(settings, clock.now())
@@ -95,7 +95,7 @@ def perform(
 
 def read_settings(env_file: Path | None) -> Settings:
     """Return the settings of this process's environment and working directory."""
-    from smartia_jobs.environment import load_settings
+    from smartia_jobs.settings.environment import load_settings
 
     return load_settings(os.environ, env_file=env_file, directory=Path.cwd())
 

@@ -7,9 +7,9 @@ from typing import Any
 import typer
 
 from smartia_jobs.cli.app import app
-from smartia_jobs.environment import load_settings
 from smartia_jobs.settings import Settings
-from smartia_jobs.variables import VARIABLES
+from smartia_jobs.settings.environment import load_settings
+from smartia_jobs.settings.variables import VARIABLES
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 

@@ -6,11 +6,11 @@ from sqlalchemy import inspect
 
 from smartia_jobs.clinic.index import IndexState, index_state
 from smartia_jobs.clinic.schema import problems
-from smartia_jobs.database_url import masked, sqlite_path
 from smartia_jobs.jobs.checks.finding import Finding, Level
 from smartia_jobs.outbox.schema import HEAD, VERSION_TABLE, current_version
 from smartia_jobs.outbox.tables import metadata
 from smartia_jobs.run import Run
+from smartia_jobs.settings.database_url import masked, sqlite_path
 
 
 def reachable(run: Run) -> Finding:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from smartia_jobs.log_lines import JsonLines, TextLines
+from smartia_jobs.logs.lines import JsonLines, TextLines
 
 if TYPE_CHECKING:
     from rich.console import Console

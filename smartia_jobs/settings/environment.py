@@ -9,9 +9,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from smartia_jobs.errors import ConfigurationError
-from smartia_jobs.readings import is_loopback
-from smartia_jobs.settings import ReminderTimes, Settings
-from smartia_jobs.variables import PLATFORM_VARIABLES, VARIABLES, Variable
+from smartia_jobs.settings.declarations import Settings
+from smartia_jobs.settings.readers import is_loopback
+from smartia_jobs.settings.variables import PLATFORM_VARIABLES, VARIABLES, Variable
+from smartia_jobs.timing import ReminderTimes
 
 #: A POST may start on a claim up to 60 s old, connect for 5 s and be read for 30 s: a claim
 #: that ends earlier could be taken for dead, and its message be sent twice.

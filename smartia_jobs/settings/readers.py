@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from smartia_jobs import database_url
-from smartia_jobs.settings import QuietHours
+from smartia_jobs.settings import database_url
+from smartia_jobs.timing import QuietHours
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 

@@ -1,32 +1,11 @@
 """The settings of one run: read from the environment once, checked all together, immutable."""
 
 from dataclasses import dataclass, field
-from datetime import time, timedelta
+from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-
-@dataclass(frozen=True, slots=True)
-class QuietHours:
-    """Local hours in which nothing is sent: half-open, may cross midnight."""
-
-    start: time
-    end: time
-
-
-@dataclass(frozen=True, slots=True)
-class ReminderTimes:
-    """When one kind of reminder is due (design: the due rule).
-
-    Attributes:
-        lead: how long before the visit the reminder is best.
-        cadence: how often the job is scheduled.
-        latest: how long before the visit it stops being useful.
-    """
-
-    lead: timedelta
-    cadence: timedelta
-    latest: timedelta
+from smartia_jobs.timing import QuietHours, ReminderTimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +32,15 @@ class Settings:
     send_workers: int | None = None  # None: follows the rate
     only_to: frozenset[str] = frozenset()  # phones as typed, still to be parsed; empty: everyone
     # when
-    reminder_24h: ReminderTimes = ReminderTimes(
-        lead=timedelta(hours=24), cadence=timedelta(hours=24), latest=timedelta(hours=6)
+    reminder_24h: ReminderTimes = field(
+        default=ReminderTimes(
+            lead=timedelta(hours=24), cadence=timedelta(hours=24), latest=timedelta(hours=6)
+        )
     )
-    reminder_2h: ReminderTimes = ReminderTimes(
-        lead=timedelta(hours=2), cadence=timedelta(hours=1), latest=timedelta(minutes=45)
+    reminder_2h: ReminderTimes = field(
+        default=ReminderTimes(
+            lead=timedelta(hours=2), cadence=timedelta(hours=1), latest=timedelta(minutes=45)
+        )
     )
     min_notice: timedelta = timedelta(0)
     quiet_hours: QuietHours | None = None

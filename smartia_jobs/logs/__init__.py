@@ -1,0 +1,11 @@
+"""Log lines: what they look like, and where they go."""
+
+from smartia_jobs.logs.handlers import (
+    configure_logs,
+    log_event,
+    logs_are_json,
+    logs_held,
+    stderr_console,
+)
+
+__all__ = ["configure_logs", "log_event", "logs_are_json", "logs_held", "stderr_console"]
