@@ -13,7 +13,7 @@ from smartia_jobs.cli.app import app
 from smartia_jobs.cli.report_table import REASONS
 from smartia_jobs.errors import ExitStatus
 from smartia_jobs.report import Result
-from smartia_jobs.settings.variables import PLATFORM_VARIABLES, VARIABLES
+from smartia_jobs.settings.declarations import PLATFORM_VARIABLES, VARIABLES
 
 _ROOT = Path(__file__).parents[1]
 _GUIDE = _ROOT / "docs" / "guia.pt-BR.md"

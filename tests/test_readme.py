@@ -10,7 +10,7 @@ import typer
 from smartia_jobs.cli.app import app
 from smartia_jobs.errors import ExitStatus
 from smartia_jobs.report import Report
-from smartia_jobs.settings.variables import VARIABLES
+from smartia_jobs.settings.declarations import VARIABLES
 
 _ROOT = Path(__file__).parents[1]
 _README = (_ROOT / "README.md").read_text(encoding="utf-8")

@@ -14,8 +14,10 @@ import pytest
 
 from smartia_jobs.errors import ConfigurationError, ExitStatus
 from smartia_jobs.settings import QuietHours, ReminderTimes, Settings
-from smartia_jobs.settings.environment import describe, load_settings, require_sending
-from smartia_jobs.settings.variables import PLATFORM_VARIABLES, VARIABLES, Variable
+from smartia_jobs.settings.checks import require_sending
+from smartia_jobs.settings.declarations import PLATFORM_VARIABLES, VARIABLES, describe
+from smartia_jobs.settings.environment import load_settings
+from smartia_jobs.settings.variable import Variable
 
 TOKEN = "EAAGverysecret"
 OLD_SETTINGS = {
@@ -57,11 +59,13 @@ def test_no_setting_at_all_gives_the_defaults(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("variable", VARIABLES + PLATFORM_VARIABLES, ids=lambda v: v.name)
-def test_the_table_s_default_is_the_program_s(tmp_path: Path, variable: Variable) -> None:
+def test_a_declared_default_means_the_same_as_leaving_it_out(
+    tmp_path: Path, variable: Variable
+) -> None:
     if variable.default:
         assert load(tmp_path, **{variable.name: variable.default}) == Settings()
     else:
-        assert getattr(Settings(), variable.field) in (None, frozenset())
+        assert variable.initial() in (None, frozenset())
 
 
 @pytest.mark.parametrize("variable", VARIABLES, ids=lambda v: v.name)
@@ -74,16 +78,22 @@ def test_an_example_is_a_good_value(tmp_path: Path, variable: Variable) -> None:
     assert dict(describe(settings))[variable.name] != "-"
 
 
-def test_every_field_of_the_settings_has_one_variable() -> None:
+def test_every_part_of_the_settings_has_one_variable() -> None:
     declared = [variable.field for variable in VARIABLES + PLATFORM_VARIABLES]
 
-    times = {
-        f"{kind}.{f.name}"
-        for kind in ("reminder_24h", "reminder_2h")
-        for f in fields(ReminderTimes)
+    parts = {
+        f"{one.name}.{part.name}" if isinstance(value, ReminderTimes) else one.name
+        for one in fields(Settings)
+        for value in [getattr(Settings(), one.name)]
+        for part in (fields(value) if isinstance(value, ReminderTimes) else [one])
     }
-    whole = {f.name for f in fields(Settings)} - {"reminder_24h", "reminder_2h"}
-    assert sorted(declared) == sorted(times | whole)
+    assert sorted(declared) == sorted(parts)
+
+
+def test_no_two_settings_share_a_name() -> None:
+    every = [name for variable in VARIABLES + PLATFORM_VARIABLES for name in variable.names]
+
+    assert len(every) == len(set(every))
 
 
 def test_a_dot_env_file_in_the_folder_is_read(tmp_path: Path) -> None:
@@ -393,7 +403,7 @@ def test_the_rate_is_shared_by_the_tasks(tmp_path: Path) -> None:
         ("SEND_WORKERS", "0", "from 1 to 256"),
         ("SEND_WORKERS", "257", "from 1 to 256"),
         ("SEND_WORKERS", "٣", "from 1 to 256"),
-        ("REMINDER_24H_LEAD_HOURS", "0", "from 1"),
+        ("REMINDER_24H_LEAD_HOURS", "0", "from 0.1"),
         ("REMINDER_24H_LATEST_HOURS", "12.5", "at most 12:"),
         ("REMINDER_2H_LATEST_MINUTES", "91", "at most 90:"),
         ("REMINDER_2H_EVERY_HOURS", "3", "REMINDER_2H_LATEST_MINUTES is too long"),

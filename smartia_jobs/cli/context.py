@@ -59,7 +59,7 @@ def perform(
     """Call a job with everything it needs, and log the closing line of its run."""
     from smartia_jobs.cli.progress import watched
     from smartia_jobs.database import Database
-    from smartia_jobs.settings.environment import require_sending
+    from smartia_jobs.settings.checks import require_sending
 
     now = _moment(options.now, settings) or clock.now()
     run_id = _run_id(settings, clock.now())

@@ -1,69 +1,342 @@
-"""The settings of one run: read from the environment once, checked all together, immutable."""
+"""Every setting there is: variable, sort, default, meaning and example beside each other.
 
-from dataclasses import dataclass, field
+This is the single place in which one is declared: reading it, the README's table, ``check`` and
+the tests follow.
+"""
+
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
+from smartia_jobs.settings import readers
+from smartia_jobs.settings.variable import DECLARED, Variable, setting, setting_in_parts
 from smartia_jobs.timing import QuietHours, ReminderTimes
+
+_SECOND, _MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
+
+#: In which unit a reminder's latest moment is given.
+_LATEST = {
+    "HOURS": readers.duration(_HOUR, 0.01, 336),
+    "MINUTES": readers.duration(_MINUTE, 1, 20160),
+}
+
+
+def _reminder(command: str, times: ReminderTimes, *, latest_in: str) -> Any:
+    """Declare when one kind of reminder is due, with these times as its default."""
+    prefix, before = f"REMINDER_{command.upper()}", "how long before the visit the reminder"
+    return setting_in_parts(
+        times,
+        lead=Variable(
+            f"{prefix}_LEAD_HOURS",
+            readers.duration(_HOUR, 0.1, 336),
+            f"`{command}`: {before} is best",
+            lambda: times.lead,
+        ),
+        cadence=Variable(
+            f"{prefix}_EVERY_HOURS",
+            readers.duration(_HOUR, 0.01, 168),
+            f"`{command}`: how often the job is scheduled",
+            lambda: times.cadence,
+        ),
+        latest=Variable(
+            f"{prefix}_LATEST_{latest_in}",
+            _LATEST[latest_in],
+            f"`{command}`: {before} stops being useful",
+            lambda: times.latest,
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything the environment can say. Secrets are kept out of ``repr``."""
+    """Everything the environment can say, in the order of the README.
+
+    Secrets are kept out of ``repr``.
+    """
 
     # WhatsApp
-    meta_access_token: str | None = field(default=None, repr=False)
-    meta_phone_number_id: str | None = None
-    meta_waba_id: str | None = None
-    meta_app_secret: str | None = field(default=None, repr=False)
-    meta_api_version: str = "v25.0"
-    meta_api_url: str = "https://graph.facebook.com"
-    # the clinic and its database
-    database_url: str = field(default="sqlite:///./smartia.db", repr=False)
-    stored_times: str | None = None  # "wall" | "instant"
-    clinic_timezone: ZoneInfo = field(default_factory=lambda: ZoneInfo("America/Sao_Paulo"))
-    clinic_name: str = "sua clínica"
-    clinic_phone: str | None = None
-    clinic_country: str = "BR"
-    messages_file: Path | None = None
-    # sending
-    send_rate: float = 20.0  # messages a second of this process: its share of the tasks'
-    send_workers: int | None = None  # None: follows the rate
-    only_to: frozenset[str] = frozenset()  # phones as typed, still to be parsed; empty: everyone
-    # when
-    reminder_24h: ReminderTimes = field(
-        default=ReminderTimes(
-            lead=timedelta(hours=24), cadence=timedelta(hours=24), latest=timedelta(hours=6)
-        )
+    meta_access_token: str | None = setting(
+        "META_ACCESS_TOKEN",
+        readers.SECRET,
+        "WhatsApp's access token (of a system user, so that it does not expire); needed to send",
+        example="EAAG…",
+        secret=True,
     )
-    reminder_2h: ReminderTimes = field(
-        default=ReminderTimes(
-            lead=timedelta(hours=2), cadence=timedelta(hours=1), latest=timedelta(minutes=45)
-        )
+    meta_phone_number_id: str | None = setting(
+        "META_PHONE_NUMBER_ID",
+        readers.DIGITS,
+        "the id of the clinic's WhatsApp number (not the number itself); needed to send",
+        example="106540352242922",
     )
-    min_notice: timedelta = timedelta(0)
-    quiet_hours: QuietHours | None = None
-    no_send_days: frozenset[int] = frozenset()  # 0 = Monday … 6 = Sunday
-    # no-show
-    no_show_statuses: frozenset[str] = frozenset({"SCHEDULED", "CONFIRMED"})
-    no_show_grace: timedelta = timedelta(minutes=60)
-    no_show_lookback: timedelta = timedelta(days=7)
-    no_show_brake: int = 200
-    no_show_without_attendance: bool = False
-    invitations: bool = True
-    reengage_after: timedelta | None = None  # None: the grace
-    reengage_within: timedelta = timedelta(hours=48)
-    # safety
-    on_unknown: str = "hold"  # "hold" | "resend"
-    claim_lease: timedelta = timedelta(seconds=120)
-    auto_migrate: bool = True
-    # logs
-    log_format: str = "auto"  # "auto" | "text" | "json"
-    log_level: str = "INFO"
-    # where it runs
-    cloud_run_job: str | None = None  # set by Cloud Run
-    task_index: int = 0
-    task_count: int = 1
-    task_attempt: int = 0
-    cloud_run_execution: str | None = None
+    meta_waba_id: str | None = setting(
+        "META_WABA_ID",
+        readers.DIGITS,
+        "the id of the WhatsApp Business account; needed by `templates`, used by `check`",
+        example="102290129340398",
+    )
+    meta_app_secret: str | None = setting(
+        "META_APP_SECRET",
+        readers.SECRET,
+        "the app's secret; adds a proof to each request (`appsecret_proof`)",
+        example="0123456789abcdef0123456789abcdef",
+        secret=True,
+    )
+    meta_api_version: str = setting(
+        "META_API_VERSION",
+        readers.pattern(r"v[0-9]{2}\.[0-9]", "must be a Graph API version: v, a number, .0"),
+        "the version of Meta's Graph API",
+        default="v25.0",
+    )
+    meta_api_url: str = setting(
+        "META_API_URL",
+        readers.API_URL,
+        "where WhatsApp is; https, except on this machine itself (the sandbox)",
+        default="https://graph.facebook.com",
+        personal=True,  # a wrong one may hold a password
+    )
+
+    # The clinic and its database
+    database_url: str = setting(
+        "DATABASE_URL",
+        readers.DATABASE_URL,
+        "SmartIA's database: `sqlite:///path` or `postgresql://user:password@host/database`",
+        default="sqlite:///./smartia.db",
+        secret=True,
+    )
+    stored_times: str | None = setting(
+        "STORED_TIMES",
+        readers.choice("wall", "instant"),
+        "PostgreSQL only: whether `appointment_date` holds the clinic's wall time or true instants",
+        example="wall",
+    )
+    clinic_timezone: ZoneInfo = setting(
+        "CLINIC_TIMEZONE",
+        readers.ZONE,
+        "the clinic's time zone, an IANA name",
+        default=lambda: ZoneInfo("America/Sao_Paulo"),
+    )
+    clinic_name: str = setting(
+        "CLINIC_NAME",
+        readers.TEXT_NAME,
+        "the clinic as its patients know it",
+        default="sua clínica",
+    )
+    clinic_phone: str | None = setting(
+        "CLINIC_PHONE",
+        readers.PHONE,
+        "adds a call button to templates that are submitted while it is set",
+        example="+551133334444",
+    )
+    clinic_country: str = setting(
+        "CLINIC_COUNTRY",
+        readers.COUNTRY,
+        "the country that phone numbers without a country code belong to, two letters",
+        default="BR",
+    )
+    messages_file: Path | None = setting(
+        "MESSAGES_FILE",
+        readers.PATH,
+        "a message catalogue of your own (TOML)",
+        example="messages.toml",
+    )
+
+    # Sending
+    #: Once read, this process's own share: the tasks of a Cloud Run job divide it.
+    send_rate: float = setting(
+        "SEND_RATE",
+        readers.number(0, 1000),
+        "messages a second and process; raise it to 80 or 1000 where Meta allows",
+        default=20.0,
+    )
+    send_workers: int | None = setting(
+        "SEND_WORKERS",
+        readers.whole(1, 256),
+        "messages on their way at one time; follows the rate when unset",
+        example="16",
+    )
+    #: As typed, still to be parsed; empty: everyone.
+    only_to: frozenset[str] = setting(
+        "ONLY_TO",
+        readers.PHONES,
+        "comma-separated phones; everybody else is skipped (for a first live run)",
+        default=frozenset[str](),
+        example="+5511987654321",
+        personal=True,
+    )
+
+    # When
+    reminder_24h: ReminderTimes = _reminder(
+        "24h", ReminderTimes(24 * _HOUR, cadence=24 * _HOUR, latest=6 * _HOUR), latest_in="HOURS"
+    )
+    reminder_2h: ReminderTimes = _reminder(
+        "2h", ReminderTimes(2 * _HOUR, cadence=_HOUR, latest=45 * _MINUTE), latest_in="MINUTES"
+    )
+    min_notice: timedelta = setting(
+        "MIN_NOTICE_HOURS",
+        readers.duration(_HOUR, 0, 336),
+        "visits booked less than this before they start are not reminded",
+        default=timedelta(0),
+    )
+    quiet_hours: QuietHours | None = setting(
+        "QUIET_HOURS",
+        readers.QUIET_HOURS,
+        "clinic hours in which nothing is sent; may cross midnight",
+        example="21:00-07:00",
+    )
+    #: 0 = Monday … 6 = Sunday.
+    no_send_days: frozenset[int] = setting(
+        "NO_SEND_DAYS",
+        readers.NO_SEND_DAYS,
+        "days of the week on which nothing is sent: mon, tue, wed, thu, fri, sat, sun",
+        default=frozenset[int](),
+        example="sat,sun",
+    )
+
+    # No-show
+    no_show_statuses: frozenset[str] = setting(
+        "NO_SHOW_STATUSES",
+        readers.STATUSES,
+        "`no-show`: the statuses that become NO_SHOW",
+        default=frozenset({"SCHEDULED", "CONFIRMED"}),
+    )
+    no_show_grace: timedelta = setting(
+        "NO_SHOW_GRACE_MINUTES",
+        readers.duration(_MINUTE, 0, 10080),
+        "`no-show`: how long after its start a visit counts as missed, at least its duration",
+        default=60 * _MINUTE,
+    )
+    no_show_lookback: timedelta = setting(
+        "NO_SHOW_LOOKBACK_DAYS",
+        readers.duration(_DAY, 0.1, 90),
+        "`no-show`: older visits are counted and pointed out, never touched",
+        default=7 * _DAY,
+    )
+    no_show_brake: int = setting(
+        "NO_SHOW_BRAKE",
+        readers.whole(1),
+        "`no-show`: a run that would mark more than this marks nothing",
+        default=200,
+    )
+    no_show_without_attendance: bool = setting(
+        "NO_SHOW_WITHOUT_ATTENDANCE",
+        readers.SWITCH,
+        "`no-show`: 1 marks even where nobody records who came",
+        default=False,
+    )
+    invitations: bool = setting(
+        "INVITATIONS",
+        readers.SWITCH,
+        "`no-show`: 0 only marks and never invites anybody back",
+        default=True,
+    )
+    reengage_after: timedelta | None = setting(
+        "REENGAGE_AFTER_MINUTES",
+        readers.duration(_MINUTE, 0, 20160),
+        "`no-show`: how long after its start a missed visit is written about; unset: the grace",
+        example="90",
+    )
+    reengage_within: timedelta = setting(
+        "REENGAGE_WITHIN_HOURS",
+        readers.duration(_HOUR, 1, 720),
+        "`no-show`: after this nobody is written to about a missed visit",
+        default=48 * _HOUR,
+    )
+
+    # Safety
+    on_unknown: str = setting(
+        "ON_UNKNOWN",
+        readers.choice("hold", "resend"),
+        "a message that may have been accepted: hold it for a person, or resend it once",
+        default="hold",
+    )
+    claim_lease: timedelta = setting(
+        "CLAIM_LEASE_SECONDS",
+        readers.duration(_SECOND, 1, 3600, remark=" (below 100 only for the sandbox)"),
+        "how long a message that is being sent is kept from other processes; at least 100",
+        default=120 * _SECOND,
+    )
+    auto_migrate: bool = setting(
+        "AUTO_MIGRATE",
+        readers.SWITCH,
+        "0: a sending job does not create or upgrade its own tables (`db upgrade` does)",
+        default=True,
+    )
+
+    # Logs
+    log_format: str = setting(
+        "LOG_FORMAT",
+        readers.choice("auto", "text", "json"),
+        "auto: text on a terminal, JSON lines elsewhere",
+        default="auto",
+    )
+    log_level: str = setting(
+        "LOG_LEVEL",
+        readers.choice("DEBUG", "INFO", "WARNING", "ERROR", fold=str.upper),
+        "the least that is logged",
+        default="INFO",
+    )
+
+    # Where it runs
+    # Source: https://cloud.google.com/run/docs/container-contract (2026-11).
+    cloud_run_job: str | None = setting(
+        "CLOUD_RUN_JOB",
+        readers.ANY_TEXT,
+        "set on Cloud Run; SQLite is refused there",
+        platform=True,
+    )
+    cloud_run_execution: str | None = setting(
+        "CLOUD_RUN_EXECUTION",
+        readers.ANY_TEXT,
+        "names the run in the logs and on claims",
+        platform=True,
+    )
+    task_index: int = setting(
+        "CLOUD_RUN_TASK_INDEX",
+        readers.whole(0),
+        "which of the tasks this is",
+        default=0,
+        platform=True,
+    )
+    task_count: int = setting(
+        "CLOUD_RUN_TASK_COUNT",
+        readers.whole(1),
+        "how many tasks share `SEND_RATE`",
+        default=1,
+        platform=True,
+    )
+    task_attempt: int = setting(
+        "CLOUD_RUN_TASK_ATTEMPT",
+        readers.whole(0),
+        "how often the task was tried before",
+        default=0,
+        platform=True,
+    )
+
+
+_DECLARED = tuple(
+    replace(variable, field=f"{one.name}.{part}".rstrip("."))
+    for one in fields(Settings)
+    for part, variable in one.metadata[DECLARED].items()
+)
+#: What an operator may set, in the order of the README.
+VARIABLES = tuple(variable for variable in _DECLARED if not variable.platform)
+#: What Cloud Run sets by itself.
+PLATFORM_VARIABLES = tuple(variable for variable in _DECLARED if variable.platform)
+
+
+def describe(settings: Settings) -> list[tuple[str, str]]:
+    """Return each variable's name and the value in force, secrets masked, in the README's order.
+
+    ``SEND_RATE`` is this process's own share. A variable without a value is shown as ``-``.
+    """
+    return [(variable.name, _shown(variable, settings) or "-") for variable in VARIABLES]
+
+
+def _shown(variable: Variable, settings: Settings) -> str:
+    value: Any = settings
+    for part in variable.field.split("."):
+        value = getattr(value, part)
+    return variable.shown(value)

@@ -1,22 +1,15 @@
-"""From the environment to checked settings: where values come from, and how they fit together."""
+"""From the environment, a file and files of secrets to settings: where values come from."""
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, replace
-from datetime import timedelta
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from smartia_jobs.errors import ConfigurationError
-from smartia_jobs.settings.declarations import Settings
-from smartia_jobs.settings.readers import is_loopback
-from smartia_jobs.settings.variables import PLATFORM_VARIABLES, VARIABLES, Variable
-from smartia_jobs.timing import ReminderTimes
-
-#: A POST may start on a claim up to 60 s old, connect for 5 s and be read for 30 s: a claim
-#: that ends earlier could be taken for dead, and its message be sent twice.
-SHORTEST_LEASE = timedelta(seconds=100)
+from smartia_jobs.settings.checks import contradictions
+from smartia_jobs.settings.declarations import PLATFORM_VARIABLES, VARIABLES, Settings
+from smartia_jobs.settings.variable import Variable
 
 
 def load_settings(
@@ -50,53 +43,17 @@ def load_settings(
         text = _text_of(variable, texts, directory, problems)
         if text:
             try:
-                values[variable.field] = variable.kind.read(text)
+                values[variable.field] = variable.reader.read(text)
             except ValueError as error:
                 problems.append(_problem(variable, text, error))
     if not texts.get("ONLY_TO", "unset").strip():
         # As from a shell variable that is not set: the guard of a first live run fails closed.
         problems.append("ONLY_TO is set, but empty; remove it to write to everybody.")
     settings = _assemble(values, directory)
-    problems += _contradictions(settings)
+    problems += contradictions(settings)
     if problems:
         raise ConfigurationError(problems)
     return replace(settings, send_rate=settings.send_rate / settings.task_count)
-
-
-def require_sending(settings: Settings) -> None:
-    """Check that messages can be sent at all.
-
-    Raises:
-        ConfigurationError: naming each variable that is missing.
-    """
-    needed = {
-        "META_ACCESS_TOKEN": settings.meta_access_token,
-        "META_PHONE_NUMBER_ID": settings.meta_phone_number_id,
-    }
-    missing = [name for name, value in needed.items() if not value]
-    if missing:
-        raise ConfigurationError(
-            [f"{name} is not set; without it nothing can be sent." for name in missing]
-        )
-
-
-def describe(settings: Settings) -> list[tuple[str, str]]:
-    """Return each variable's name and the value in force, secrets masked, in the README's order.
-
-    ``SEND_RATE`` is this process's own share. A variable without a value is shown as ``-``.
-    """
-    return [(variable.name, _shown(variable, settings)) for variable in VARIABLES]
-
-
-def _shown(variable: Variable, settings: Settings) -> str:
-    value: Any = settings
-    for part in variable.field.split("."):
-        value = getattr(value, part)
-    if value is None:
-        return "-"
-    if variable.secret and variable.name != "DATABASE_URL":  # whose kind masks its password
-        return "(set)"
-    return variable.kind.show(value) or "-"
 
 
 def _from_file(env_file: Path | None, directory: Path, problems: list[str]) -> dict[str, str]:
@@ -196,54 +153,12 @@ def _problem(variable: Variable, text: str, error: ValueError) -> str:
 
 
 def _assemble(values: Mapping[str, Any], directory: Path) -> Settings:
-    whole = {name: value for name, value in values.items() if "." not in name}
-    for kind in ("reminder_24h", "reminder_2h"):
-        parts = {
-            part.name: values[f"{kind}.{part.name}"]
-            for part in fields(ReminderTimes)
-            if f"{kind}.{part.name}" in values
-        }
-        whole[kind] = replace(getattr(Settings(), kind), **parts)
+    whole: dict[str, Any] = {}
+    for path, value in values.items():
+        name, _, part = path.partition(".")
+        if part:
+            value = replace(whole.get(name, getattr(Settings(), name)), **{part: value})
+        whole[name] = value
     if "messages_file" in whole:
         whole["messages_file"] = directory / whole["messages_file"].expanduser()
     return Settings(**whole)
-
-
-def _contradictions(settings: Settings) -> Iterator[str]:
-    """Yield what is wrong with settings that are right one by one."""
-    reminders = (("24H", "HOURS", settings.reminder_24h), ("2H", "MINUTES", settings.reminder_2h))
-    for name, unit, times in reminders:
-        most = times.lead - times.cadence / 2
-        if most <= timedelta(0):
-            yield (
-                f"REMINDER_{name}_EVERY_HOURS is too long: it must be less than twice "
-                f"REMINDER_{name}_LEAD_HOURS, or some visits would be reminded by no run."
-            )
-        elif times.latest > most:
-            yield (
-                f"REMINDER_{name}_LATEST_{unit} is too long: with REMINDER_{name}_LEAD_HOURS and "
-                f"REMINDER_{name}_EVERY_HOURS as they are, some visits would be reminded by no "
-                f"run. It can be at most {most / timedelta(**{unit.lower(): 1}):g}: the lead less "
-                "half of the time between two runs."
-            )
-    after = settings.reengage_after
-    if (settings.no_show_grace if after is None else after) >= settings.reengage_within:
-        yield (
-            "REENGAGE_WITHIN_HOURS must be longer than REENGAGE_AFTER_MINUTES (unless that is "
-            "set, NO_SHOW_GRACE_MINUTES); as it is, nobody would ever be invited back."
-        )
-    if settings.messages_file is not None and not settings.messages_file.is_file():
-        yield f"MESSAGES_FILE: there is no such file: {settings.messages_file}."
-    sandbox = is_loopback(urlsplit(settings.meta_api_url).hostname or "")
-    if settings.claim_lease < SHORTEST_LEASE and not sandbox:
-        yield (
-            f"CLAIM_LEASE_SECONDS must be at least {SHORTEST_LEASE.total_seconds():g}, or a "
-            "message could be sent twice; it may be shorter only while META_API_URL is the "
-            "sandbox on this machine."
-        )
-    if settings.cloud_run_job and settings.database_url.startswith("sqlite"):
-        yield (
-            "DATABASE_URL is an SQLite file, and this is Cloud Run: the file would vanish with "
-            "the container, and with it the memory of what was sent. Use PostgreSQL "
-            "(postgresql://user:password@/database?host=/cloudsql/PROJECT:REGION:INSTANCE)."
-        )

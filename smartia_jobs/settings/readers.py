@@ -1,4 +1,4 @@
-"""Kinds of setting: how each is read from text, what is wrong with a bad one, how it is shown.
+"""How settings are read from text: what each may be, what a bad one is told, how one is shown.
 
 Every reader raises ValueError with what the text must be ("must be …"), never quoting it: a
 value may be a secret.
@@ -21,8 +21,8 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of setting.
+class Reader:
+    """How one sort of setting is read and shown.
 
     Attributes:
         read: text (never empty, no space around it) to value.
@@ -33,7 +33,7 @@ class Kind:
     show: Callable[[Any], str] = str
 
 
-def pattern(expression: str, otherwise: str) -> Kind:
+def pattern(expression: str, otherwise: str, *, show: Callable[[str], str] = str) -> Reader:
     """Text that matches ``expression`` in full."""
     compiled = re.compile(expression)
 
@@ -42,10 +42,10 @@ def pattern(expression: str, otherwise: str) -> Kind:
             raise ValueError(otherwise)
         return text
 
-    return Kind(read)
+    return Reader(read, show)
 
 
-def choice(*words: str, fold: Callable[[str], str] = str.lower) -> Kind:
+def choice(*words: str, fold: Callable[[str], str] = str.lower) -> Reader:
     """One of these words, in any case."""
 
     def read(text: str) -> str:
@@ -53,10 +53,10 @@ def choice(*words: str, fold: Callable[[str], str] = str.lower) -> Kind:
             raise ValueError(f"must be {' or '.join(words)}")
         return fold(text)
 
-    return Kind(read)
+    return Reader(read)
 
 
-def several(words: Mapping[str, Any]) -> Kind:
+def several(words: Mapping[str, Any]) -> Reader:
     """A comma-separated choice of these words, each standing for a value."""
 
     def read(text: str) -> frozenset[Any]:
@@ -68,10 +68,10 @@ def several(words: Mapping[str, Any]) -> Kind:
     def show(values: frozenset[Any]) -> str:
         return ",".join(word for word, value in words.items() if value in values)
 
-    return Kind(read, show)
+    return Reader(read, show)
 
 
-def whole(least: int, most: int | None = None) -> Kind:
+def whole(least: int, most: int | None = None) -> Reader:
     """A whole number within these limits, both included."""
 
     def read(text: str) -> int:
@@ -80,10 +80,10 @@ def whole(least: int, most: int | None = None) -> Kind:
             raise ValueError(f"must be a whole number{_limits(least, most)}")
         return number
 
-    return Kind(read)
+    return Reader(read)
 
 
-def number(above: float, most: float) -> Kind:
+def number(above: float, most: float) -> Reader:
     """A number greater than ``above`` and at most ``most``."""
 
     def read(text: str) -> float:
@@ -92,10 +92,10 @@ def number(above: float, most: float) -> Kind:
             raise ValueError(f"must be a number above {above:g} and at most {most:g}")
         return value
 
-    return Kind(read, lambda value: f"{value:g}")
+    return Reader(read, lambda value: f"{value:g}")
 
 
-def duration(unit: timedelta, least: float, most: float, *, remark: str = "") -> Kind:
+def duration(unit: timedelta, least: float, most: float, *, remark: str = "") -> Reader:
     """So many ``unit``, fractions allowed, within these limits, both included."""
 
     def read(text: str) -> timedelta:
@@ -104,7 +104,7 @@ def duration(unit: timedelta, least: float, most: float, *, remark: str = "") ->
             raise ValueError(f"must be a number{_limits(least, most)}{remark}")
         return value * unit
 
-    return Kind(read, lambda value: f"{value / unit:g}")
+    return Reader(read, lambda value: f"{value / unit:g}")
 
 
 def _decimal(text: str) -> float | None:
@@ -213,20 +213,23 @@ def _read_country(text: str) -> str:
 _PHONE = re.compile(r"\+?[0-9][0-9 ().-]{6,22}[0-9]")
 _DAY_NAMES = several({name: number for number, name in enumerate(DAYS)})
 
-TEXT_NAME = Kind(_read_name)
-SWITCH = Kind(_read_switch, lambda value: str(int(value)))
-ZONE = Kind(_read_zone, lambda zone: str(zone.key))
-API_URL = Kind(_read_api_url)
-COUNTRY = Kind(_read_country)
-PATH = Kind(Path)
+TEXT_NAME = Reader(_read_name)
+SWITCH = Reader(_read_switch, lambda value: str(int(value)))
+ZONE = Reader(_read_zone, lambda zone: str(zone.key))
+API_URL = Reader(_read_api_url)
+COUNTRY = Reader(_read_country)
+PATH = Reader(Path)
+ANY_TEXT = Reader(str)
 PHONE = pattern(_PHONE.pattern, "must be a phone number with country and area code")
-PHONES = Kind(_read_phones, lambda phones: f"{len(phones)} phones" if phones else "")
+PHONES = Reader(_read_phones, lambda phones: f"{len(phones)} phones" if phones else "")
 DIGITS = pattern(r"[0-9]{1,30}", "must be the id, digits only (it is not the phone number itself)")
 #: Printable ASCII: it travels in an HTTP header, and paste brings quotes and line ends along.
 SECRET = pattern(
-    r"[!#-&(-~]+", "must be the bare value: no spaces, line breaks or quotes in it, no 'Bearer'"
+    r"[!#-&(-~]+",
+    "must be the bare value: no spaces, line breaks or quotes in it, no 'Bearer'",
+    show=lambda _: "(set)",
 )
-DATABASE_URL = Kind(database_url.normalise, database_url.masked)
-QUIET_HOURS = Kind(_read_quiet_hours, lambda hours: f"{hours.start:%H:%M}-{hours.end:%H:%M}")
-NO_SEND_DAYS = Kind(_read_no_send_days, _DAY_NAMES.show)
+DATABASE_URL = Reader(database_url.normalise, database_url.masked)
+QUIET_HOURS = Reader(_read_quiet_hours, lambda hours: f"{hours.start:%H:%M}-{hours.end:%H:%M}")
+NO_SEND_DAYS = Reader(_read_no_send_days, _DAY_NAMES.show)
 STATUSES = several({"scheduled": "SCHEDULED", "confirmed": "CONFIRMED"})

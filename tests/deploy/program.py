@@ -8,8 +8,8 @@ import typer
 
 from smartia_jobs.cli.app import app
 from smartia_jobs.settings import Settings
+from smartia_jobs.settings.declarations import VARIABLES
 from smartia_jobs.settings.environment import load_settings
-from smartia_jobs.settings.variables import VARIABLES
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 

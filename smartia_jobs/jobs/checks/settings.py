@@ -8,7 +8,7 @@ from smartia_jobs.jobs.checks.finding import Finding, Level
 from smartia_jobs.jobs.sender import OnlyTo
 from smartia_jobs.messages.catalogue import Catalogue, MessageTemplate
 from smartia_jobs.settings import Settings
-from smartia_jobs.settings.environment import describe
+from smartia_jobs.settings.declarations import describe
 
 #: What Cloud Run gives a task unless it is told otherwise.
 #: Source: https://cloud.google.com/run/docs/configuring/task-timeout (2026-11).

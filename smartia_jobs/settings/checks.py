@@ -1,0 +1,78 @@
+"""How settings that are right one by one fit together, and what sending needs."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from smartia_jobs.errors import ConfigurationError
+from smartia_jobs.settings.declarations import VARIABLES, Settings
+from smartia_jobs.settings.readers import is_loopback
+from smartia_jobs.timing import ReminderTimes
+
+#: A POST may start on a claim up to 60 s old, connect for 5 s and be read for 30 s: a claim
+#: that ends earlier could be taken for dead, and its message be sent twice.
+SHORTEST_LEASE = timedelta(seconds=100)
+
+
+def require_sending(settings: Settings) -> None:
+    """Check that messages can be sent at all.
+
+    Raises:
+        ConfigurationError: naming each variable that is missing.
+    """
+    needed = {
+        "META_ACCESS_TOKEN": settings.meta_access_token,
+        "META_PHONE_NUMBER_ID": settings.meta_phone_number_id,
+    }
+    missing = [name for name, value in needed.items() if not value]
+    if missing:
+        raise ConfigurationError(
+            [f"{name} is not set; without it nothing can be sent." for name in missing]
+        )
+
+
+def contradictions(settings: Settings) -> Iterator[str]:
+    """Yield what is wrong with settings that are right one by one."""
+    yield from _reminders_of_no_run(settings)
+    after = settings.reengage_after
+    if (settings.no_show_grace if after is None else after) >= settings.reengage_within:
+        yield (
+            "REENGAGE_WITHIN_HOURS must be longer than REENGAGE_AFTER_MINUTES (unless that is "
+            "set, NO_SHOW_GRACE_MINUTES); as it is, nobody would ever be invited back."
+        )
+    if settings.messages_file is not None and not settings.messages_file.is_file():
+        yield f"MESSAGES_FILE: there is no such file: {settings.messages_file}."
+    sandbox = is_loopback(urlsplit(settings.meta_api_url).hostname or "")
+    if settings.claim_lease < SHORTEST_LEASE and not sandbox:
+        yield (
+            f"CLAIM_LEASE_SECONDS must be at least {SHORTEST_LEASE.total_seconds():g}, or a "
+            "message could be sent twice; it may be shorter only while META_API_URL is the "
+            "sandbox on this machine."
+        )
+    if settings.cloud_run_job and settings.database_url.startswith("sqlite"):
+        yield (
+            "DATABASE_URL is an SQLite file, and this is Cloud Run: the file would vanish with "
+            "the container, and with it the memory of what was sent. Use PostgreSQL "
+            "(postgresql://user:password@/database?host=/cloudsql/PROJECT:REGION:INSTANCE)."
+        )
+
+
+def _reminders_of_no_run(settings: Settings) -> Iterator[str]:
+    """Yield which times of a reminder leave visits that no run would remind."""
+    variables = {variable.field: variable for variable in VARIABLES}
+    for kind in {field.partition(".")[0]: None for field in variables if "." in field}:
+        times: ReminderTimes = getattr(settings, kind)
+        lead, every = variables[f"{kind}.lead"].name, variables[f"{kind}.cadence"].name
+        latest = variables[f"{kind}.latest"]
+        most = times.lead - times.cadence / 2
+        if most <= timedelta(0):
+            yield (
+                f"{every} is too long: it must be less than twice {lead}, or some visits would "
+                "be reminded by no run."
+            )
+        elif times.latest > most:
+            yield (
+                f"{latest.name} is too long: with {lead} and {every} as they are, some visits "
+                f"would be reminded by no run. It can be at most {latest.shown(most)}: the lead "
+                "less half of the time between two runs."
+            )
