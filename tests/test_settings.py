@@ -16,7 +16,7 @@ from smartia_jobs.errors import ConfigurationError, ExitStatus
 from smartia_jobs.settings import QuietHours, ReminderTimes, Settings
 from smartia_jobs.settings.checks import require_sending
 from smartia_jobs.settings.declarations import PLATFORM_VARIABLES, VARIABLES, describe
-from smartia_jobs.settings.environment import load_settings
+from smartia_jobs.settings.environment import gather, load_settings, log_form, understand
 from smartia_jobs.settings.variable import Variable
 
 TOKEN = "EAAGverysecret"
@@ -207,11 +207,46 @@ def test_a_mistyped_name_in_the_file_is_a_problem(tmp_path: Path, name: str, mea
     assert problem == f"{name} is no setting; did you mean {meant}?"
 
 
-@pytest.mark.parametrize("name", ["ONLYTO", "QUIET_HOUR"])
-def test_a_mistyped_name_in_the_environment_is_a_problem(tmp_path: Path, name: str) -> None:
-    [problem] = problems(tmp_path, **{name: "x"})
+def slip_of(variable: Variable) -> str:
+    """Return a variable's name as another program, or a slip, writes it."""
+    return variable.name.replace("_", "")
 
-    assert problem.startswith(f"{name} is no setting")
+
+@pytest.mark.parametrize("variable", [v for v in VARIABLES if not v.shared], ids=lambda v: v.name)
+def test_a_name_in_the_environment_that_only_we_can_have_meant_is_a_problem(
+    tmp_path: Path, variable: Variable
+) -> None:
+    [problem] = problems(tmp_path, **{slip_of(variable): "x"})
+
+    assert problem == f"{slip_of(variable)} is no setting; did you mean {variable.name}?"
+
+
+@pytest.mark.parametrize("variable", [v for v in VARIABLES if v.shared], ids=lambda v: v.name)
+def test_a_name_in_the_environment_that_others_may_have_meant_is_a_warning(
+    tmp_path: Path, variable: Variable
+) -> None:
+    given = gather({slip_of(variable): "info"}, directory=tmp_path)
+
+    assert understand(given) == Settings()
+    assert given.warnings == (
+        f"{slip_of(variable)} is not read; the setting's name is {variable.name}.",
+    )
+
+
+@pytest.mark.parametrize("environ", [{}, {"LOGLEVEL": "info"}])
+def test_in_the_file_such_a_name_is_a_problem_all_the_same(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    (tmp_path / ".env").write_text("LOGLEVEL=debug\n")
+
+    assert problems(tmp_path, **environ) == ("LOGLEVEL is no setting; did you mean LOG_LEVEL?",)
+
+
+def test_what_guards_is_never_taken_for_another_program_s(tmp_path: Path) -> None:
+    shared = {variable.name for variable in VARIABLES if variable.shared}
+
+    assert shared.isdisjoint({"ONLY_TO", "QUIET_HOURS", "NO_SEND_DAYS", "NO_SHOW_BRAKE"})
+    assert not any(name.startswith(("META_", "CLINIC_", "REMINDER_")) for name in shared)
 
 
 @pytest.mark.parametrize(
@@ -231,6 +266,52 @@ def test_a_name_beside_the_setting_it_resembles_is_left_alone(tmp_path: Path) ->
     settings = load(tmp_path, META_PHONE_NUMBER_ID="1", META_ACCESS_TOKEN=TOKEN)
 
     assert settings.meta_phone_number_id == "1"
+
+
+# Quotation marks
+
+
+@pytest.mark.parametrize("text", ['"Clínica Aurora"', "'Clínica Aurora'", ' " Clínica Aurora" '])
+def test_quotation_marks_around_a_value_of_the_environment_reach_no_patient(
+    tmp_path: Path, text: str
+) -> None:
+    given = gather({"CLINIC_NAME": text}, directory=tmp_path)
+
+    assert understand(given).clinic_name == "Clínica Aurora"
+    assert given.warnings == (
+        "CLINIC_NAME stands in quotation marks in the environment; they were taken off. "
+        "Remove them where it is set.",
+    )
+
+
+@pytest.mark.parametrize("text", ['Clínica "Aurora"', '"A" e "B"', "D'Ávila", '"', "'A\""])
+def test_quotation_marks_within_a_name_stay(tmp_path: Path, text: str) -> None:
+    given = gather({"CLINIC_NAME": text}, directory=tmp_path)
+
+    assert understand(given).clinic_name == text
+    assert given.warnings == ()
+
+
+@pytest.mark.parametrize("variable", VARIABLES, ids=lambda v: v.name)
+def test_quotation_marks_are_taken_off_any_setting(tmp_path: Path, variable: Variable) -> None:
+    (tmp_path / "messages.toml").touch()
+    text = (variable.example or variable.default).replace("…", "")
+
+    settings = load(tmp_path, **{variable.name: f'"{text}"'})
+
+    assert settings == load(tmp_path, **{variable.name: text})
+
+
+def test_quotation_marks_are_taken_off_the_name_of_a_secret_s_file(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(TOKEN)
+
+    assert load(tmp_path, META_ACCESS_TOKEN_FILE="'secret'").meta_access_token == TOKEN
+
+
+def test_an_only_to_of_quotation_marks_alone_is_empty(tmp_path: Path) -> None:
+    assert problems(tmp_path, ONLY_TO='""') == (
+        "ONLY_TO is set, but empty; remove it to write to everybody.",
+    )
 
 
 # Secrets in files
@@ -356,6 +437,28 @@ def test_a_good_value_is_read(
     assert getattr(load(tmp_path, **{name: text}), field) == expected
 
 
+def test_a_name_that_the_locale_could_not_decode_is_read_as_utf_8(tmp_path: Path) -> None:
+    undecoded = "Clínica".encode().decode("ascii", "surrogateescape")
+
+    assert load(tmp_path, CLINIC_NAME=undecoded).clinic_name == "Clínica"
+
+
+def test_a_name_in_another_encoding_is_told_so(tmp_path: Path) -> None:
+    latin = "Clínica".encode("latin-1").decode("utf-8", "surrogateescape")
+
+    [problem] = problems(tmp_path, CLINIC_NAME=latin)
+
+    assert "CLINIC_NAME" in problem
+    assert "must be UTF-8 text" in problem
+
+
+def test_the_form_of_log_lines_is_known_although_another_setting_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("LOG_FORMAT=text\nLOG_LEVEL=loud\nSEND_RATE=x\n")
+
+    assert log_form(gather({}, directory=tmp_path)) == ("text", "INFO")
+    assert log_form(gather({"LOG_FORMAT": "json"}, directory=tmp_path)) == ("json", "INFO")
+
+
 def test_a_catalogue_is_found_from_the_folder(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").touch()
 
@@ -393,6 +496,7 @@ def test_the_rate_is_shared_by_the_tasks(tmp_path: Path) -> None:
         ("CLINIC_PHONE", "reception", "phone number"),
         ("CLINIC_COUNTRY", "Brasil", "two letters"),
         ("MESSAGES_FILE", "missing.toml", "no such file"),
+        ("MESSAGES_FILE", "~nobody-of-this-name/m.toml", "no such home directory"),
         ("SEND_RATE", "0", "above 0"),
         ("SEND_RATE", "-1", "above 0"),
         ("SEND_RATE", "nan", "above 0"),
@@ -460,8 +564,8 @@ def test_a_bad_address_is_told_one_example(tmp_path: Path) -> None:
     ("name", "text"),
     [
         ("META_ACCESS_TOKEN", "Bearer geheim"),
-        ("META_ACCESS_TOKEN", '"geheim"'),
-        ("META_ACCESS_TOKEN", "'geheim'"),
+        ("META_ACCESS_TOKEN", '"geheim'),
+        ("META_ACCESS_TOKEN", "''geheim''"),
         ("META_ACCESS_TOKEN", "gehe\nim"),
         ("META_ACCESS_TOKEN", "geheim…"),
         ("META_APP_SECRET", "geheim geheim"),

@@ -4,8 +4,9 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,9 @@ from smartia_jobs.run import Run, Stop
 from smartia_jobs.settings import Settings
 
 logger = logging.getLogger("smartia_jobs")
+
+#: Which command this process runs, for its log lines.
+_command: ContextVar[str] = ContextVar("command", default="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +98,19 @@ def perform(
 
 
 def read_settings(env_file: Path | None) -> Settings:
-    """Return the settings of this process's environment and working directory."""
-    from smartia_jobs.settings.environment import load_settings
+    """Return the settings of this process's environment and working directory.
 
-    return load_settings(os.environ, env_file=env_file, directory=Path.cwd())
+    From here on log lines have the form that the settings ask for, right or wrong as the others
+    may be.
+    """
+    from smartia_jobs.settings.environment import gather, log_form, understand
+
+    given = gather(os.environ, env_file=env_file, directory=_working_directory())
+    log_format, level = log_form(given)
+    _log_to_stderr(log_format, level, {"job": _command.get()})
+    for warning in given.warnings:
+        logger.warning(warning, extra={"ctx": {"event": "settings_warning"}})
+    return understand(given)
 
 
 def start_logs(settings: Settings, command: str, run_id: str) -> None:
@@ -108,12 +121,7 @@ def start_logs(settings: Settings, command: str, run_id: str) -> None:
         "task": str(settings.task_index),
         "attempt": str(settings.task_attempt),
     }
-    configure_logs(
-        settings.log_format,
-        settings.log_level,
-        terminal=sys.stderr.isatty(),
-        labels=labels,
-    )
+    _log_to_stderr(settings.log_format, settings.log_level, labels)
 
 
 def listen_to_signals(stop: Stop) -> None:
@@ -185,8 +193,8 @@ def errors_as_status(command: str, *, as_json: bool = False) -> Iterator[None]:
 
     Advice goes to standard error; with ``as_json`` standard output gets one JSON object.
     """
-    labels = {"job": command}
-    configure_logs("auto", "INFO", terminal=sys.stderr.isatty(), labels=labels)
+    _command.set(command)
+    _log_to_stderr("auto", "INFO", {"job": command})
     try:
         yield
     except (typer.Exit, typer.Abort, typer.BadParameter):
@@ -219,6 +227,17 @@ def _fail(command: str, error: SmartiaJobsError, *, as_json: bool) -> NoReturn:
         for line in str(error).splitlines():
             typer.echo(wrapped(f"smartia-jobs {command}: {line}"), err=True)
     raise typer.Exit(status)
+
+
+def _log_to_stderr(log_format: str, level: str, labels: Mapping[str, str]) -> None:
+    configure_logs(log_format, level, terminal=sys.stderr.isatty(), labels=labels)
+
+
+def _working_directory() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path()  # it was removed: there is no .env in it, and whole paths still work
 
 
 def _moment(text: str | None, settings: Settings) -> datetime | None:

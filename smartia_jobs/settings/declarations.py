@@ -105,6 +105,7 @@ class Settings:
         "SmartIA's database: `sqlite:///path` or `postgresql://user:password@host/database`",
         default="sqlite:///./smartia.db",
         secret=True,
+        shared=True,
     )
     stored_times: str | None = setting(
         "STORED_TIMES",
@@ -150,12 +151,14 @@ class Settings:
         readers.number(0, 1000),
         "messages a second and process; raise it to 80 or 1000 where Meta allows",
         default=20.0,
+        shared=True,
     )
     send_workers: int | None = setting(
         "SEND_WORKERS",
         readers.whole(1, 256),
         "messages on their way at one time; follows the rate when unset",
         example="16",
+        shared=True,
     )
     #: As typed, still to be parsed; empty: everyone.
     only_to: frozenset[str] = setting(
@@ -263,6 +266,7 @@ class Settings:
         readers.SWITCH,
         "0: a sending job does not create or upgrade its own tables (`db upgrade` does)",
         default=True,
+        shared=True,
     )
 
     # Logs
@@ -271,12 +275,14 @@ class Settings:
         readers.choice("auto", "text", "json"),
         "auto: text on a terminal, JSON lines elsewhere",
         default="auto",
+        shared=True,
     )
     log_level: str = setting(
         "LOG_LEVEL",
         readers.choice("DEBUG", "INFO", "WARNING", "ERROR", fold=str.upper),
         "the least that is logged",
         default="INFO",
+        shared=True,
     )
 
     # Where it runs

@@ -2,58 +2,115 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.settings.checks import contradictions
 from smartia_jobs.settings.declarations import PLATFORM_VARIABLES, VARIABLES, Settings
+from smartia_jobs.settings.names import files_of_no_secret, near_misses
 from smartia_jobs.settings.variable import Variable
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the environment and the file say, before any of it is understood.
+
+    Attributes:
+        texts: by the name of the variable.
+        directory: where the files are that settings name.
+        problems: what is wrong already.
+        warnings: what an operator should mend, and a run can do without.
+    """
+
+    texts: Mapping[str, str]
+    directory: Path
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def load_settings(
     environ: Mapping[str, str], *, env_file: Path | None = None, directory: Path
 ) -> Settings:
-    """Read and check all settings.
+    """Read and check all settings, as :func:`gather` and :func:`understand` do."""
+    return understand(gather(environ, env_file=env_file, directory=directory))
 
-    The environment outranks the file, also with an empty value, which means "not set" (but
-    ``ONLY_TO`` may not be empty). A secret may be given as ``NAME_FILE``, the path of a file
-    that holds it.
+
+def gather(environ: Mapping[str, str], *, env_file: Path | None = None, directory: Path) -> Given:
+    """Collect the texts of all settings; what is wrong is kept for :func:`understand` to raise.
+
+    The environment outranks the file, also with an empty value, which means "not set". A pair of
+    quotation marks around a whole value of the environment is taken off: ``docker run
+    --env-file`` leaves them there, and patients would read them.
 
     Args:
         environ: the environment.
         env_file: a file of ``NAME=value`` lines that must exist; None: ``.env``, if there is one.
         directory: where ``.env`` is looked for, and the files that settings name.
-
-    Raises:
-        ConfigurationError: with every problem there is, each naming its variable.
     """
     problems: list[str] = []
-    texts = _from_file(env_file, directory, problems)
-    problems += _mistyped(texts, environ)
-    problems += _files_of_no_secret(texts, environ)
+    warnings: list[str] = []
+    file = _from_file(env_file, directory, problems)
+    for miss in near_misses(file, environ):
+        (warnings if miss.harmless else problems).append(miss.advice)
+    problems += files_of_no_secret(file, environ)
+    texts = dict(file)
     for variable in VARIABLES:
         if environ.keys() & set(variable.names):
             for name in variable.names:
                 texts.pop(name, None)
     texts.update(environ)
+    for name in _quoted(environ):
+        texts[name] = environ[name].strip()[1:-1]
+        warnings.append(
+            f"{name} stands in quotation marks in the environment; they were taken off. "
+            "Remove them where it is set."
+        )
+    return Given(texts, directory, tuple(problems), tuple(warnings))
+
+
+def understand(given: Given) -> Settings:
+    """Return the checked settings.
+
+    ``ONLY_TO`` may not be empty. A secret may be given as ``NAME_FILE``, the path of a file that
+    holds it.
+
+    Raises:
+        ConfigurationError: with every problem there is, each naming its variable.
+    """
+    problems = list(given.problems)
     values: dict[str, Any] = {}
     for variable in VARIABLES + PLATFORM_VARIABLES:
-        text = _text_of(variable, texts, directory, problems)
+        text = _text_of(variable, given, problems)
         if text:
             try:
-                values[variable.field] = variable.reader.read(text)
+                values[variable.field] = _read(variable, text, given.directory)
             except ValueError as error:
                 problems.append(_problem(variable, text, error))
-    if not texts.get("ONLY_TO", "unset").strip():
+    if not given.texts.get("ONLY_TO", "unset").strip():
         # As from a shell variable that is not set: the guard of a first live run fails closed.
         problems.append("ONLY_TO is set, but empty; remove it to write to everybody.")
-    settings = _assemble(values, directory)
+    settings = _assemble(values)
     problems += contradictions(settings)
     if problems:
         raise ConfigurationError(problems)
     return replace(settings, send_rate=settings.send_rate / settings.task_count)
+
+
+def log_form(given: Given) -> tuple[str, str]:
+    """Return ``LOG_FORMAT`` and ``LOG_LEVEL``, whatever else is wrong.
+
+    What is wrong is told in this form, too. The defaults hold where the two are wrong themselves.
+    """
+    values = {"log_format": Settings().log_format, "log_level": Settings().log_level}
+    for variable in VARIABLES:
+        text = given.texts.get(variable.name, "").strip()
+        if variable.field in values and text:
+            with suppress(ValueError):
+                values[variable.field] = variable.reader.read(text)
+    return values["log_format"], values["log_level"]
 
 
 def _from_file(env_file: Path | None, directory: Path, problems: list[str]) -> dict[str, str]:
@@ -78,43 +135,13 @@ def _from_file(env_file: Path | None, directory: Path, problems: list[str]) -> d
     return texts
 
 
-def _mistyped(file: Mapping[str, str], environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield the names that are almost a setting's, where that setting itself is missing.
-
-    Any other name is nobody's mistake: SmartIA may share the file, and the environment is full
-    of them. There, only underscores, case and a final S may differ.
-    """
-    given = file.keys() | environ.keys()
-    ours: set[str] = set()
-    missing: dict[str, str] = {}
+def _quoted(environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield which settings have one pair of quotation marks around their whole value."""
     for variable in VARIABLES:
-        ours |= {*variable.names, variable.file_name}
-        if given.isdisjoint(variable.names):
-            missing |= {_letters(name): name for name in variable.names}
-    for name in sorted(given - ours):
-        meant = missing.get(_letters(name))
-        if meant is None and name in file:
-            from difflib import get_close_matches
-
-            close = get_close_matches(_letters(name), missing, n=1, cutoff=0.85)
-            meant = missing[close[0]] if close else None
-        if meant is not None:
-            yield f"{name} is no setting; did you mean {meant}?"
-
-
-def _files_of_no_secret(file: Mapping[str, str], environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield the ``NAME_FILE`` of settings that are no secret: nobody would read that file."""
-    for variable in VARIABLES:
-        name = variable.file_name
-        if not variable.secret and (environ.get(name, "") + file.get(name, "")).strip():
-            yield (
-                f"{name} is no setting: only a secret can be given as a file; "
-                f"set {variable.name} itself."
-            )
-
-
-def _letters(name: str) -> str:
-    return name.upper().replace("_", "").removesuffix("S")
+        for name in variable.names:
+            text = environ.get(name, "").strip()
+            if len(text) > 1 and text[0] == text[-1] in "\"'" and text[0] not in text[1:-1]:
+                yield name
 
 
 def _content(path: Path, what: str, problems: list[str]) -> str | None:
@@ -129,21 +156,24 @@ def _content(path: Path, what: str, problems: list[str]) -> str | None:
     return None
 
 
-def _text_of(
-    variable: Variable, texts: Mapping[str, str], directory: Path, problems: list[str]
-) -> str:
+def _text_of(variable: Variable, given: Given, problems: list[str]) -> str:
     """Return the stripped text of a variable, from its file if it names one; empty: not set."""
-    text = texts.get(variable.name, "").strip()
-    file = texts.get(variable.file_name, "").strip() if variable.secret else ""
+    text = given.texts.get(variable.name, "").strip()
+    file = given.texts.get(variable.file_name, "").strip() if variable.secret else ""
     if not file:
         return text
     if text:
         problems.append(f"{variable.name} and {variable.file_name} are both set; keep one of them.")
         return ""
-    content = _content(directory / file, f"{variable.file_name} ({file})", problems)
+    content = _content(given.directory / file, f"{variable.file_name} ({file})", problems)
     if content is not None and not content.strip():
         problems.append(f"{variable.file_name} ({file}): the file is empty.")
     return (content or "").strip()
+
+
+def _read(variable: Variable, text: str, directory: Path) -> Any:
+    value = variable.reader.read(text)
+    return directory / value if isinstance(value, Path) else value
 
 
 def _problem(variable: Variable, text: str, error: ValueError) -> str:
@@ -152,13 +182,11 @@ def _problem(variable: Variable, text: str, error: ValueError) -> str:
     return f"{variable.name}{shown} {error}{example}."
 
 
-def _assemble(values: Mapping[str, Any], directory: Path) -> Settings:
+def _assemble(values: Mapping[str, Any]) -> Settings:
     whole: dict[str, Any] = {}
     for path, value in values.items():
         name, _, part = path.partition(".")
         if part:
             value = replace(whole.get(name, getattr(Settings(), name)), **{part: value})
         whole[name] = value
-    if "messages_file" in whole:
-        whole["messages_file"] = directory / whole["messages_file"].expanduser()
     return Settings(**whole)

@@ -199,9 +199,21 @@ def _read_phones(text: str) -> frozenset[str]:
 
 
 def _read_name(text: str) -> str:
+    try:
+        # What Python could not decode by the locale (LC_ALL=C) it kept byte by byte.
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError("must be UTF-8 text") from None
     if len(text) > 60 or not text.isprintable():
         raise ValueError("must be a single line of at most 60 characters")
     return text
+
+
+def _read_path(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError("must be a path without ~: there is no such home directory") from None
 
 
 def _read_country(text: str) -> str:
@@ -218,7 +230,7 @@ SWITCH = Reader(_read_switch, lambda value: str(int(value)))
 ZONE = Reader(_read_zone, lambda zone: str(zone.key))
 API_URL = Reader(_read_api_url)
 COUNTRY = Reader(_read_country)
-PATH = Reader(Path)
+PATH = Reader(_read_path)
 ANY_TEXT = Reader(str)
 PHONE = pattern(_PHONE.pattern, "must be a phone number with country and area code")
 PHONES = Reader(_read_phones, lambda phones: f"{len(phones)} phones" if phones else "")

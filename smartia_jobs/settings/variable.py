@@ -22,6 +22,8 @@ class Variable:
         example: a good value, where there is no default.
         secret: never shown, and may be given as a file named by ``NAME_FILE``.
         personal: not quoted when it is wrong, because of what may stand in it.
+        shared: other programs have a setting of nearly this name, so that one in the
+            environment that is almost it may be theirs.
         platform: set by Cloud Run, not by an operator.
         field: of the settings, with a dot for a part of one.
     """
@@ -33,6 +35,7 @@ class Variable:
     example: str = ""
     secret: bool = False
     personal: bool = False
+    shared: bool = False
     platform: bool = False
     field: str = ""
 
@@ -65,6 +68,7 @@ def setting(
     example: str = "",
     secret: bool = False,
     personal: bool = False,
+    shared: bool = False,
     platform: bool = False,
 ) -> Any:
     """Declare a field of the settings that one variable sets.
@@ -77,10 +81,21 @@ def setting(
         example: see :class:`Variable`, as the rest.
         secret: also keeps the value out of ``repr``.
         personal: as there.
+        shared: as there.
         platform: as there.
     """
     initial = default if callable(default) else lambda: default
-    variable = Variable(name, reader, meaning, initial, example, secret, personal, platform)
+    variable = Variable(
+        name,
+        reader,
+        meaning,
+        initial,
+        example=example,
+        secret=secret,
+        personal=personal,
+        shared=shared,
+        platform=platform,
+    )
     return field(default_factory=initial, repr=not secret, metadata={DECLARED: {"": variable}})
 
 
