@@ -175,6 +175,17 @@ def test_a_dot_env_that_points_nowhere_is_named(tmp_path: Path) -> None:
     assert str(tmp_path / ".env") in problem
 
 
+def test_a_folder_that_cannot_be_looked_into_is_a_warning(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.symlink_to(folder)
+
+    given = gather({}, directory=folder)
+
+    assert understand(given) == Settings()
+    [warning] = given.warnings
+    assert warning.startswith(f"{folder / '.env'}: cannot be looked for")
+
+
 def test_a_malformed_line_is_named_by_its_number_and_not_quoted(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(f"SEND_RATE=5\nMETA_ACCESS_TOKEN='{TOKEN}\n")
 

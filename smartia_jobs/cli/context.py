@@ -182,9 +182,13 @@ def wrapped(line: str) -> str:
 
 
 def print_json(body: dict[str, Any]) -> None:
-    """Print exactly one JSON object: on one line, which is one log entry, or for a person."""
+    """Print exactly one JSON object: on one line, which is one log entry, or for a person.
+
+    Where standard output is not UTF-8 other letters are escaped, and whoever reads gets them.
+    """
     indent = 2 if sys.stdout.isatty() else None
-    sys.stdout.write(json.dumps(body, ensure_ascii=False, indent=indent) + "\n")
+    escaped = sys.stdout.encoding.lower() not in ("utf-8", "utf8")
+    sys.stdout.write(json.dumps(body, ensure_ascii=escaped, indent=indent) + "\n")
 
 
 @contextmanager

@@ -1,10 +1,12 @@
 """How settings that are right one by one fit together, and what sending needs."""
 
+import os
 from collections.abc import Iterator
 from datetime import timedelta
 from urllib.parse import urlsplit
 
 from smartia_jobs.errors import ConfigurationError
+from smartia_jobs.settings.database_url import sqlite_path
 from smartia_jobs.settings.declarations import VARIABLES, Settings
 from smartia_jobs.settings.readers import is_loopback
 from smartia_jobs.timing import ReminderTimes
@@ -49,12 +51,28 @@ def contradictions(settings: Settings) -> Iterator[str]:
             "message could be sent twice; it may be shorter only while META_API_URL is the "
             "sandbox on this machine."
         )
+    if _is_relative(settings.database_url) and not _started_in_a_folder():
+        yield (
+            "DATABASE_URL is a relative path, and the folder in which this was started has been "
+            "removed; start it in one that exists, or give the whole path (sqlite:////path)."
+        )
     if settings.cloud_run_job and settings.database_url.startswith("sqlite"):
         yield (
             "DATABASE_URL is an SQLite file, and this is Cloud Run: the file would vanish with "
             "the container, and with it the memory of what was sent. Use PostgreSQL "
             "(postgresql://user:password@/database?host=/cloudsql/PROJECT:REGION:INSTANCE)."
         )
+
+
+def _is_relative(url: str) -> bool:
+    return url.startswith("sqlite") and not sqlite_path(url).is_absolute()
+
+
+def _started_in_a_folder() -> bool:
+    try:
+        return bool(os.getcwd())
+    except FileNotFoundError:
+        return False
 
 
 def _reminders_of_no_run(settings: Settings) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """From the environment, a file and files of secrets to settings: where values come from."""
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -52,7 +51,7 @@ def gather(environ: Mapping[str, str], *, env_file: Path | None = None, director
     """
     problems: list[str] = []
     warnings: list[str] = []
-    file = _from_file(env_file, directory, problems)
+    file = _from_file(env_file, directory, problems, warnings)
     for miss in near_misses(file, environ):
         (warnings if miss.harmless else problems).append(miss.advice)
     problems += files_of_no_secret(file, environ)
@@ -113,11 +112,19 @@ def log_form(given: Given) -> tuple[str, str]:
     return values["log_format"], values["log_level"]
 
 
-def _from_file(env_file: Path | None, directory: Path, problems: list[str]) -> dict[str, str]:
-    """Return what the ``.env`` file says; what is wrong with it goes to ``problems``."""
+def _from_file(
+    env_file: Path | None, directory: Path, problems: list[str], warnings: list[str]
+) -> dict[str, str]:
+    """Return what the ``.env`` file says; what is wrong with it goes to the two lists."""
     path = directory / (env_file or ".env")
-    if env_file is None and not os.path.lexists(path):
-        return {}
+    if env_file is None:
+        try:
+            path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except OSError as error:  # a folder that this user may not look into
+            warnings.append(f"{path}: cannot be looked for ({error.strerror}), and is not read.")
+            return {}
     content = _content(path, str(path), problems)
     if content is None:
         return {}

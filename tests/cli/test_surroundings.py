@@ -1,9 +1,16 @@
 """What the process was started in and with: other programs' variables, no home, no folder."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support import Clinic, RunCli
+
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 def dry_run(clinic: Clinic, **env: str) -> dict[str, str]:
@@ -42,3 +49,67 @@ def test_log_format_holds_for_errors_also_when_the_file_says_it(
     result = run_cli("24h")
 
     assert result.stderr.startswith("smartia-jobs 24h: SEND_RATE is 'fast'")
+
+
+def run_after(
+    preparation: str, *arguments: str, cwd: Path, **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the program in a process that has done something to itself before."""
+    program = f"{preparation}\nfrom smartia_jobs.cli import main\nraise SystemExit(main())\n"
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT), **env},
+        cwd=cwd,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+
+_REMOVE_FOLDER = "import os; os.rmdir(os.getcwd())"
+
+
+def test_a_job_with_whole_paths_runs_in_a_folder_that_was_removed(
+    sqlite_clinic: Clinic, tmp_path: Path
+) -> None:
+    (tmp_path / "gone").mkdir()
+
+    result = run_after(
+        _REMOVE_FOLDER, "24h", "--dry-run", cwd=tmp_path / "gone", DATABASE_URL=sqlite_clinic.url
+    )
+
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("command", [("24h", "--dry-run"), ("check", "--offline"), ("metrics",)])
+def test_a_relative_path_in_a_folder_that_was_removed_is_a_wrong_setting(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "gone").mkdir()
+
+    result = run_after(_REMOVE_FOLDER, *command, cwd=tmp_path / "gone")
+
+    assert result.returncode == 78
+    assert "DATABASE_URL is a relative path" in result.stderr + result.stdout
+    assert "bug" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {},
+        {"LANG": "C"},
+        {"LC_ALL": "POSIX"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"LANG": "no_SUCH.locale", "TZ": "No/Such", "TERM": "", "COLUMNS": "-1", "HOME": "/gone"},
+    ],
+    ids=["nothing", "C", "POSIX", "ASCII", "nonsense"],
+)
+def test_a_name_with_accents_is_whole_in_any_locale(env: dict[str, str], tmp_path: Path) -> None:
+    env = {**env, "CLINIC_NAME": "Clínica São José"}
+
+    result = run_after("", "templates", "preview", "24h", "--json", cwd=tmp_path, **env)
+
+    assert result.returncode == 0, result.stderr
+    assert "Clínica São José" in json.loads(result.stdout)["previews"][0]["text"]
