@@ -5,20 +5,13 @@ import sys
 
 def main() -> int:
     """Run the program and return its exit status (the console script's entry point)."""
-    from smartia_jobs.cli.streams import cannot_be_written, give_up_output, prepare_streams
+    from smartia_jobs.cli.streams import prepare_streams, status_of_output
 
     prepare_streams()
-    try:
-        status = _answer()
-        sys.stdout.flush()
-    except OSError as error:
-        if not cannot_be_written(error):
-            raise
-        return give_up_output(error)
-    return status
+    return status_of_output(_run())
 
 
-def _answer() -> int:
+def _run() -> int:
     if sys.argv[1:] == ["--version"]:
         from smartia_jobs import __version__
 

@@ -74,10 +74,6 @@ def main() -> int:
         return _refuse(error, arguments)
     except typer.Abort:
         return int(ExitStatus.INTERRUPTED)
-    except SystemExit as error:
-        if isinstance(error.__context__, BrokenPipeError):
-            return int(ExitStatus.OK)  # click would make 1 of a reader who has left
-        raise
     if not arguments:
         return int(ExitStatus.USAGE)
     return status if isinstance(status, int) else 0

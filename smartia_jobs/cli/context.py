@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from smartia_jobs.cli.streams import cannot_be_written, give_up_output
+from smartia_jobs.cli.streams import forget_output, output_error
 from smartia_jobs.clock import Clock, SystemClock
 from smartia_jobs.errors import ExitStatus, InterruptedRunError, SmartiaJobsError
 from smartia_jobs.logs import configure_logs, logs_are_json
@@ -149,17 +149,13 @@ def finish(report: Report, *, as_json: bool) -> NoReturn:
     What was sent was sent: a reader who went away, or a full disk, changes nothing about the
     status.
     """
-    try:
-        if as_json:
-            print_json(report.as_json())
-        else:
-            print_result(report)
-        sys.stdout.flush()
-    except OSError as error:
-        if not cannot_be_written(error):
-            raise
+    if as_json:
+        print_json(report.as_json())
+    else:
+        print_result(report)
+    if output_error() is not None:
         logger.warning("the report could not be written to standard output")
-        give_up_output(error)
+        forget_output()
     raise typer.Exit(int(report.exit_status))
 
 
@@ -208,8 +204,6 @@ def errors_as_status(command: str, *, as_json: bool = False) -> Iterator[None]:
     except KeyboardInterrupt:
         _fail(command, InterruptedRunError(ExitStatus.INTERRUPTED), as_json=as_json)
     except Exception as error:
-        if cannot_be_written(error):
-            raise
         from sqlalchemy.exc import SQLAlchemyError
 
         if isinstance(error, SQLAlchemyError):

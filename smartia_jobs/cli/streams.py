@@ -1,40 +1,112 @@
-"""Standard output that nobody reads any more, that is full, closed, or knows no accents."""
+"""Standard streams that nobody reads any more, that are full or closed, or know no accents.
 
-import contextlib
+Nothing that is written there may stop the work of a run, or change what its exit status says of
+it: what cannot be written is dropped where it would be written, and said at the end.
+"""
+
 import errno
+import io
 import os
 import sys
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-#: What writing to a full disk or to a closed or dead stream raises.
-_BROKEN = frozenset({errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF})
+from smartia_jobs.errors import ExitStatus
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+
+class _Descriptor(io.FileIO):
+    """A standard stream's descriptor, which swallows what cannot be written.
+
+    Attributes:
+        error: why the first write failed that did; nothing is tried after it, so that no
+            output has a hole in it.
+    """
+
+    def __init__(self, number: int) -> None:
+        """Write to this descriptor, and never close it."""
+        super().__init__(number, "w", closefd=False)
+        self.error: OSError | None = None
+
+    def write(self, octets: "ReadableBuffer", /) -> int:
+        """Write some of the octets, waiting where a pipe that does not block is full."""
+        size = memoryview(octets).nbytes
+        while self.error is None:
+            try:
+                written = super().write(octets)
+            except OSError as error:
+                self.error = error
+            else:
+                if written is not None:
+                    return written
+                _wait_until_writable(self.fileno())
+        return size
 
 
 def prepare_streams() -> None:
-    """Let every character be written, and a stream that was closed swallow what comes."""
-    if sys.stdout is None:
-        sys.stdout = _nowhere()
-    if sys.stderr is None:
-        sys.stderr = _nowhere()
-    reconfigure = getattr(sys.stdout, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(errors="replace")
+    """Let every character be written, and what cannot be written stop nothing."""
+    _open_what_was_closed()
+    sys.stdout = _sturdy(sys.stdout, errors="replace")
+    sys.stderr = _sturdy(sys.stderr, errors="backslashreplace")
 
 
-def cannot_be_written(error: BaseException) -> bool:
-    """Return whether an error is about a standard stream and not about a file."""
-    return isinstance(error, OSError) and error.filename is None and error.errno in _BROKEN
+def output_error() -> OSError | None:
+    """Return why standard output could not be written, if it could not."""
+    sys.stdout.flush()
+    descriptor = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return descriptor.error if isinstance(descriptor, _Descriptor) else None
 
 
-def give_up_output(error: OSError) -> int:
-    """Forget what was not written; return 0 for a reader who left, else 78 with the reason."""
-    # The interpreter would try to write the rest once more at its end, and say so.
+def forget_output() -> None:
+    """Let nobody ask any more whether standard output could be written."""
     sys.stdout = _nowhere()
-    if error.errno == errno.EPIPE:
-        return 0
-    with contextlib.suppress(OSError):
-        sys.stderr.write(f"smartia-jobs: standard output cannot be written ({error.strerror}).\n")
-    return 78
+
+
+def status_of_output(status: int) -> int:
+    """Return the exit status of a command whose result went to standard output.
+
+    A reader who left has seen enough. Where a result could not be written otherwise, a command
+    that succeeded says 78 and why.
+    """
+    error = output_error()
+    if error is None or error.errno == errno.EPIPE:
+        return status
+    sys.stderr.write(f"smartia-jobs: standard output cannot be written ({error.strerror}).\n")
+    return status or int(ExitStatus.CONFIGURATION)
+
+
+def _open_what_was_closed() -> None:
+    """Give each standard descriptor that was closed to nobody.
+
+    The next file or connection would be given its number otherwise, and be sent whatever a
+    library writes to standard error.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+
+
+def _sturdy(stream: TextIO | None, *, errors: str) -> TextIO:
+    if stream is None:  # it was closed
+        return _nowhere()
+    buffer = getattr(stream, "buffer", None)
+    if type(getattr(buffer, "raw", buffer)) is not io.FileIO:
+        return stream  # a Windows console, or whoever looks at what this process writes
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Descriptor(stream.fileno())),
+        encoding=stream.encoding,
+        errors=errors,
+        line_buffering=bool(stream.line_buffering or getattr(stream, "write_through", False)),
+    )
+
+
+def _wait_until_writable(number: int) -> None:
+    import select
+
+    select.select([], [number], [])
 
 
 def _nowhere() -> TextIO:
