@@ -87,9 +87,14 @@ class RefusedError(SmartiaJobsError):
 
 
 class InterruptedRunError(SmartiaJobsError):
-    """A signal arrived outside the sending loop; nothing was in flight."""
+    """A signal arrived outside the sending loop, or a second one that did not want to wait."""
 
-    def __init__(self, exit_status: ExitStatus) -> None:
-        """Remember which signal it was by its status (130 or 143)."""
+    def __init__(self, exit_status: ExitStatus, *, sending: bool = False) -> None:
+        """Remember which signal it was by its status (130 or 143), and what it cut short."""
         self.exit_status = exit_status
-        super().__init__("Interrupted; nothing was being sent.")
+        super().__init__(
+            "Interrupted while messages were being sent: one that is in flight becomes unknown "
+            "when its lease ends; see smartia-jobs outbox."
+            if sending
+            else "Interrupted; nothing was being sent."
+        )

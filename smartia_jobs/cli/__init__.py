@@ -5,10 +5,20 @@ import sys
 
 def main() -> int:
     """Run the program and return its exit status (the console script's entry point)."""
+    # Before anything that takes time to load: a signal may come at any moment.
+    from smartia_jobs.cli.signals import leave_at_once
+
+    leave_at_once()
     from smartia_jobs.cli.streams import prepare_streams, status_of_output
+    from smartia_jobs.errors import InterruptedRunError
 
     prepare_streams()
-    return status_of_output(_run())
+    try:
+        status = status_of_output(_run())
+    except InterruptedRunError as error:  # when a command had already said all it had to say
+        status = int(error.exit_status)
+    leave_at_once(status)
+    return status
 
 
 def _run() -> int:

@@ -16,7 +16,7 @@ import typer
 
 from smartia_jobs.cli.streams import forget_output, output_error
 from smartia_jobs.clock import Clock, SystemClock
-from smartia_jobs.errors import ExitStatus, InterruptedRunError, SmartiaJobsError
+from smartia_jobs.errors import ExitStatus, SmartiaJobsError
 from smartia_jobs.logs import configure_logs, logs_are_json
 from smartia_jobs.report import Report
 from smartia_jobs.run import Run, Stop
@@ -189,20 +189,19 @@ def print_json(body: dict[str, Any]) -> None:
 
 @contextmanager
 def errors_as_status(command: str, *, as_json: bool = False) -> Iterator[None]:
-    """Turn the end of a command by an error into advice and an exit status.
+    """Turn the end of a command by an error or a signal into advice and an exit status.
 
     Advice goes to standard error; with ``as_json`` standard output gets one JSON object.
     """
     _command.set(command)
     _log_to_stderr("auto", "INFO", {"job": command})
     try:
+        listen_to_signals(Stop())
         yield
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
     except SmartiaJobsError as error:
         _fail(command, error, as_json=as_json)
-    except KeyboardInterrupt:
-        _fail(command, InterruptedRunError(ExitStatus.INTERRUPTED), as_json=as_json)
     except Exception as error:
         from sqlalchemy.exc import SQLAlchemyError
 

@@ -16,6 +16,7 @@ from smartia_jobs.sandbox.account import PHONE_NUMBER_ID
 from smartia_jobs.sandbox.scripts import Scripted
 from smartia_jobs.sandbox.server import Sandbox
 from tests.support import Clinic, RunCli, StartCli
+from tests.support.terminal import TerminalWindow
 
 _ZONE = ZoneInfo("America/Sao_Paulo")
 
@@ -44,6 +45,14 @@ def book(clinic: Clinic, patients: int) -> list[int]:
     """Book a visit for so many new patients, tomorrow at this hour."""
     tomorrow = (datetime.now(_ZONE) + timedelta(hours=24)).replace(tzinfo=None, microsecond=0)
     return [clinic.add_appointment(clinic.add_patient(), tomorrow) for _ in range(patients)]
+
+
+def wait_for_messages(sandbox: Sandbox, number: int) -> None:
+    """Wait until the sandbox was asked for so many messages."""
+    for _ in range(600):
+        if len(sandbox.received) >= number:
+            return
+        time.sleep(0.05)
 
 
 def states(clinic: Clinic) -> list[str]:
@@ -275,7 +284,9 @@ def test_nineteen_of_twenty_refused_is_no_success(
     assert (result.json["failed"], result.json["sent"]) == (19, 1)
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
+)
 def test_a_signal_ends_the_run_with_its_state_recorded(
     start_cli: StartCli,
     run_cli: RunCli,
@@ -287,10 +298,7 @@ def test_a_signal_ends_the_run_with_its_state_recorded(
 ) -> None:
     book(sqlite_clinic, 200)
     program = start_cli("24h", env=env)
-    for _ in range(600):
-        if len(sandbox.received) >= 5:
-            break
-        time.sleep(0.05)
+    wait_for_messages(sandbox, 5)
 
     program.send_signal(number)
 
@@ -300,6 +308,40 @@ def test_a_signal_ends_the_run_with_its_state_recorded(
     rest = run_cli("24h", "--json", env=env | {"SEND_RATE": "200"})
     assert rest.json["skipped"]["already_sent"] + rest.json["sent"] == 200
     assert len(sandbox.received) == 200
+
+
+def test_a_terminal_that_is_closed_ends_the_run_with_its_state_recorded(
+    env: dict[str, str], sandbox: Sandbox, sqlite_clinic: Clinic
+) -> None:
+    book(sqlite_clinic, 60)
+    with TerminalWindow("24h", env=env) as window:
+        wait_for_messages(sandbox, 8)
+
+        window.close()
+
+        assert window.process.wait(20) == 143
+    assert set(states(sqlite_clinic)) <= {"sent", "retry"}
+    assert states(sqlite_clinic).count("sent") == len(sandbox.received)
+
+
+def test_a_second_ctrl_c_says_that_a_message_may_be_in_flight(
+    start_cli: StartCli, env: dict[str, str], sandbox: Sandbox, sqlite_clinic: Clinic
+) -> None:
+    book(sqlite_clinic, 1)
+    sandbox.latency_s = 15
+    program = start_cli("24h", env=env | {"LOG_FORMAT": "text"})
+    wait_for_messages(sandbox, 1)
+
+    program.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    program.send_signal(signal.SIGINT)
+
+    _, said = program.communicate(timeout=10)
+    assert program.returncode == 130
+    assert "one that is in flight becomes unknown when its lease ends" in said
+    assert "see smartia-jobs outbox" in said
+    assert "nothing was being sent" not in said
+    assert states(sqlite_clinic) == ["claimed"]
 
 
 @pytest.mark.parametrize(

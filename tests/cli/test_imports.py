@@ -89,7 +89,7 @@ def test_the_version_is_told_without_loading_anything(folder: Path) -> None:
     started = start(folder, "--version")
 
     assert started.libraries == set()
-    assert started.own == {"cli", "cli.streams", "errors"}
+    assert started.own == {"cli", "cli.signals", "cli.streams", "errors"}
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("24h", "--help"), ("no-show", "--help")])

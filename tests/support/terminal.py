@@ -11,6 +11,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -66,6 +67,49 @@ def run_on_terminal(
         finally:
             watchdog.cancel()
             os.close(ours)
+
+
+class TerminalWindow:
+    """The program as a person starts it, in a window of its own that can be closed."""
+
+    def __init__(self, *arguments: str, env: Mapping[str, str]) -> None:
+        """Start the program of this source tree."""
+        self._ours, theirs = pty.openpty()
+        self.process = subprocess.Popen(
+            # The first process of a session gets the terminal it opens.
+            [sys.executable, "-c", _OPEN_TERMINAL, os.ttyname(theirs), *arguments],
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT), "TERM": "xterm", **env},
+            start_new_session=True,
+        )
+        os.read(self._ours, 1)
+        os.close(theirs)
+
+    def close(self) -> None:
+        """Close the window; whatever runs in it gets SIGHUP, and can write nowhere."""
+        if self._ours >= 0:
+            os.close(self._ours)
+            self._ours = -1
+
+    def __enter__(self) -> Self:
+        """Return the window."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave nothing of it."""
+        self.close()
+        with self.process:
+            self.process.kill()
+
+
+_OPEN_TERMINAL = """
+import os, sys
+terminal = os.open(sys.argv[1], os.O_RDWR)
+for number in range(3):
+    os.dup2(terminal, number)
+os.close(terminal)
+os.write(1, b".")
+os.execv(sys.executable, [sys.executable, "-m", "smartia_jobs", *sys.argv[2:]])
+"""
 
 
 def _read_to_end(terminal: int) -> str:
