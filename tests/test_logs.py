@@ -29,14 +29,15 @@ logger = logging.getLogger("smartia_jobs.test")
 def _leave_logging_as_it_was() -> Iterator[None]:
     root = logging.getLogger()
     level = root.level
+    levels = {name: logging.getLogger(name).level for name in list(root.manager.loggerDict)}
     yield
     logging.captureWarnings(False)
     root.setLevel(level)
     for handler in list(root.handlers):
         if handler.name == "smartia_jobs":
             root.removeHandler(handler)
-    for name in list(logging.root.manager.loggerDict):
-        logging.getLogger(name).setLevel(logging.NOTSET)
+    for name in list(root.manager.loggerDict):
+        logging.getLogger(name).setLevel(levels.get(name, logging.NOTSET))
     stderr_console.cache_clear()
 
 
