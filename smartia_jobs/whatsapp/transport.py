@@ -6,15 +6,15 @@ import json
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import requests
+import urllib3
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 import smartia_jobs
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.settings import Settings
-from smartia_jobs.whatsapp.connections import BROKEN, LONGEST_ANSWER, Adapter, NoAnswerError
+from smartia_jobs.whatsapp.connections import LONGEST_ANSWER, Adapter, NoAnswerError, SharedTLS
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
@@ -77,52 +77,49 @@ class Transport:
             secret = settings.meta_app_secret.encode()
             proof = hmac.new(secret, token.encode(), hashlib.sha256).hexdigest()
             self._query = {"appsecret_proof": proof}
-        self._adapter = Adapter(
-            settings.meta_api_url,
-            workers,
-            timeouts_s=timeouts_s,
-            tls=tls or ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH),
-        )
+        if tls is None:
+            tls = SharedTLS(ssl.PROTOCOL_TLS_CLIENT)
+            tls.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
+        self._adapter = Adapter(workers, tls)
+        self._timeouts_s = timeouts_s
 
     def prepare(
         self, method: str, path: str, params: Mapping[str, str] | None = None
     ) -> requests.PreparedRequest:
         """Build a request to ``path`` below the API version, to be sent once or often."""
-        prepared = requests.Request(
+        return requests.Request(
             method,
             f"{self._root}/{path}",
             headers=self._headers,
             params={**(params or {}), **self._query},
         ).prepare()
-        prepared.headers["Host"] = urlsplit(prepared.url or "").netloc
-        prepared.headers.pop("Content-Length", None)  # the body is not here yet
-        return prepared
 
     def send(self, prepared: requests.PreparedRequest, body: bytes | None = None) -> Reply:
-        """Send what was prepared, with ``body`` if given, and read the answer.
+        """Send what was prepared, with ``body`` if given, and read the whole answer.
 
         Raises:
             NotSentError: no connection; nothing left this machine.
             NoAnswerError: whether the request arrived is not known.
         """
-        # Its own copy would copy each header: these are shared by all threads and never changed.
-        request = requests.PreparedRequest()
-        request.method, request.url = prepared.method, prepared.url
-        request.headers, request.body = prepared.headers, body
+        request = prepared.copy()
+        if body is not None:
+            request.prepare_body(body, None)
         try:
-            response = self._adapter.send(request)
-            return Reply(response.status_code, response.headers, _json(response))
-        except OSError:  # requests' own errors; those of a connection have their names already
-            raise NoAnswerError(BROKEN) from None
+            with self._adapter.send(request, stream=True, timeout=self._timeouts_s) as response:
+                content = response.raw.read(LONGEST_ANSWER + 1, decode_content=False)
+        except (requests.Timeout, urllib3.exceptions.TimeoutError):
+            raise NoAnswerError("WhatsApp did not answer in time.") from None
+        except (OSError, ValueError, urllib3.exceptions.HTTPError):
+            raise NoAnswerError("The connection to WhatsApp broke before its answer.") from None
+        return Reply(response.status_code, response.headers, _json(content))
 
     def close(self) -> None:
         """Close every idle connection."""
         self._adapter.close()
 
 
-def _json(response: requests.Response) -> object:
+def _json(content: bytes) -> object:
     """Read the answer as JSON; None when it is anything else."""
-    content = response.raw.read(LONGEST_ANSWER + 1)
     if len(content) > LONGEST_ANSWER:
         return None
     try:

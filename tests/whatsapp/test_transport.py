@@ -3,7 +3,9 @@
 import gzip
 import hashlib
 import hmac
+import io
 import json
+import signal
 import socket
 import ssl
 import sys
@@ -15,11 +17,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from requests.structures import CaseInsensitiveDict
 
 from smartia_jobs.errors import ConfigurationError, ExitStatus, InterruptedRunError
 from smartia_jobs.settings import Settings
-from smartia_jobs.whatsapp.connections import LONGEST_ANSWER, NoAnswerError, NotSentError
+from smartia_jobs.whatsapp.connections import (
+    LONGEST_ANSWER,
+    NoAnswerError,
+    NotSentError,
+    SharedTLS,
+)
 from smartia_jobs.whatsapp.transport import Reply, Transport
 from tests.whatsapp.loopback import (
     Loopback,
@@ -237,6 +243,8 @@ def test_a_tls_handshake_that_never_ends_sent_nothing() -> None:
         post(transport)
 
 
+# Where a reset comes before the handshake begins, ssl leaves its socket to be collected.
+@pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
 @pytest.mark.parametrize(
     "talk",
     [
@@ -298,6 +306,9 @@ BROKEN = {
     "resets in the body": saying(HEAD + b'{"messages": ', reset),
     "hangs up in the chunks": saying(CHUNKS + b"5\r\n{}"),
     "writes bad chunks": saying(CHUNKS + b"zz\r\n{}\r\n"),
+    "writes a chunk of negative length": saying(CHUNKS + b"-5\r\n{}\r\n"),
+    "hangs up in a chunk's length": saying(CHUNKS + b"2\r\n{}\r\n0"),
+    "tells two lengths": saying(b"HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\n{}"),
     "speaks something else": saying(b"220 smtp ready\r\n" * 9),
     "sends too many headers": saying(b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200),
     "sends a line without end": saying(b"HTTP/1.1 200 " + b"a" * 100_000),
@@ -493,6 +504,21 @@ def test_endless_headers_are_not_read_to_their_end() -> None:
         post(transport)
 
 
+def test_a_chunk_that_tells_no_true_length_is_not_read_to_its_end() -> None:
+    def talk(connection: socket.socket, server: Loopback) -> None:
+        hear(connection, server)
+        connection.sendall(CHUNKS + b"-1\r\n")
+        while not server.closing.is_set():
+            connection.sendall(b" " * 65536)
+
+    with (
+        loopback(talk) as server,
+        transport_to(server.url) as transport,
+        pytest.raises(NoAnswerError, match="broke"),
+    ):
+        post(transport)
+
+
 @pytest.mark.parametrize("pause_s", [0, 0.05])
 @pytest.mark.parametrize("interim", ["100 Continue", "103 Early Hints"])
 def test_an_interim_answer_is_passed_over(interim: str, pause_s: float) -> None:
@@ -541,6 +567,48 @@ def test_what_follows_an_answer_is_never_taken_for_the_next_requests(
     assert server.connections == 3
 
 
+def test_what_tls_has_taken_in_beyond_an_answer_is_never_taken_for_the_next_requests(
+    certificate: Path,
+) -> None:
+    def talk(connection: socket.socket, server: Loopback) -> None:
+        while hear(connection, server):
+            own = answer(b'{"request": %d}' % len(server.requests))
+            up_to_the_buffers_end = b"\r\n" * ((io.DEFAULT_BUFFER_SIZE - len(own)) // 2)
+            of_nobody = answer(b'{"of": "nobody"}')
+            connection.sendall(own + up_to_the_buffers_end + of_nobody)  # one TLS record
+
+    trusting = ssl.create_default_context(cafile=certificate)
+
+    with (
+        loopback(talk, server_tls(certificate)) as server,
+        transport_to(server.url, tls=trusting) as transport,
+    ):
+        replies = [post(transport) for _ in range(3)]
+
+    assert [reply.body for reply in replies] == [{"request": 1}, {"request": 2}, {"request": 3}]
+
+
+def test_threads_share_a_tls_context_that_no_connection_changes(certificate: Path) -> None:
+    shown = server_tls(certificate)
+    shown.set_alpn_protocols(["http/1.1"])
+    agreed: list[str | None] = []
+
+    def talk(connection: socket.socket, server: Loopback) -> None:
+        assert isinstance(connection, ssl.SSLSocket)
+        agreed.append(connection.selected_alpn_protocol())
+        answering(OK)(connection, server)
+
+    trusting = SharedTLS(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.load_verify_locations(certificate)
+    trusted = trusting.cert_store_stats()
+
+    with loopback(talk, shown) as server, transport_to(server.url, tls=trusting) as transport:
+        post(transport)
+
+    assert agreed == [None]
+    assert trusting.cert_store_stats() == trusted
+
+
 @pytest.mark.parametrize(
     ("only", "status"),
     [
@@ -562,19 +630,39 @@ def test_a_connection_that_ends_with_its_answer_is_not_used_again(only: bytes, s
     assert server.connections == 2
 
 
-def test_a_signal_that_comes_while_an_answer_is_parsed_is_heard(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.mark.parametrize(
+    "then",
+    [
+        be_silent,
+        saying(HEAD[:17], be_silent),
+        saying(HEAD, be_silent),
+        saying(HEAD, trickling(b" ")),
+    ],
+    ids=["before it", "in its headers", "in its body", "while it trickles"],
+)
+def test_a_signal_that_comes_while_an_answer_is_waited_for_ends_the_wait(then: Talk) -> None:
     def interrupted(*_: object) -> None:
         raise InterruptedRunError(ExitStatus.INTERRUPTED)
 
-    with loopback(answering(OK)) as server, transport_to(server.url) as transport:
-        prepared = transport.prepare("POST", "123/messages")
-        monkeypatch.setattr(CaseInsensitiveDict, "__setitem__", interrupted)
-        with pytest.raises(InterruptedRunError):
-            transport.send(prepared, b"{}")
+    def talk(connection: socket.socket, server: Loopback) -> None:
+        hear(connection, server)
+        if len(server.requests) == 1:
+            then(connection, server)
+        else:
+            connection.sendall(OK)
 
-    assert len(server.requests) == 1
+    earlier = signal.signal(signal.SIGALRM, interrupted)
+    try:
+        with loopback(talk) as server, transport_to(server.url) as transport:
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            with pytest.raises(InterruptedRunError):
+                post(transport)
+            reply = post(transport)
+    finally:
+        signal.signal(signal.SIGALRM, earlier)
+
+    assert reply.body == {"ok": True}
+    assert server.connections == 2
 
 
 # Secrets
