@@ -19,6 +19,7 @@ RATES: Mapping[str, int] = {"STANDARD": 80, "HIGH": 1000}
 RATE_WITH_APP = 20
 
 #: People who may be written to in any 24 hours, by the portfolio's tier; None: any number.
+#: ``TIER_1K`` is an older one; ``UNTIERED``, which is not here, names no number.
 #: Source: Meta, "Messaging limits" (2026-09), and the tiers of Meta's own SDK.
 DAILY_LIMITS: Mapping[str, int | None] = {
     "TIER_50": 50,

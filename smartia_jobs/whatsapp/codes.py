@@ -19,7 +19,7 @@ def _refused(reason: str) -> Answer:
     return Answer(Verdict.STOP, reason, stop=ExitStatus.REFUSED)
 
 
-def _template(reason: str) -> Answer:
+def _configuration(reason: str) -> Answer:
     return Answer(Verdict.STOP, reason, stop=ExitStatus.CONFIGURATION)
 
 
@@ -68,8 +68,8 @@ _QUOTA = _throttled("Meta's quota of calls for the app or the account is used up
 _CUSTOM_LIMIT = _throttled("Meta's limit for this kind of call is reached.")
 _MAINTENANCE = _throttled("Meta is working on this account; it takes about a minute.", 60.0)
 _MEDIA = _bad("WhatsApp refused the kind or the media of this message.")
-_FLOW = _template("The template's Flow is blocked or throttled: mend it in WhatsApp Manager.")
-_ONLY_MARKETING = _template(
+_FLOW = _configuration("The template's Flow is blocked or throttled: mend it in WhatsApp Manager.")
+_ONLY_MARKETING = _configuration(
     "This way of sending takes only marketing templates: check the template's category."
 )
 
@@ -95,7 +95,7 @@ ANSWERS: Mapping[int, Answer] = MappingProxyType(
         131031: _LOCKED,
         131037: _refused(
             "The sender's number has no approved display name: set one in WhatsApp Manager and"
-            " wait for its approval."
+            " wait for its approval. A number that Meta lends (+1 555) needs one as well."
         ),
         131042: _refused(
             "Meta cannot bill this WhatsApp account: mend its payment method in Meta's billing"
@@ -150,34 +150,45 @@ ANSWERS: Mapping[int, Answer] = MappingProxyType(
         131050: _patient("This person wants no marketing from this clinic.", opt_out=True),
         131062: _patient("This kind of message cannot go to this kind of recipient."),
         137000: _patient("WhatsApp's record of who has this number has changed."),
+        # The address: no call of this version can succeed.
+        2500: _configuration(
+            "WhatsApp knows no such path or version: check META_API_VERSION (such as v25.0) and"
+            " META_API_URL."
+        ),
         # The template: no message of it can succeed.
         131055: _ONLY_MARKETING,
-        131058: _template("Only Meta's test numbers may send hello_world: use another template."),
-        131063: _template(
-            "Marketing templates are switched off for this account on the Cloud API: switch"
-            " them on in WhatsApp Manager."
+        131058: _configuration(
+            "Only Meta's test numbers may send hello_world: use another template."
         ),
-        132000: _template(
+        131063: _configuration(
+            "Marketing templates are switched off for this account on the Cloud API: set its"
+            " field disable_marketing_messages_on_cloud_api to false through the Graph API."
+        ),
+        132000: _configuration(
             "The template at Meta has another number of variables than the one here: compare"
             " them with `smartia-jobs templates`."
         ),
-        132001: _template(
+        132001: _configuration(
             "Meta has no approved template of this name in this language: submit it with"
             " `smartia-jobs templates submit`, or wait for its approval."
         ),
-        132007: _template("The template breaks a policy of WhatsApp: change its text."),
-        132015: _template(
+        132007: _configuration("The template breaks a policy of WhatsApp: change its text."),
+        132015: _configuration(
             "Meta has paused the template for poor quality: see WhatsApp Manager; it must be"
             " active again before the next run."
         ),
-        132016: _template(
+        132016: _configuration(
             "Meta has disabled the template for good: submit another under a new name."
         ),
         132068: _FLOW,
         132069: _FLOW,
         134100: _ONLY_MARKETING,
-        134101: _template("The template is still being set up at Meta: run again in 10 minutes."),
-        134102: _template("The template cannot be used this way: check it in WhatsApp Manager."),
+        134101: _configuration(
+            "Meta is still setting the template up: check it in WhatsApp Manager."
+        ),
+        134102: _configuration(
+            "The template cannot be used this way: check it in WhatsApp Manager."
+        ),
         # The request: final for this message, and a mistake here or in a setting if it goes on.
         100: _bad("WhatsApp found a field of the request unknown, missing or too long."),
         131008: _bad("WhatsApp misses a value in the request."),

@@ -238,6 +238,7 @@ def test_the_rate_is_compared_with_what_the_number_may_send(
         ("TIER_250", Level.OK),
         ("TIER_UNLIMITED", Level.OK),
         ("TIER_OF_TOMORROW", Level.OK),
+        ("UNTIERED", Level.OK),
     ],
 )
 def test_the_daily_limit_is_compared_with_tomorrows_patients(
@@ -253,6 +254,16 @@ def test_the_daily_limit_is_compared_with_tomorrows_patients(
 
     assert found.level is level
     assert "51 patients" in found.text
+
+
+def test_an_account_without_a_tier_has_no_limit_that_is_known(
+    sqlite_clinic: Clinic, sandbox: Sandbox
+) -> None:
+    sandbox.account.phone["whatsapp_business_manager_messaging_limit"] = "UNTIERED"
+
+    found = by_name(online(sqlite_clinic, sandbox))["daily_limit"]
+
+    assert "no tier" in found.text
 
 
 def test_a_limit_that_is_nearly_used_is_a_warning(sqlite_clinic: Clinic, sandbox: Sandbox) -> None:

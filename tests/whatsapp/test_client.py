@@ -14,7 +14,7 @@ from smartia_jobs.settings import Settings
 from smartia_jobs.whatsapp.client import Client
 from smartia_jobs.whatsapp.transport import Transport
 from tests.whatsapp.loopback import hang_up, hearing, loopback
-from tests.whatsapp.test_answers import META, graph_error
+from tests.whatsapp.test_answers import graph_error
 from tests.whatsapp.test_transport import free_port
 
 TOKEN = "EAAGmadeUpToken123"
@@ -154,19 +154,15 @@ def test_any_text_is_sent_as_it_is(meta: responses.RequestsMock, client: Client,
     assert posted(meta)["template"]["components"][0]["parameters"][0]["text"] == name
 
 
-@pytest.mark.parametrize(("code", "status", "meaning"), META)
-def test_each_of_metas_errors_comes_back_as_an_answer(
-    meta: responses.RequestsMock,
-    client: Client,
-    code: int,
-    status: int,
-    meaning: tuple[Verdict, ExitStatus | None],
+def test_an_error_of_graphs_comes_back_as_an_answer(
+    meta: responses.RequestsMock, client: Client
 ) -> None:
-    meta.post(URL, json=graph_error(code), status=status)
+    meta.post(URL, json=graph_error(132001), status=404)
 
     answer = client.send(PHONE, MESSAGE, callback_data="42")
 
-    assert (answer.verdict, answer.stop, answer.code) == (*meaning, code)
+    assert (answer.verdict, answer.stop) == (Verdict.STOP, ExitStatus.CONFIGURATION)
+    assert (answer.code, answer.from_graph) == (132001, True)
 
 
 def test_headers_of_a_throttle_are_heeded(meta: responses.RequestsMock, client: Client) -> None:

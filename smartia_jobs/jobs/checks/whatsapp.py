@@ -83,6 +83,8 @@ def daily_limit(number: Number, people: int | None) -> Finding:
     expected = "unknown" if people is None else f"{people} patients"
     if number.tier not in DAILY_LIMITS:
         told = f"Meta tells {number.tier}" if number.tier else "Meta does not tell it"
+        if number.tier == "UNTIERED":
+            told = "Meta has put the account into no tier, and tells no limit"
         text = f"{told}; tomorrow's visits: {expected}."
         return Finding("daily_limit", Level.OK, text)
     limit = DAILY_LIMITS[number.tier]
@@ -109,7 +111,11 @@ def account(account: Account, *, owns_number: bool) -> Finding:
         return Finding("account", Level.PROBLEM, text, step)
     if account.no_marketing:
         text = f"{text} Marketing templates are switched off: no invitation can be sent."
-        return Finding("account", Level.PROBLEM, text, "switch them on in WhatsApp Manager")
+        step = (
+            "set the account's field disable_marketing_messages_on_cloud_api to false through the"
+            " Graph API"
+        )
+        return Finding("account", Level.PROBLEM, text, step)
     if account.health == "LIMITED":
         return Finding("account", Level.WARNING, text, "see WhatsApp Manager")
     return Finding("account", Level.OK, text)
