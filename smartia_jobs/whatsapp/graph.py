@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, assert_never
 
 from requests import PreparedRequest
 from tenacity import (
@@ -146,12 +146,16 @@ class Graph:
         if reply.status < 300 and isinstance(reply.body, dict) and "error" not in reply.body:
             return reply.body
         answer = classify(reply.status, reply.body, reply.headers)
-        if answer.verdict in (Verdict.RETRY, Verdict.SLOW_DOWN):
-            raise _Again(UnavailableError(_with_code(answer)), answer)
-        if answer.verdict is Verdict.UNKNOWN:
-            text = f"An answer came that is not WhatsApp's (HTTP {reply.status})."
-            raise self._unanswered(text, registering=body is not None)
-        raise self._refusal(answer, reply, of=of, quoted=body is not None)
+        match answer.verdict:
+            case Verdict.RETRY | Verdict.SLOW_DOWN:
+                raise _Again(UnavailableError(_with_code(answer)), answer)
+            case Verdict.UNKNOWN | Verdict.SENT:  # accepted is what a message is, not a call
+                text = f"An answer came that is not WhatsApp's (HTTP {reply.status})."
+                raise self._unanswered(text, registering=body is not None)
+            case Verdict.GIVE_UP | Verdict.BAD_REQUEST | Verdict.SLOW_DOWN_RECIPIENT | Verdict.STOP:
+                raise self._refusal(answer, reply, of=of, quoted=body is not None)
+            case _:
+                assert_never(answer.verdict)
 
     def _unanswered(self, text: str, *, registering: bool) -> Exception:
         """Return what to raise when no answer came: reading is harmless to repeat."""

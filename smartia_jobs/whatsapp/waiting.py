@@ -5,6 +5,7 @@ waits must first be committed as ``retry``.
 """
 
 from dataclasses import dataclass
+from typing import assert_never
 
 from tenacity import RetryCallState, Retrying, stop_after_attempt
 from tenacity.stop import stop_base
@@ -45,14 +46,17 @@ def retry_wait_s(answer: Answer, attempt: int) -> float | None:
 
     Source: Meta, "Error codes" (2026-09-11) for 131056; the rest is this program's choice.
     """
-    if answer.verdict is Verdict.SLOW_DOWN:
-        return 0.0
-    if answer.verdict is Verdict.SLOW_DOWN_RECIPIENT:
-        policy = _RECIPIENT
-    elif answer.verdict is Verdict.RETRY:
-        policy = _OUTAGE if answer.code == _OUTAGE_CODE else _SOON
-    else:
-        return None
+    match answer.verdict:
+        case Verdict.SLOW_DOWN:
+            return 0.0
+        case Verdict.SLOW_DOWN_RECIPIENT:
+            policy = _RECIPIENT
+        case Verdict.RETRY:
+            policy = _OUTAGE if answer.code == _OUTAGE_CODE else _SOON
+        case Verdict.SENT | Verdict.GIVE_UP | Verdict.BAD_REQUEST | Verdict.UNKNOWN | Verdict.STOP:
+            return None
+        case _:
+            assert_never(answer.verdict)
     state = RetryCallState(Retrying(), None, (), {})
     state.attempt_number = attempt
     return None if policy.stop(state) else policy.wait(state)

@@ -195,6 +195,16 @@ def test_a_gateway_that_stays_is_told_as_unreachable(
         account.number(management, PHONE_NUMBER_ID)
 
 
+def test_what_looks_like_a_message_that_was_taken_is_no_answer_to_a_question(
+    sandbox: Sandbox, management: Management
+) -> None:
+    taken = Scripted(status=200, body='{"error": null, "messages": [{"id": "wamid.A="}]}')
+    sandbox.script(f"/{PHONE_NUMBER_ID}", taken, repeat_last=True)
+
+    with pytest.raises(UnavailableError, match="not WhatsApp's"):
+        account.number(management, PHONE_NUMBER_ID)
+
+
 def test_a_server_that_is_not_there_is_told_as_unreachable(clock: NoWaiting) -> None:
     settings = Settings(meta_access_token=TOKEN, meta_api_url="http://127.0.0.1:9")
     with (
