@@ -15,6 +15,26 @@ if TYPE_CHECKING:
 _PUNCTUATION = frozenset(".()")
 
 _ONE_NUMBER = re.compile(r"\+?[0-9]+")
+#: Written in front of one number: by programs (``tel:``, ``whatsapp:``, a vCard's
+#: ``TEL;TYPE=CELL:``) and by people (``Cel.:``).
+_LABELS = re.compile(
+    r"(?:(?:tel(?:efone)?|phone|fone|cel(?:ular)?|mobile|whats(?:app)?|wpp|zap|sms(?:to)?|callto)"
+    r"(?:;[^:0-9]*|\.)?:\s*)+",
+    re.IGNORECASE,
+)
+#: A number that a spreadsheet or a data frame took for a quantity.
+_QUANTITY = re.compile(r"([0-9]{10,15})\.0")
+#: WhatsApp's own ways of writing one number, which there has its country code: a chat's id, with
+#: or without a device, and links that open a chat.
+_IDS = (
+    re.compile(r"(\+?[0-9]+)(?::[0-9]{1,3})?@(?:c\.us|s\.whatsapp\.net)", re.IGNORECASE),
+    re.compile(r"(?:https?://)?(?:www\.)?wa\.me/(\+?[0-9]+)/?(?:[?#].*)?", re.IGNORECASE),
+    re.compile(
+        r"(?:(?:https?://)?(?:api|web|www)\.whatsapp\.com|whatsapp:/)/send/?\?"
+        r"(?:(?!phone=)[^&]*&)*phone=(?:%20|%2B|\+)?([0-9]+)(?:&(?!phone=)[^&]*)*",
+        re.IGNORECASE,
+    ),
+)
 _WITHOUT_NINTH_DIGIT = re.compile(r"\+55[0-9]{2}[6-9][0-9]{7}")
 
 #: No country's WhatsApp ids are shorter than this; a number without its area code is.
@@ -24,6 +44,9 @@ _MISSING = Unsendable("No phone number is recorded.")
 _NOT_ONE_NUMBER = Unsendable("The phone field must hold one phone number and nothing else.")
 _NO_AREA_CODE = Unsendable("The number is incomplete: write it with its area code.")
 _NO_NINTH_DIGIT = Unsendable("The mobile number lacks the ninth digit after its area code.")
+_TWO_READINGS = Unsendable(
+    "The number can be one of this country or one from abroad: write it with + and country code."
+)
 _NO_SUCH_NUMBER = Unsendable(
     "No person can have this number: check country code, area code and digits."
 )
@@ -45,6 +68,10 @@ def parse_phone(raw: str | None, country: str) -> Phone | Unsendable:
     and no mobile of this country that merely lost a digit. Somebody who types a foreign
     number must write the ``+``.
 
+    The number may stand in WhatsApp's own ids and links, behind ``tel:`` and its like, and be
+    written in any script's digits. Ids and links should have the country code, but programs make
+    them of numbers without it: one that can be read both ways is refused.
+
     A number must be valid, not just possible, and a person's: 4004 and its like have no area
     code, so a landline that lost its own would pass for one. Brazil's ids from before the
     ninth digit (12 digits, 55, subscriber 6-9) count as valid when that digit makes them so.
@@ -60,17 +87,21 @@ def parse_phone(raw: str | None, country: str) -> Phone | Unsendable:
     Source: Meta, "Business phone numbers" (2026-09): the ninth digit in WhatsApp's ids.
     """
     text = _visible(raw)
-    compact = _compact(text)
     if not text:
         return _MISSING
+    inner, is_id = _unwrapped(text)
+    compact = _compact(inner)
     if compact is None:
         return _NOT_ONE_NUMBER
     if compact.startswith(("+", "00")):
         # phonenumbers would take the 55 of 0055 for a Brazilian carrier code.
         return _international(compact.removeprefix("+").removeprefix("00")) or _NO_SUCH_NUMBER
-    return _of_this_country(compact, country) or _id_from_abroad(
-        compact, country, is_bare=text == compact
-    )
+    here = _of_this_country(compact, country)
+    if here is None:
+        return _id_from_abroad(compact, country, is_bare=inner == compact)
+    if is_id and _international(compact) not in (None, here):
+        return _TWO_READINGS
+    return here
 
 
 def mask_phone(raw: str | None) -> str:
@@ -80,7 +111,7 @@ def mask_phone(raw: str | None) -> str:
     of anything that does not look like a phone, nothing.
     """
     text = _visible(raw)
-    digits = (_compact(text) or "").removeprefix("+")
+    digits = (_compact(_unwrapped(text)[0]) or "").removeprefix("+")
     if not text:
         return "(none)"
     if not 8 <= len(digits) <= 15:
@@ -92,11 +123,34 @@ def mask_phone(raw: str | None) -> str:
 
 
 def _visible(raw: str | None) -> str:
-    """Drop what copying from a phone's contact list adds: marks that cannot be seen."""
+    """Return the text in ASCII's digits, without marks that cannot be seen.
+
+    Copying from a phone's contact list adds such marks, and some keyboards write full-width
+    characters or their own script's digits.
+    """
     text = raw or ""
-    if not text.isascii():  # ASCII has none
-        text = "".join(c for c in text if unicodedata.category(c) != "Cf")
-    return text.strip()
+    if not text.isascii():  # ASCII has none of these
+        text = "".join(_plain(c) for c in text if unicodedata.category(c) != "Cf")
+    return text.strip().strip("'\"")  # spreadsheets mark a text so
+
+
+def _plain(character: str) -> str:
+    if unicodedata.east_asian_width(character) == "F":
+        return unicodedata.normalize("NFKC", character)
+    return str(unicodedata.decimal(character, character))
+
+
+def _unwrapped(text: str) -> tuple[str, bool]:
+    """Take a number out of what programs put around it, and say whether that was WhatsApp's."""
+    if text.isdigit():  # as nearly all are
+        return text, False
+    for written in _IDS:
+        if match := written.fullmatch(text):
+            return match[1], True
+    if match := _QUANTITY.fullmatch(text):
+        return match[1], False
+    label = _LABELS.match(text)
+    return text[label.end() :] if label else text, False
 
 
 def _compact(text: str) -> str | None:

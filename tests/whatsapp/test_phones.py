@@ -70,6 +70,55 @@ def test_a_brazilian_mobile_is_read_however_it_was_written(raw: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "raw",
+    [
+        "5511987654321@c.us",
+        "5511987654321@s.whatsapp.net",
+        "5511987654321:12@s.whatsapp.net",  # with the device
+        "+5511987654321@C.US",
+        "whatsapp:+5511987654321",
+        "tel:+55-11-98765-4321",
+        "tel:+55(11)98765.4321",
+        "TEL:+55 11 98765-4321",
+        "TEL;TYPE=CELL,VOICE:+5511987654321",
+        "sms:+5511987654321",
+        "smsto:5511987654321",
+        "callto:+5511987654321",
+        "Cel.: (11) 98765-4321",
+        "WhatsApp: 11 98765-4321",
+        "https://wa.me/5511987654321",
+        "wa.me/+5511987654321",
+        "https://wa.me/5511987654321?text=Oi%2C%20ligue%20para%201133334444",
+        "https://api.whatsapp.com/send?phone=5511987654321&text=Oi",
+        "https://api.whatsapp.com/send/?text=Oi&phone=%2B5511987654321&type=phone_number",
+        "https://web.whatsapp.com/send?phone=5511987654321",
+        "whatsapp://send?phone=5511987654321",
+        "'5511987654321",  # as spreadsheets mark a text
+        '"+5511987654321"',
+        "5511987654321.0",  # as a spreadsheet's number
+        "１１９８７６５４３２１",  # full width
+        "＋５５　（１１）　９８７６５－４３２１",
+        "١١٩٨٧٦٥٤٣٢١",  # Arabic-Indic
+        "११९८७६५४३२१",  # Devanagari
+        "whatsapp:＋５５１１９８７６５４３２１",
+    ],
+)
+def test_one_number_is_read_out_of_what_programs_make_of_it(raw: str) -> None:
+    assert parsed(raw) == Phone("+5511987654321", "+5511987654321")
+    assert mask_phone(raw) in ("+55 11 9****-4321", "****-4321")
+
+
+@pytest.mark.parametrize("raw", ["{}@c.us", "{}@s.whatsapp.net", "https://wa.me/{}"])
+def test_an_id_that_can_be_read_here_and_abroad_is_refused(raw: str) -> None:
+    peruvian_or_of_porto_alegre = "51987654321"
+
+    assert "write it with +" in refused(raw.format(peruvian_or_of_porto_alegre))
+    assert parsed(raw.format(f"+{peruvian_or_of_porto_alegre}")).wire == "+51987654321"
+    assert parsed(raw.format("11987654321")).wire == "+5511987654321"
+    assert parsed(raw.format("14155552671")).wire == "+14155552671"
+
+
+@pytest.mark.parametrize(
     "raw", ["551187654321", "+551187654321", "55 11 8765-4321", "00551187654321"]
 )
 def test_an_id_without_ninth_digit_is_sent_as_stored_and_compared_with_it(raw: str) -> None:
@@ -237,11 +286,25 @@ def test_no_number_is_said_to_be_none(raw: str | None) -> None:
         "11987654321;1133334444",
         "11987654321+5511987654321",
         "++5511987654321",
-        "5511987654321@c.us",
         "1-800-FLOWERS",
-        "１１９８７６５４３２１",
-        "١١٩٨٧٦٥٤٣٢١",
         "11 9876²-4321",
+        "120363023456789012@g.us",  # a group
+        "123456789012345@lid",  # an id that is no number
+        "5511987654321@example.com",
+        "sip:5511987654321@example.com",
+        "5511987654321@c.us, 551133334444@c.us",
+        "tel:+5511987654321 tel:+551133334444",
+        "tel:11987654321;ext=12",
+        "tel:11987654321;phone-context=+55",
+        "TEL;waid=5511987654321:+551133334444",
+        "Tel.: 11 98765-4321 / Cel.: 11 3333-4444",
+        "https://wa.me/message/ABC123",
+        "https://wa.me/5511987654321/551133334444",
+        "https://api.whatsapp.com/send?text=5511987654321",
+        "https://api.whatsapp.com/send?phone=5511987654321&phone=551133334444",
+        "https://example.com/send?phone=5511987654321",
+        "https://wa.me.example.com/5511987654321",
+        "5.511987654321E+12",
         "+",
         "-",
         "()",
