@@ -57,5 +57,8 @@ class Appointment:
         return self.status in OPEN
 
 
+#: (appointment id, its start in the clinic's wall time): one visit at one time
+Key = tuple[int, datetime]
+
 #: The visits of one person on one local day, earliest first, told in one message. Most have one.
 PersonDay = tuple[Appointment, ...]

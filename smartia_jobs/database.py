@@ -4,12 +4,23 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy import (
+    ARRAY,
+    Connection,
+    Engine,
+    Table,
+    Text,
+    bindparam,
+    create_engine,
+    event,
+    make_url,
+    text,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
@@ -28,6 +39,7 @@ __all__ = [
     "insert_once",
     "is_lock_timeout",
     "is_transient",
+    "lock_names",
     "now_plus",
 ]
 
@@ -207,6 +219,18 @@ def insert_once(dialect: str, table: Table, *, key: Sequence[str]) -> Any:
     else:
         from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
     return insert(table).on_conflict_do_nothing(index_elements=key)
+
+
+def lock_names(connection: Connection, names: Collection[str]) -> None:
+    """Let no other process hold one of these names until the transaction ends.
+
+    For what no unique key can forbid. On SQLite a writing transaction excludes all others.
+    """
+    if connection.dialect.name == "postgresql" and names:
+        lock = "SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) FROM unnest(:names) AS name"
+        # In one order by everyone, so that nobody waits in a circle.
+        values = bindparam("names", sorted(names), type_=ARRAY(Text))
+        connection.execute(text(lock).bindparams(values))
 
 
 def _queue_for_sqlite(connection: Connection, begin: str, patience_s: float) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from smartia_jobs.appointment import Appointment, AppointmentStatus
+from smartia_jobs.appointment import Appointment, AppointmentStatus, Key
 from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.chats import Cancellations
 from smartia_jobs.clinic.interactions import write_interactions
@@ -15,10 +15,10 @@ from smartia_jobs.jobs.sender import OnlyTo, person
 from smartia_jobs.messages.catalogue import MessageTemplate
 from smartia_jobs.outbox.opt_outs import opted_out
 from smartia_jobs.outbox.recipients import told_since
-from smartia_jobs.outbox.rows import Key, rows_of
 from smartia_jobs.outbox.schema import tables_exist
 from smartia_jobs.outbox.source import Source
 from smartia_jobs.outbox.states import ACCEPTED, State
+from smartia_jobs.outbox.tellings import rows_of
 from smartia_jobs.report import Reason
 from smartia_jobs.run import Run
 
@@ -73,6 +73,7 @@ def invitation(
         send_before=rule.send_before,
         write_interactions=write_interactions,
         vetoes=partial(_vetoes, run, visits, cancellations),
+        to_patient=True,
     )
 
 
@@ -120,9 +121,11 @@ def _told(connection: Connection, ids: Collection[int]) -> Mapping[_Day, Mapping
     A day is enough: correcting the time of a missed visit invites nobody twice.
     """
     told: dict[_Day, dict[datetime, Reason]] = {}
-    for (appointment_id, start), row in rows_of(connection, KIND, ids).items():
-        if row.state in _TOLD:
-            told.setdefault((appointment_id, start.date()), {})[start] = _TOLD[row.state]
+    for appointment_id, rows in rows_of(connection, KIND, ids).items():
+        for row in rows:
+            if row.state in _TOLD:
+                day = appointment_id, row.start.date()
+                told.setdefault(day, {})[row.start] = _TOLD[row.state]
     return told
 
 

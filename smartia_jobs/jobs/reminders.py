@@ -15,9 +15,9 @@ from smartia_jobs.jobs.opening import open_clinic
 from smartia_jobs.jobs.sender import OnlyTo, WhatsAppSender, person
 from smartia_jobs.messages.catalogue import load_catalogue
 from smartia_jobs.outbox.recipients import first_used_at
-from smartia_jobs.outbox.rows import rows_of
 from smartia_jobs.outbox.schema import tables_exist
 from smartia_jobs.outbox.source import Source
+from smartia_jobs.outbox.tellings import rows_of
 from smartia_jobs.report import MOST_NAMED, Report
 from smartia_jobs.run import Run
 from smartia_jobs.settings import ReminderTimes, Settings
@@ -117,7 +117,11 @@ def _missed(
             first_at = first_used_at(connection, kind.command) if known else None
             visits = [visit for visit in visits if rule.was_in_time(visit, first_at)]
             rows = rows_of(connection, kind.command, {v.id for v in visits}) if visits else {}
-        missed += [visit.id for visit in visits if (visit.id, visit.start) not in rows]
+        missed += [
+            visit.id
+            for visit in visits
+            if all(row.start != visit.start for row in rows.get(visit.id, ()))
+        ]
         if page.next is None:
             return missed
         after = page.next

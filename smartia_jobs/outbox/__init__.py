@@ -15,6 +15,10 @@
     claimed ──recover──► unknown: its lease has ended, so its owner died while it sent
     unknown ──record───► sent | failed | retry: the owner was slow, not dead
 
+One row per telling: what a patient was, or is to be, told of a visit by one kind of message,
+unique by (appointment, kind, turn). The newest row that was or may have been accepted says who
+was last told what (``tellings``); where that is no longer true, a new turn begins.
+
 Who owns each arrow: ``claims.claim`` (claim, and expiring what a moved visit no longer wants),
 ``records.record`` (record), ``records.fail_request_errors`` (retry → failed), ``records.
 give_back_own`` (claimed → retry), ``recovery.recover`` (recover), ``admin.resolve`` (settle).

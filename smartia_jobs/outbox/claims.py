@@ -1,20 +1,20 @@
 """Claiming: the one place where a message becomes somebody's to send, and nobody else's."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, update
 
 from smartia_jobs.appointment import Appointment, PersonDay
-from smartia_jobs.database import insert_once, now_plus
+from smartia_jobs.database import insert_once, lock_names, now_plus
 from smartia_jobs.message import Message, Phone, Unsendable
-from smartia_jobs.outbox.rows import Key, Row, obstacle, rows_of
 from smartia_jobs.outbox.sender import Sender
 from smartia_jobs.outbox.source import Source
 from smartia_jobs.outbox.states import State
 from smartia_jobs.outbox.tables import outbox
+from smartia_jobs.outbox.tellings import Decision, Known, Row, Telling, decide, look_up
 from smartia_jobs.report import Outcome, Reason, Result
 from smartia_jobs.run import Run
 
@@ -106,11 +106,11 @@ class Claimed:
 
 @dataclass(slots=True)
 class _Group:
-    """Visits that go into one message, with the rows they already have."""
+    """Visits that go into one message, and by which rows."""
 
     address: Phone | Unsendable
     attempts: int
-    visits: list[tuple[Appointment, Row | None]] = field(default_factory=list)
+    visits: list[tuple[Appointment, Decision]] = field(default_factory=list)
 
 
 def claim(
@@ -131,6 +131,10 @@ def claim(
         sqlalchemy.exc.DBAPIError: nothing was claimed; the caller's transaction is lost.
     """
     claimed = Claimed()
+    # Of two rows of one visit no unique key could forbid the second message.
+    addresses = {sender.address(visit) for pending in batch for visit in pending.visits}
+    phones = {address.canonical for address in addresses if isinstance(address, Phone)}
+    lock_names(connection, {f"{source.kind} {phone}" for phone in phones})
     groups = list(_groups(connection, source, sender, batch, claimant, claimed))
     obtained = _obtain(connection, source, groups, claimant)
     for group in groups:
@@ -159,43 +163,42 @@ def claim(
     return claimed
 
 
-def objection(
+def judge(
     source: Source,
     sender: Sender,
     read: Appointment,
     visit: Appointment | None,
-    rows: Mapping[Key, Row],
-    vetoes: Mapping[int, Reason],
+    known: Known,
     claimant: Claimant,
-) -> Reason | None:
-    """Return why nothing is sent about one visit; None when it may be claimed.
+) -> Decision:
+    """Return whether a message about one visit may be claimed, and by which row.
 
     Args:
         source: the kind of message, and its rules.
-        sender: to tell a phone that was changed since it failed.
+        sender: tells where the message would go.
         read: the visit as it was when it was found due.
         visit: the same as it is now; None when it is gone.
-        rows: what the outbox remembers, by (appointment, start).
-        vetoes: reasons that other rows of the clinic give, by appointment.
+        known: what else the database knows.
         claimant: who asks, and when.
     """
     if visit is None:
-        return Reason.NO_LONGER_OPEN
-    row = rows.get((visit.id, visit.start)) if visit.start else None
-    if row is not None:
-        failed = row.state is State.FAILED
-        reason = obstacle(
-            row,
-            run_id=claimant.run_id,
-            in_flight=claimant.in_flight,
-            phone=_phone_key(visit, sender.address(visit)) if failed else None,
-            resend_unknown=claimant.resend_unknown,
-        )
-        if reason is not None:
-            return reason
+        return Decision(Reason.NO_LONGER_OPEN)
+    if visit.id in known.twins:
+        return Decision(Reason.ALREADY_TOLD)
+    phone = _phone_key(visit, sender.address(visit))
+    decision = decide(
+        known.rows.get(visit.id, ()),
+        Telling(visit.start, visit.patient_id, phone, to_patient=source.to_patient),
+        run_id=claimant.run_id,
+        in_flight=claimant.in_flight,
+        resend_unknown=claimant.resend_unknown,
+    )
+    if decision.reason is not None:
+        return decision
     if _day(visit) != _day(read):
-        return Reason.MOVED
-    return source.refusal(visit, claimant.now) or vetoes.get(visit.id)
+        return replace(decision, reason=Reason.MOVED)
+    reason = source.refusal(visit, claimant.now) or known.vetoes.get(visit.id)
+    return replace(decision, reason=reason)
 
 
 def _groups(
@@ -207,11 +210,10 @@ def _groups(
     claimed: Claimed,
 ) -> Iterator[_Group]:
     """Yield what is still due, read anew and put together by where it goes."""
-    ids = {visit.id for pending in batch for visit in pending.visits}
-    current = source.reread(connection, ids)
-    rows = rows_of(connection, source.kind, ids)
-    vetoes = source.vetoes(connection, current.values())
-    overtaken: list[int] = []
+    read_visits = {visit.id: visit for pending in batch for visit in pending.visits}
+    current = source.reread(connection, read_visits.keys())
+    known = look_up(connection, source, sender, current.values())
+    useless: set[int] = set()
     seen: set[int] = set()
     for pending in batch:
         # A phone that was changed meanwhile parts visits that were read as one person's.
@@ -222,27 +224,56 @@ def _groups(
                 continue
             seen.add(read.id)
             visit = current.get(read.id)
-            row = rows.get((read.id, read.start)) if read.start else None
-            reason = objection(source, sender, read, visit, rows, vetoes, claimant)
-            moved = visit is not None and visit.start != read.start
-            if row is not None and row.state is State.RETRY and (moved or reason in _OVERTAKEN):
-                overtaken.append(row.id)
-            if visit is None or reason is not None:
-                claimed.skip([read], reason or Reason.NO_LONGER_OPEN)
+            decision = judge(source, sender, read, visit, known, claimant)
+            useless.update(decision.useless)
+            if visit is None or decision.reason is not None:
+                claimed.skip([read], decision.reason or Reason.NO_LONGER_OPEN)
+                if decision.reason in _OVERTAKEN:
+                    useless.update(row.id for row in known.rows.get(read.id, ()))
                 continue
-            if moved:  # within its day: told at its new time
-                row = rows.get((visit.id, visit.start)) if visit.start else None
             address = sender.address(visit)
             where = address.canonical if isinstance(address, Phone) else address.reason
             group = groups.setdefault(where, _Group(address, pending.attempts))
-            group.visits.append((visit, row))
+            group.visits.append((visit, decision))
         yield from groups.values()
-    if overtaken:
+    _follow(connection, source, current, known, claimant)
+    if useless:
         connection.execute(
             update(outbox)
-            .where(outbox.c.id.in_(sorted(overtaken)), outbox.c.state == State.RETRY)
+            .where(outbox.c.id.in_(sorted(useless)), outbox.c.state == State.RETRY)
             .values(state=State.EXPIRED, run_id=claimant.run_id, updated_at=claimant.now)
         )
+
+
+def _follow(
+    connection: Connection,
+    source: Source,
+    current: Mapping[int, Appointment],
+    known: Known,
+    claimant: Claimant,
+) -> None:
+    """Let visits that another row of theirs told of follow it: what comes back finds them."""
+    rows = [
+        {
+            "appointment_id": visit_id,
+            "kind": source.kind,
+            "turn": 1,
+            "start": told.start,
+            "leader_id": told.leader_id or told.id,
+            "patient_id": current[visit_id].patient_id,
+            "phone": told.phone,
+            "state": told.state,
+            "run_id": claimant.run_id,
+            "appointment_status": current[visit_id].status,
+            "template": source.template,
+            "created_at": claimant.now,
+            "updated_at": claimant.now,
+            "sent_at": told.sent_at,
+        }
+        for visit_id, told in sorted(known.twins.items())
+    ]
+    if rows:
+        connection.execute(_insertion(connection.dialect.name), rows)
 
 
 def _obtain(
@@ -257,12 +288,12 @@ def _obtain(
     old: list[tuple[Row, dict[str, Any]]] = []
     new: list[dict[str, Any]] = []
     for group in groups:
-        for visit, row in group.visits:
+        for visit, decision in group.visits:
             values = _values(source, group, visit, claimant)
-            if row is None:
-                new.append({**values, "created_at": claimant.now})
+            if decision.row is None:
+                new.append({**values, "turn": decision.turn, "created_at": claimant.now})
             else:
-                old.append((row, values))
+                old.append((decision.row, values))
     dialect = connection.dialect.name
     lease = {
         "claimed_at": now_plus(dialect, 0),
@@ -275,13 +306,16 @@ def _obtain(
         if connection.execute(update(outbox).where(*seen).values(again)).rowcount == 1:
             obtained[values["appointment_id"]] = row.id
     if new:
-        insertion = insert_once(dialect, outbox, key=["appointment_id", "kind", "start"])
         made = connection.execute(
-            insertion.values(lease).returning(outbox.c.appointment_id, outbox.c.id),
+            _insertion(dialect).values(lease).returning(outbox.c.appointment_id, outbox.c.id),
             sorted(new, key=lambda values: values["appointment_id"]),
         )
         obtained.update((row.appointment_id, row.id) for row in made.all())
     return obtained
+
+
+def _insertion(dialect: str) -> Any:
+    return insert_once(dialect, outbox, key=["appointment_id", "kind", "turn"])
 
 
 def _values(

@@ -4,11 +4,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from smartia_jobs.appointment import Appointment, PersonDay
-from smartia_jobs.outbox.claims import Claimant, Pending, objection
-from smartia_jobs.outbox.rows import rows_of
+from smartia_jobs.outbox.claims import Claimant, Pending, judge
 from smartia_jobs.outbox.sender import Sender
 from smartia_jobs.outbox.source import Source
-from smartia_jobs.report import Outcome, Result
+from smartia_jobs.outbox.tellings import look_up
+from smartia_jobs.report import Outcome, Reason, Result
 from smartia_jobs.run import Run
 
 
@@ -70,14 +70,15 @@ class Due:
                 self._ended = True
                 return
             visits = [visit for day in self._page for visit in day]
-            rows = rows_of(connection, source.kind, {visit.id for visit in visits})
-            vetoes = source.vetoes(connection, visits)
+            known = look_up(connection, source, self._sender, visits)
         claimant = Claimant.of(run)
         for day in self._page:
             ready: list[Appointment] = []
             for visit in day:
-                reason = objection(source, self._sender, visit, visit, rows, vetoes, claimant)
-                if reason is None:
+                decision = judge(source, self._sender, visit, visit, known, claimant)
+                # Rows of ours may want to be expired, or to follow another: that is the claim's.
+                reason = decision.reason
+                if reason is None or decision.useless or reason is Reason.ALREADY_TOLD:
                     ready.append(visit)
                 else:
                     self._settled.append(Outcome(visit.id, Result.SKIPPED, reason))

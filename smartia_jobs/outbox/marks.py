@@ -6,9 +6,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select, update
 
-from smartia_jobs.appointment import Appointment, AppointmentStatus
+from smartia_jobs.appointment import Appointment, AppointmentStatus, Key
 from smartia_jobs.database import insert_once
-from smartia_jobs.outbox.rows import Key
 from smartia_jobs.outbox.tables import marks
 
 #: Ids in one IN list.

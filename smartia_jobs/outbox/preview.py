@@ -1,19 +1,19 @@
 """A dry run: the decision for each appointment, with its reason; nothing is sent or written."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from sqlalchemy import Connection
 
 from smartia_jobs.appointment import Appointment, PersonDay
 from smartia_jobs.message import Unsendable
-from smartia_jobs.outbox.claims import Claimant, objection
+from smartia_jobs.outbox.claims import Claimant, judge
 from smartia_jobs.outbox.recovery import lost_claims
-from smartia_jobs.outbox.rows import Key, Row, rows_of
 from smartia_jobs.outbox.schema import tables_exist
 from smartia_jobs.outbox.sender import Sender
 from smartia_jobs.outbox.source import Source
 from smartia_jobs.outbox.states import State
+from smartia_jobs.outbox.tellings import Known, look_up
 from smartia_jobs.report import Outcome, Reason, Result
 from smartia_jobs.run import Run
 
@@ -43,20 +43,24 @@ def _page(run: Run, source: Source, sender: Sender, claimant: Claimant) -> list[
         if page is None:
             return None
         visits = [visit for day in page for visit in day]
-        ids = {visit.id for visit in visits}
-        rows = _rows(connection, source.kind, ids) if tables_exist(connection) else {}
-        vetoes = source.vetoes(connection, visits)
-    reasons = {v.id: objection(source, sender, v, v, rows, vetoes, claimant) for v in visits}
+        if tables_exist(connection):
+            known = _mended(connection, source, look_up(connection, source, sender, visits))
+        else:
+            known = Known({}, {}, source.vetoes(connection, visits))
+    reasons = {v.id: judge(source, sender, v, v, known, claimant).reason for v in visits}
     return [(day, reasons) for day in page]
 
 
-def _rows(connection: Connection, kind: str, ids: Collection[int]) -> Mapping[Key, Row]:
+def _mended(connection: Connection, source: Source, known: Known) -> Known:
     """Return the rows as a run would find them once it had mended what dead owners left."""
-    lost = lost_claims(connection, kind)
-    return {
-        key: replace(row, state=State.UNKNOWN) if row.id in lost else row
-        for key, row in rows_of(connection, kind, ids).items()
+    lost = lost_claims(connection, source.kind)
+    rows = {
+        appointment_id: [
+            replace(row, state=State.UNKNOWN) if row.id in lost else row for row in theirs
+        ]
+        for appointment_id, theirs in known.rows.items()
     }
+    return replace(known, rows=rows)
 
 
 def _decision(

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, or_, select
 
-from smartia_jobs.outbox.rows import Key
+from smartia_jobs.appointment import Key
 from smartia_jobs.outbox.states import ACCEPTED, State
 from smartia_jobs.outbox.tables import outbox
 

@@ -36,6 +36,8 @@ class Source:
         send_before: the instant from which a visit's message must not be tried any more.
         write_interactions: remembers accepted messages where the clinic reads its dialogues.
         vetoes: reasons against these visits that only other rows can tell, by id.
+        to_patient: the patient row is the recipient, whatever phone it has: a person is invited
+            back once, not once at each of their numbers.
     """
 
     kind: str
@@ -46,6 +48,7 @@ class Source:
     send_before: SendBefore
     write_interactions: WriteInteractions
     vetoes: Vetoes = no_vetoes
+    to_patient: bool = False
 
     def refusal(self, appointment: Appointment, now: datetime) -> Reason | None:
         """Return the first reason against this visit at ``now``; None when it is due."""

@@ -27,3 +27,5 @@ class State(StrEnum):
 
 #: The patient has it, as far as WhatsApp tells.
 ACCEPTED = frozenset({State.SENT, State.DELIVERED, State.READ})
+#: The patient has it, or may have it: the newest such row says who was last told what.
+MAY_BE_TOLD = ACCEPTED | {State.UNKNOWN}

@@ -29,8 +29,10 @@ outbox = Table(
     Column("appointment_id", BigInteger, nullable=False),
     #: 24h | 2h | no_show
     Column("kind", String(20), nullable=False),
-    #: The clinic wall time the patient is told, to the minute: the third part of the key, so
-    #: that correcting a time-zone setting sends nothing again, and moving a visit does.
+    #: Counts what the patient was told of this visit by this kind, from 1.
+    Column("turn", Integer, nullable=False, server_default=text("1")),
+    #: The clinic wall time the patient is told, to the minute. Correcting a time-zone setting
+    #: sends nothing again, and moving a visit does.
     Column("start", DateTime(timezone=False), nullable=False),
     #: The row that leads this one's message (one message per person and day); NULL: itself.
     Column("leader_id", BigInteger),
@@ -64,7 +66,11 @@ outbox = Table(
     Column("sent_at", UtcDateTime),
     Column("delivered_at", UtcDateTime),
     Column("read_at", UtcDateTime),
-    UniqueConstraint("appointment_id", "kind", "start", name="smartia_outbox_once"),
+    UniqueConstraint("appointment_id", "kind", "turn", name="smartia_outbox_once"),
+    Index("smartia_outbox_told", "phone", "kind", "start"),
+    Index("smartia_outbox_message", "message_id"),
+    # An id names a message to people, and to WhatsApp: it never comes again.
+    sqlite_autoincrement=True,
 )
 
 

@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("id", _ID, primary_key=True),
         sa.Column("appointment_id", sa.BigInteger, nullable=False),
         sa.Column("kind", sa.String(20), nullable=False),
+        sa.Column("turn", sa.Integer, nullable=False, server_default=sa.text("1")),
         sa.Column("start", _WALL_TIME, nullable=False),
         sa.Column("leader_id", sa.BigInteger),
         sa.Column("patient_id", sa.BigInteger, nullable=False),
@@ -41,8 +42,11 @@ def upgrade() -> None:
         sa.Column("sent_at", _INSTANT),
         sa.Column("delivered_at", _INSTANT),
         sa.Column("read_at", _INSTANT),
-        sa.UniqueConstraint("appointment_id", "kind", "start", name="smartia_outbox_once"),
+        sa.UniqueConstraint("appointment_id", "kind", "turn", name="smartia_outbox_once"),
+        sqlite_autoincrement=True,
     )
+    op.create_index("smartia_outbox_told", "smartia_outbox", ["phone", "kind", "start"])
+    op.create_index("smartia_outbox_message", "smartia_outbox", ["message_id"])
     open_states = sa.column("state").in_(["claimed", "retry", "unknown"])
     op.create_index(
         "smartia_outbox_open",

@@ -1,0 +1,248 @@
+"""Who was last told what of a visit, by its outbox rows, and what that allows now."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, select
+
+from smartia_jobs.appointment import Appointment
+from smartia_jobs.message import Phone
+from smartia_jobs.outbox.sender import Sender
+from smartia_jobs.outbox.source import Source
+from smartia_jobs.outbox.states import MAY_BE_TOLD, State
+from smartia_jobs.outbox.tables import outbox
+from smartia_jobs.report import Reason
+
+#: Surely never left: the next message of the visit takes such a row, or nobody does.
+_NEVER_LEFT = frozenset({State.RETRY, State.EXPIRED, State.FAILED})
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One outbox row, as far as deciding needs it: one telling of one visit.
+
+    Attributes:
+        id: of the row.
+        appointment_id: which visit.
+        turn: counts the tellings of this kind, from 1.
+        start: what the patient was, or is to be, told; clinic wall time.
+        state: where it stands.
+        run_id: the process that changed it last.
+        patient_id: whose visit it was.
+        phone: canonical, or as stored where it cannot be a phone; None once it was erased.
+        resends: how often it was sent once more.
+        leader_id: the row that leads its message; None: itself.
+        sent_at: when it was accepted.
+    """
+
+    id: int
+    appointment_id: int
+    turn: int
+    start: datetime
+    state: State
+    run_id: str
+    patient_id: int
+    phone: str | None
+    resends: int
+    leader_id: int | None
+    sent_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What a message would tell now, and whom.
+
+    Attributes:
+        start: the visit's, clinic wall time.
+        patient_id: whose visit it is.
+        phone: canonical, or as stored where it cannot be a phone.
+        to_patient: the patient row is the recipient, whatever phone it has.
+    """
+
+    start: datetime | None
+    patient_id: int
+    phone: str | None
+    to_patient: bool = False
+
+    def repeats(self, row: Row) -> bool:
+        """Whether ``row`` told, or would tell, the same to the same recipient."""
+        same = self.patient_id == row.patient_id if self.to_patient else self.has_phone_of(row)
+        return same and self.start == row.start
+
+    def has_phone_of(self, row: Row) -> bool:
+        """Whether a row went to this phone; one whose phone was erased did."""
+        return row.phone is None or row.phone == self.phone
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the rows of a visit allow.
+
+    Attributes:
+        reason: why no message is due; None when one is.
+        row: the row to claim again; None for a new one.
+        turn: of the new one.
+        useless: ids of rows that never left and that nothing wants any more.
+    """
+
+    reason: Reason | None = None
+    row: Row | None = None
+    turn: int = 1
+    useless: tuple[int, ...] = ()
+
+
+def decide(
+    rows: Sequence[Row],
+    telling: Telling,
+    *,
+    run_id: str,
+    in_flight: Collection[int],
+    resend_unknown: bool,
+) -> Decision:
+    """Return whether a message is due, and by which row.
+
+    The newest row that was or may have been accepted says who was last told what. If that is
+    this very start and recipient, the patient knows; else a message is due, by the newest row
+    if it surely never left, by a new one otherwise.
+
+    Args:
+        rows: of one visit and kind, by turn.
+        telling: what the message would say, and to whom.
+        run_id: this process, and no other.
+        in_flight: rows whose message this process is sending, or whose outcome it has not
+            recorded yet: its dispatcher knows them, the rows do not tell.
+        resend_unknown: whether the clinic chose ``ON_UNKNOWN=resend``.
+    """
+    if not rows:
+        return Decision()
+    newest = rows[-1]
+    # A claim of this process that its dispatcher does not know of was committed although the
+    # database's answer got lost: nobody is sending it.
+    is_stray = newest.run_id == run_id and newest.id not in in_flight
+    if newest.state is State.CLAIMED and not is_stray:
+        return Decision(Reason.BEING_SENT_ELSEWHERE)
+    last = last_told(rows)
+    if last is not None and telling.repeats(last):
+        younger = (row for row in rows if row.turn > last.turn and row.state is State.RETRY)
+        useless = tuple(row.id for row in younger)
+        if last.state is not State.UNKNOWN:
+            return Decision(Reason.ALREADY_SENT, useless=useless)
+        if resend_unknown and last.resends == 0 and last.run_id != run_id:
+            return Decision(row=last, useless=useless)
+        return Decision(Reason.HELD_UNKNOWN, useless=useless)
+    refused = newest.state is State.FAILED and newest.start == telling.start
+    if refused and telling.has_phone_of(newest):
+        return Decision(Reason.ALREADY_FAILED)
+    if newest.state in _NEVER_LEFT or newest.state is State.CLAIMED:
+        return Decision(row=newest)
+    return Decision(turn=newest.turn + 1)
+
+
+def last_told(rows: Sequence[Row]) -> Row | None:
+    """Return the newest row that was or may have been accepted; None: nobody was told."""
+    return next((row for row in reversed(rows) if row.state in MAY_BE_TOLD), None)
+
+
+def rows_of(connection: Connection, kind: str, ids: Collection[int]) -> dict[int, list[Row]]:
+    """Return the rows of one kind for these appointments, by appointment, each by turn."""
+    found: dict[int, list[Row]] = {}
+    theirs = (outbox.c.appointment_id.in_(sorted(ids)), outbox.c.kind == kind)
+    query = _select().where(*theirs).order_by(outbox.c.appointment_id, outbox.c.turn)
+    for row in _rows(connection, query):
+        found.setdefault(row.appointment_id, []).append(row)
+    return found
+
+
+def told_by_another(
+    connection: Connection, source: Source, sender: Sender, visits: Collection[Appointment]
+) -> dict[int, Row]:
+    """Return, for visits without a row, the row by which their patient knows of them already.
+
+    A visit that a program deletes and writes again, or books a second time, is another row of
+    SmartIA's, and the same for the patient: the newest telling of that other one has this very
+    start and phone, and it is gone, closed, or the same patient's.
+
+    Args:
+        connection: inside a short transaction.
+        source: the kind of message.
+        sender: tells where each visit's message goes.
+        visits: without a row of this kind.
+    """
+    wanted: dict[tuple[str, datetime], list[Appointment]] = {}
+    for visit in visits:
+        address = sender.address(visit)
+        if visit.start is not None and isinstance(address, Phone):
+            wanted.setdefault((address.canonical, visit.start), []).append(visit)
+    if not wanted or source.to_patient:
+        return {}
+    query = _select().where(
+        outbox.c.kind == source.kind,
+        outbox.c.phone.in_(sorted({phone for phone, _ in wanted})),
+        outbox.c.start.in_(sorted({start for _, start in wanted})),
+        outbox.c.state.in_(sorted(MAY_BE_TOLD)),
+    )
+    tellings = [row for row in _rows(connection, query) if (row.phone, row.start) in wanted]
+    if not tellings:
+        return {}
+    others = {row.appointment_id for row in tellings}
+    rows = rows_of(connection, source.kind, others)
+    now = source.reread(connection, others)
+    told: dict[int, Row] = {}
+    for row in tellings:
+        other = now.get(row.appointment_id)
+        if last_told(rows[row.appointment_id]) != row:
+            continue  # they were told another time since
+        for visit in wanted[row.phone or "", row.start]:
+            ended = other is None or not other.is_open
+            if ended or (other is not None and other.patient_id == visit.patient_id):
+                told[visit.id] = row
+    return told
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the database knows of some visits, read in one transaction.
+
+    Attributes:
+        rows: the outbox rows of this kind, by appointment, each by turn.
+        twins: the row by which a patient knows already of a visit that has none.
+        vetoes: reasons that other rows of the clinic give, by appointment.
+    """
+
+    rows: Mapping[int, Sequence[Row]]
+    twins: Mapping[int, Row]
+    vetoes: Mapping[int, Reason]
+
+
+def look_up(
+    connection: Connection, source: Source, sender: Sender, visits: Collection[Appointment]
+) -> Known:
+    """Read everything that decides about these visits beside themselves."""
+    rows = rows_of(connection, source.kind, {visit.id for visit in visits})
+    untold = [visit for visit in visits if visit.id not in rows]
+    twins = told_by_another(connection, source, sender, untold)
+    return Known(rows, twins, source.vetoes(connection, visits))
+
+
+def _select() -> Select[Any]:
+    return select(
+        outbox.c.id,
+        outbox.c.appointment_id,
+        outbox.c.turn,
+        outbox.c.start,
+        outbox.c.state,
+        outbox.c.run_id,
+        outbox.c.patient_id,
+        outbox.c.phone,
+        outbox.c.resends,
+        outbox.c.leader_id,
+        outbox.c.sent_at,
+    )
+
+
+def _rows(connection: Connection, query: Select[Any]) -> Iterator[Row]:
+    for row in connection.execute(query):
+        values = row._asdict()
+        yield Row(**{**values, "state": State(values["state"])})
