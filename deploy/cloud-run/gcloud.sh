@@ -108,7 +108,7 @@ jobs() {
     done
 }
 
-# 5. The tables and the index; again at each new version, before the triggers run it.
+# 5. The tables and the indexes; again at each new version, before the triggers run it.
 upgrade() {
     in_project run jobs execute smartia-jobs-upgrade --region="$REGION" --wait
 }

@@ -1,4 +1,4 @@
-"""``smartia-jobs db upgrade`` and ``db current``: our tables, and the index on SmartIA's."""
+"""``smartia-jobs db upgrade`` and ``db current``: our tables, and the indexes on SmartIA's."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -21,11 +21,11 @@ app = typer.Typer(
 
 @app.command()
 def upgrade(*, env_file: EnvFile = None) -> None:
-    """Create or upgrade smartia-jobs' tables, and the index that finds due visits.
+    """Create or upgrade smartia-jobs' tables, and the indexes on SmartIA's.
 
-    Running it again is harmless. On PostgreSQL the index is built while the
-    clinic goes on working, and building it takes the owner of SmartIA's table
-    appointments: for any other role this prints the SQL for the owner.
+    Running it again is harmless. On PostgreSQL the indexes are built while the
+    clinic goes on working, and building them takes the owner of SmartIA's
+    tables: for any other role this prints the SQL for the owner.
 
     Example: smartia-jobs db upgrade --env-file owner.env
     """
@@ -40,7 +40,7 @@ def upgrade(*, env_file: EnvFile = None) -> None:
 
 @app.command()
 def current(*, env_file: EnvFile = None) -> None:
-    """Show which version the tables have, and whether the index is there.
+    """Show which version the tables have, and whether the indexes are there.
 
     Nothing is changed.
 
@@ -56,7 +56,7 @@ def current(*, env_file: EnvFile = None) -> None:
 
 
 def upgrade_database(database: "Database", *, guard: "Database") -> Iterator[str]:
-    """Create or upgrade our tables, build the index, and say in lines what was done.
+    """Create or upgrade our tables, build the indexes, and say in lines what was done.
 
     Args:
         database: open for writing.
@@ -65,7 +65,13 @@ def upgrade_database(database: "Database", *, guard: "Database") -> Iterator[str
     Raises:
         ConfigurationError: this is no SmartIA database, or the role may not create tables.
     """
-    from smartia_jobs.clinic.index import IndexBuild, build_index, index_state, owner_statements
+    from smartia_jobs.clinic.index import (
+        INDEXES,
+        IndexBuild,
+        build_index,
+        index_states,
+        owner_statements,
+    )
     from smartia_jobs.clinic.schema import problems
     from smartia_jobs.errors import ConfigurationError
     from smartia_jobs.outbox.schema import current_version, ensure
@@ -81,24 +87,30 @@ def upgrade_database(database: "Database", *, guard: "Database") -> Iterator[str
         after = current_version(connection)
     yield f"tables: {_changed(before, after)}"
 
-    built = build_index(database, guard=guard)
-    yield f"index:  {_BUILT[built]}"
-    if built is IndexBuild.NOT_ALLOWED:
-        yield "Everything works without it, only slower as appointments add up."
-        yield "Let the owner of appointments run, outside any transaction:"
+    refused = []
+    for index in INDEXES:
+        built = build_index(database, index, guard=guard)
+        yield f"index on {index.on}: {_BUILT[built]}"
+        if built is IndexBuild.NOT_ALLOWED:
+            refused.append(index)
+    if refused:
+        yield "Everything works without, only slower as rows add up."
+        tables = " and ".join(index.table for index in refused)
+        yield f"Let the owner of {tables} run, outside any transaction:"
         with database.read() as connection:
-            state = index_state(connection)
-        yield from (f"  {statement};" for statement in owner_statements(state))
+            states = index_states(connection)
+        for index in refused:
+            yield from (f"  {sql};" for sql in owner_statements(index, states[index]))
 
 
 def describe_database(database: "Database") -> Iterator[str]:
-    """Say in lines which version our tables have, and whether the index is there."""
-    from smartia_jobs.clinic.index import index_state
+    """Say in lines which version our tables have, and whether the indexes are there."""
+    from smartia_jobs.clinic.index import index_states
     from smartia_jobs.outbox.schema import HEAD, current_version
 
     with database.read() as connection:
         version = current_version(connection)
-        state = index_state(connection)
+        states = index_states(connection)
     if version == HEAD:
         yield f"tables: version {version}, up to date"
     elif version is not None and version > HEAD:
@@ -106,7 +118,7 @@ def describe_database(database: "Database") -> Iterator[str]:
     else:
         found = "missing" if version is None else f"version {version}"
         yield f"tables: {found}; this program needs version {HEAD}"
-    yield f"index:  {state}"
+    yield from (f"index on {index.on}: {state}" for index, state in states.items())
 
 
 def _changed(before: str | None, after: str | None) -> str:
@@ -118,7 +130,7 @@ def _changed(before: str | None, after: str | None) -> str:
 #: By the name of what ``build_index`` returns.
 _BUILT = {
     "present": "nothing to do",
-    "built": "built on appointments (appointment_date, status)",
+    "built": "built",
     "rebuilt": "built anew; an earlier build had broken off",
     "elsewhere": "another session is building an index; look again later",
     "not_allowed": "not built; this role does not own SmartIA's table",

@@ -1,8 +1,10 @@
-"""The one thing we add to a table of SmartIA's: an index by which due visits are found.
+"""What we add to tables of SmartIA's: the indexes by which visits and conversations are found.
 
-Without it every query that asks who is due reads all appointments there have ever been.
+Without them each query that looks for some of a table's rows reads all there have ever been.
 """
 
+from collections import defaultdict
+from dataclasses import dataclass
 from enum import StrEnum
 
 from sqlalchemy import Connection
@@ -10,42 +12,69 @@ from sqlalchemy.exc import ProgrammingError
 
 from smartia_jobs.database import Database
 
-NAME = "smartia_appointments_date_status"
 
-_ON = f"IF NOT EXISTS {NAME} ON appointments (appointment_date, status)"
-_CREATE = f"CREATE INDEX {_ON}"
-_CREATE_CONCURRENTLY = f"CREATE INDEX CONCURRENTLY {_ON}"
-_DROP_CONCURRENTLY = f"DROP INDEX CONCURRENTLY IF EXISTS {NAME}"
+@dataclass(frozen=True, slots=True)
+class SmartiaIndex:
+    """An index that we may add; any that begins with its columns serves as well.
+
+    Attributes:
+        name: as we name it.
+        table: SmartIA's.
+        columns: what it begins with, in this order.
+    """
+
+    name: str
+    table: str
+    columns: tuple[str, ...]
+
+    @property
+    def on(self) -> str:
+        """Table and columns, as a person and SQL read them."""
+        return f"{self.table} ({', '.join(self.columns)})"
+
+
+#: By which due visits are found, and the conversation that a message belongs to.
+INDEXES = (
+    SmartiaIndex(
+        "smartia_appointments_date_status", "appointments", ("appointment_date", "status")
+    ),
+    SmartiaIndex("smartia_conversations_patient", "conversations", ("patient_id",)),
+)
 
 #: Any number that no other program would think of; not the migrations' own.
 _BUILD_LOCK = 7_302_118_540_116_935_682
 
-# Any index that begins with both columns serves as well, whoever made it and however named.
-_SQLITE_FIND = (
-    "SELECT 1 FROM pragma_index_list('appointments') AS list "
-    "JOIN pragma_index_info(list.name) AS first ON first.seqno = 0 "
-    "JOIN pragma_index_info(list.name) AS second ON second.seqno = 1 "
-    "WHERE NOT list.partial AND first.name = 'appointment_date' AND second.name = 'status'"
-)
-_POSTGRESQL_FIND = (
-    "SELECT relname, indisvalid FROM pg_index "
-    "JOIN pg_class ON pg_class.oid = indexrelid JOIN pg_am ON pg_am.oid = relam "
-    "WHERE indrelid = to_regclass('appointments') AND indpred IS NULL AND amname = 'btree' "
-    "AND pg_get_indexdef(indexrelid, 1, true) = 'appointment_date' "
-    "AND pg_get_indexdef(indexrelid, 2, true) = 'status'"
-)
+# Table, index, whether queries can use it, and column, for each column in its order, of all
+# indexes that could serve.
+_TABLES = ", ".join(f"('{index.table}')" for index in INDEXES)
+_FIND = {
+    "sqlite": (
+        f"WITH wanted(name) AS (VALUES {_TABLES}) "  # noqa: S608 - constants
+        "SELECT wanted.name, list.name, 1, found.name FROM wanted, "
+        "pragma_index_list(wanted.name) AS list, pragma_index_info(list.name) AS found "
+        "WHERE NOT list.partial ORDER BY list.name, found.seqno"
+    ),
+    "postgresql": (
+        "SELECT wanted.name, relname, indisvalid, pg_get_indexdef(indexrelid, position, true) "  # noqa: S608 - constants
+        f"FROM (VALUES {_TABLES}) AS wanted(name) "
+        "JOIN pg_index ON indrelid = to_regclass(wanted.name) "
+        "JOIN pg_class ON pg_class.oid = indexrelid JOIN pg_am ON pg_am.oid = relam "
+        "CROSS JOIN generate_series(1, indnkeyatts) AS position "
+        "WHERE indpred IS NULL AND amname = 'btree' ORDER BY indexrelid, position"
+    ),
+}
 # Which table another role's session works on is hidden from us (NULL): it could be this one.
 _BEING_BUILT = (
     "SELECT count(*) FROM pg_stat_progress_create_index "
     "WHERE datname = current_database() "
-    "AND (relid = to_regclass('appointments') OR relid IS NULL)"
+    "AND (relid = to_regclass('{table}') OR relid IS NULL)"
 )
 
 _INSUFFICIENT_PRIVILEGE = "42501"
 
 
 class IndexState(StrEnum):
-    """What a database has of the index."""
+    """What a database has of an index."""
 
     #: There, under our name or another.
     PRESENT = "present"
@@ -56,7 +85,7 @@ class IndexState(StrEnum):
 
 
 class IndexBuild(StrEnum):
-    """What came of an attempt to build the index."""
+    """What came of an attempt to build an index."""
 
     #: There was nothing to do.
     PRESENT = "present"
@@ -64,61 +93,72 @@ class IndexBuild(StrEnum):
     BUILT = "built"
     #: It had been left invalid; it was dropped and built anew.
     REBUILT = "rebuilt"
-    #: Another session is building it; nothing was done.
+    #: Another session is building one; nothing was done.
     ELSEWHERE = "elsewhere"
     #: PostgreSQL: only the owner of SmartIA's table may (:func:`owner_statements`).
     NOT_ALLOWED = "not_allowed"
 
 
-def index_state(connection: Connection) -> IndexState:
-    """Return what the database has of the index: one small query."""
-    if connection.dialect.name == "sqlite":
-        serves = connection.exec_driver_sql(_SQLITE_FIND).first()
-        return IndexState.PRESENT if serves else IndexState.MISSING
-    found = connection.exec_driver_sql(_POSTGRESQL_FIND)
-    valid = {str(row.relname): bool(row.indisvalid) for row in found}
-    if any(valid.values()):
-        return IndexState.PRESENT
-    return IndexState.INVALID if NAME in valid else IndexState.MISSING
+def index_states(connection: Connection) -> dict[SmartiaIndex, IndexState]:
+    """Return what the database has of each of :data:`INDEXES`: one small query for all."""
+    columns = defaultdict[tuple[str, str, bool], list[str]](list)
+    for table, name, valid, column in connection.exec_driver_sql(_FIND[connection.dialect.name]):
+        columns[table, name, bool(valid)].append(column)
+
+    def state(index: SmartiaIndex) -> IndexState:
+        serving = {
+            name: valid
+            for (table, name, valid), found in columns.items()
+            if table == index.table and tuple(found[: len(index.columns)]) == index.columns
+        }
+        if any(serving.values()):
+            return IndexState.PRESENT
+        return IndexState.INVALID if index.name in serving else IndexState.MISSING
+
+    return {index: state(index) for index in INDEXES}
 
 
-def ensure_index(database: Database) -> IndexState:
-    """Build the index where that takes no more than a moment, which is on SQLite.
+def ensure_indexes(database: Database) -> dict[SmartiaIndex, IndexState]:
+    """Build what is missing where that takes no more than a moment, which is on SQLite.
 
-    On PostgreSQL only ``db upgrade`` builds it: a scheduled job should neither wait for it nor
-    own SmartIA's tables.
+    On PostgreSQL only ``db upgrade`` builds: a scheduled job should neither wait for it nor own
+    SmartIA's tables.
 
     Returns:
-        what the database has of it now.
+        what the database has now of each of :data:`INDEXES`.
     """
     with database.read() as connection:
-        state = index_state(connection)
-    if state is IndexState.MISSING and database.dialect == "sqlite":
+        states = index_states(connection)
+    missing = [index for index, state in states.items() if state is IndexState.MISSING]
+    if missing and database.dialect == "sqlite":
         with database.write() as connection:
-            connection.exec_driver_sql(_CREATE)
-        return IndexState.PRESENT
-    return state
+            for index in missing:
+                connection.exec_driver_sql(_create(index))
+        return dict.fromkeys(INDEXES, IndexState.PRESENT)
+    return states
 
 
-def owner_statements(state: IndexState) -> list[str]:
+def owner_statements(index: SmartiaIndex, state: IndexState) -> list[str]:
     """Return the SQL by which the owner of SmartIA's table builds the index on PostgreSQL.
 
     Each statement refuses to run inside a transaction.
     """
+    create = _create(index, "CONCURRENTLY ")
     if state is IndexState.INVALID:
-        return [_DROP_CONCURRENTLY, _CREATE_CONCURRENTLY]
-    return [_CREATE_CONCURRENTLY]
+        return [f"DROP INDEX CONCURRENTLY IF EXISTS {index.name}", create]
+    return [create]
 
 
-def build_index(database: Database, *, guard: Database) -> IndexBuild:
-    """Build the index if it is not there, also on PostgreSQL, while the clinic goes on working.
+def build_index(database: Database, index: SmartiaIndex, *, guard: Database) -> IndexBuild:
+    """Build an index if it is not there, also on PostgreSQL, while the clinic goes on working.
 
-    There it is built concurrently: appointments can be read and written meanwhile, and it
-    takes as long as it takes. An index left invalid by a build that broke off is dropped and
-    built anew; one that is being built is left alone.
+    There it is built concurrently: the table can be read and written meanwhile, and it takes as
+    long as it takes. An index left invalid by a build that broke off is dropped and built anew;
+    one that is being built is left alone.
 
     Args:
         database: the connection that builds.
+        index: one of :data:`INDEXES`.
         guard: the same database over a second connection. PostgreSQL builds concurrently only
             outside any transaction; this one holds, in a transaction and so safely behind
             PgBouncer, the lock that ends with its holder.
@@ -127,31 +167,38 @@ def build_index(database: Database, *, guard: Database) -> IndexBuild:
         sqlalchemy.exc.DBAPIError: the build broke off, for instance on a statement time-out of
             the role; the next one repairs what it left.
     """
+    with database.read() as connection:
+        # Also while another session builds the other index.
+        if index_states(connection)[index] is IndexState.PRESENT:
+            return IndexBuild.PRESENT
     if database.dialect == "sqlite":
-        with database.read() as connection:
-            state = index_state(connection)
-        ensure_index(database)
-        return IndexBuild.PRESENT if state is IndexState.PRESENT else IndexBuild.BUILT
+        with database.write() as connection:
+            connection.exec_driver_sql(_create(index))
+        return IndexBuild.BUILT
     with guard.write() as lock:
         # Never waited for: the build waits for every older query, and so for one that waits.
         if not lock.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({_BUILD_LOCK})").scalar():
             return IndexBuild.ELSEWHERE
         lock.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
         with database.outside_transaction() as connection:
-            return _build_concurrently(connection)
+            return _build_concurrently(connection, index)
 
 
-def _build_concurrently(connection: Connection) -> IndexBuild:
-    state = index_state(connection)
+def _build_concurrently(connection: Connection, index: SmartiaIndex) -> IndexBuild:
+    state = index_states(connection)[index]
     if state is IndexState.PRESENT:
         return IndexBuild.PRESENT
-    if connection.exec_driver_sql(_BEING_BUILT).scalar():
+    if connection.exec_driver_sql(_BEING_BUILT.format(table=index.table)).scalar():
         return IndexBuild.ELSEWHERE
     try:
-        for statement in owner_statements(state):
+        for statement in owner_statements(index, state):
             connection.exec_driver_sql(statement)
     except ProgrammingError as error:
         if getattr(error.orig, "sqlstate", None) == _INSUFFICIENT_PRIVILEGE:
             return IndexBuild.NOT_ALLOWED
         raise
     return IndexBuild.REBUILT if state is IndexState.INVALID else IndexBuild.BUILT
+
+
+def _create(index: SmartiaIndex, how: str = "") -> str:
+    return f"CREATE INDEX {how}IF NOT EXISTS {index.name} ON {index.on}"

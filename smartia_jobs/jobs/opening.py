@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from smartia_jobs.appointment import Appointment
 from smartia_jobs.clinic.appointments import Appointments, Window
-from smartia_jobs.clinic.index import IndexState, ensure_index
+from smartia_jobs.clinic.index import IndexState, ensure_indexes
 from smartia_jobs.clinic.schema import DateStorage, date_storage, problems
 from smartia_jobs.clinic.times import Storage, StoredTimes, to_instant, to_wall
 from smartia_jobs.errors import ConfigurationError
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 def open_clinic(run: Run) -> Appointments:
     """Return the questions to ask of a database that was found to be SmartIA's.
 
-    A real run also makes or upgrades our own tables, and SmartIA's one missing index.
+    A real run also makes or upgrades our own tables, and the indexes on SmartIA's.
 
     Raises:
         ConfigurationError: it is not, or how its times are stored was not said.
@@ -36,11 +36,13 @@ def open_clinic(run: Run) -> Appointments:
         raise ConfigurationError(_undecided(run, how))
     if not run.dry_run:
         ensure(run.database, auto_migrate=run.settings.auto_migrate)
-        if ensure_index(run.database) is not IndexState.PRESENT:
-            logger.warning(
-                "appointments has no index on (appointment_date, status), so each run reads the"
-                " whole table; smartia-jobs db upgrade builds it"
-            )
+        for index, state in ensure_indexes(run.database).items():
+            if state is not IndexState.PRESENT:
+                logger.warning(
+                    "there is no index on %s, so each run reads the whole table;"
+                    " smartia-jobs db upgrade builds it",
+                    index.on,
+                )
     return Appointments(how.times)
 
 

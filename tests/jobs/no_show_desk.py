@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from smartia_jobs.clinic.index import ensure_index
+from smartia_jobs.clinic.index import ensure_indexes
 from smartia_jobs.clock import ShiftedClock
 from smartia_jobs.database import Database
 from smartia_jobs.jobs.no_show import mark_no_shows, undo_no_shows
@@ -128,10 +128,10 @@ class NoShowDesk:
             )
 
     def make_tables(self) -> None:
-        """Make our own tables and the index, as an earlier run would have."""
+        """Make our own tables and the indexes, as an earlier run would have."""
         with closing(Database(self.clinic.url)) as database:
             ensure(database, auto_migrate=True)
-            ensure_index(database)
+            ensure_indexes(database)
 
     def statuses(self, ids: list[int]) -> list[str | None]:
         """Return what the clinic shows for these visits."""
@@ -156,7 +156,7 @@ class DisturbedDatabase(Database):
     """A database in which something happens right before the job's n-th writing transaction."""
 
     def __init__(self, url: str, disturb: Callable[[], None], *, before_write: int = 1) -> None:
-        """Wait for that moment; tables and index must exist, as making them writes too."""
+        """Wait for that moment; tables and indexes must exist, as making them writes too."""
         super().__init__(url)
         self._disturb = disturb
         self._writes_left = before_write

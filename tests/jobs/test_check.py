@@ -14,6 +14,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
+from smartia_jobs.clinic.index import INDEXES, SmartiaIndex
 from smartia_jobs.database import Database
 from smartia_jobs.database_errors import explain
 from smartia_jobs.errors import ConfigurationError, ExitStatus
@@ -32,10 +33,11 @@ READY = Settings(
 
 
 def upgrade(clinic: Clinic) -> None:
-    """Make our tables and the index, as a first run does."""
+    """Make our tables and the indexes, as a first run does."""
     with closing(Database(clinic.url)) as database:
         ensure(database, auto_migrate=True)
     clinic.execute("CREATE INDEX one ON appointments (appointment_date, status)")
+    clinic.execute("CREATE INDEX two ON conversations (patient_id)")
 
 
 def offline(clinic: Clinic, settings: Settings = READY) -> dict[str, Level]:
@@ -220,13 +222,45 @@ def test_a_right_that_the_role_lacks_costs_only_the_lines_that_need_it(
     assert problems == {"moved_by_chat", "asked_to_cancel"}
 
 
-def test_a_build_of_the_index_that_broke_off_is_told(postgres_clinic: Clinic) -> None:
+def test_indexes_that_are_there_are_named(clinic: Clinic) -> None:
+    upgrade(clinic)
+
+    found = by_name(checked(clinic, READY, online=False))["index"]
+
+    assert found.level is Level.OK
+    assert all(index.on in found.text for index in INDEXES)
+
+
+@pytest.mark.parametrize("missing", INDEXES, ids=lambda index: index.table)
+def test_an_index_that_is_missing_is_named(clinic: Clinic, missing: SmartiaIndex) -> None:
+    upgrade(clinic)
+    clinic.execute(f"DROP INDEX {'one' if missing.table == 'appointments' else 'two'}")
+
+    found = by_name(checked(clinic, READY, online=False))["index"]
+
+    assert found.level is Level.WARNING
+    assert [index for index in INDEXES if index.on in found.text] == [missing]
+    builds_it = "db upgrade" in found.next_step
+    assert builds_it if clinic.dialect == "postgresql" else found.next_step == ""
+
+
+@pytest.mark.parametrize("invalid", INDEXES, ids=lambda index: index.table)
+def test_a_build_of_an_index_that_broke_off_is_told(
+    postgres_clinic: Clinic, invalid: SmartiaIndex
+) -> None:
     upgrade(postgres_clinic)
+    name = "one" if invalid.table == "appointments" else "two"
+    postgres_clinic.execute(f"ALTER INDEX {name} RENAME TO {invalid.name}")
     postgres_clinic.execute(
-        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'one'::regclass"
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = to_regclass(:name)",
+        name=invalid.name,
     )
 
-    assert offline(postgres_clinic) == {"index": Level.WARNING}
+    found = by_name(checked(postgres_clinic, READY, online=False))["index"]
+
+    assert found.level is Level.WARNING
+    assert f"{invalid.on}: left behind unusable" in found.text
+    assert [index for index in INDEXES if index.on in found.text] == [invalid]
 
 
 def test_undecided_times_are_a_problem_and_shown_both_ways(postgres_clinic: Clinic) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from smartia_jobs.clinic.index import ensure_index
+from smartia_jobs.clinic.index import ensure_indexes
 from tests.jobs.metrics_desk import Desk, local, measure, opened, wall
 from tests.support import Clinic
 
@@ -43,7 +43,7 @@ def busy_clinic(clinic: Clinic) -> Clinic:
     desk.add_all([{"appointment_id": number, "start": start} for number in range(50)])
     with opened(clinic) as database:
         if clinic.dialect == "sqlite":
-            ensure_index(database)
+            ensure_indexes(database)
         else:
             clinic.execute("CREATE INDEX ON appointments (appointment_date, status)")
             clinic.execute("ANALYZE appointments")

@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from smartia_jobs.clinic import schema as clinic_schema
 from smartia_jobs.clinic import tables as clinic_tables
-from smartia_jobs.clinic.index import IndexState, ensure_index
+from smartia_jobs.clinic.index import INDEXES, IndexState, ensure_indexes
 from smartia_jobs.database import Database, now_plus
 from smartia_jobs.errors import ConfigurationError, ExitStatus
 from smartia_jobs.outbox import schema, tables
@@ -229,7 +229,7 @@ def test_eight_processes_on_an_empty_database_all_find_it_migrated(
     program = """
 import sys
 import alembic.command
-from smartia_jobs.clinic.index import ensure_index
+from smartia_jobs.clinic.index import ensure_indexes
 from smartia_jobs.database import Database
 from smartia_jobs.outbox import schema
 database = Database(sys.argv[1])
@@ -238,7 +238,7 @@ with database.read() as connection:
 print("ready", flush=True)
 sys.stdin.readline()
 schema.upgrade(database)
-print(ensure_index(database))
+print(*ensure_indexes(database).values())
 """
     processes = [start(program, clinic.url) for _ in range(8)]
     for process in processes:
@@ -250,7 +250,7 @@ print(ensure_index(database))
         process.stdin.flush()
     outputs = [process.communicate(timeout=120) for process in processes]
 
-    indexed = IndexState.PRESENT if clinic.dialect == "sqlite" else IndexState.MISSING
+    indexed = "present present" if clinic.dialect == "sqlite" else "missing missing"
     assert outputs == [(f"{indexed}\n", "")] * 8
     with database.read() as connection:
         assert schema.current_version(connection) == schema.HEAD
@@ -357,7 +357,7 @@ def use_everything(clinic: Clinic, database: Database) -> None:
         assert clinic_schema.date_storage(connection) is clinic_schema.DateStorage.TIMESTAMPTZ
         for name in ("patients", "appointments", "conversations"):
             connection.execute(select(clinic_tables.metadata.tables[name])).all()
-    assert ensure_index(database) is IndexState.MISSING
+    assert ensure_indexes(database) == dict.fromkeys(INDEXES, IndexState.MISSING)
     with database.write() as connection:
         now = now_plus(connection, 0)
         chat = connection.execute(

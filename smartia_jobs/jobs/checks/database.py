@@ -4,7 +4,7 @@ import os
 
 from sqlalchemy import inspect
 
-from smartia_jobs.clinic.index import IndexState, index_state
+from smartia_jobs.clinic.index import IndexState, index_states
 from smartia_jobs.clinic.schema import problems
 from smartia_jobs.jobs.checks.finding import Finding, Level
 from smartia_jobs.outbox.schema import HEAD, VERSION_TABLE, current_version
@@ -82,15 +82,24 @@ _MEND = (
 
 
 def index(run: Run) -> Finding:
-    """Look for the index by which due visits are found."""
+    """Look for the indexes on SmartIA's tables."""
     with run.database.read() as connection:
-        state, dialect = index_state(connection), connection.dialect.name
-    if state is IndexState.PRESENT:
-        return Finding("index", Level.OK, "On appointments (appointment_date, status).")
-    text = "Left behind unusable by a build that broke off, or still being built."
-    if state is IndexState.MISSING:
-        text = "Not there: every run reads all appointments."
-    step = "run: smartia-jobs db upgrade"
+        states, dialect = index_states(connection), connection.dialect.name
+    wanting = [
+        f"{index.on}: {_WANTING[state]}"
+        for index, state in states.items()
+        if state is not IndexState.PRESENT
+    ]
+    if not wanting:
+        return Finding("index", Level.OK, f"On {' and '.join(index.on for index in states)}.")
+    text = f"{'; '.join(wanting)}. Runs read the whole table."
     if dialect == "sqlite":
-        step = "none: the next real run of a job builds it"
-    return Finding("index", Level.WARNING, text, step)
+        text += " The next real run of a job builds what is missing."
+        return Finding("index", Level.WARNING, text)
+    return Finding("index", Level.WARNING, text, "run: smartia-jobs db upgrade")
+
+
+_WANTING = {
+    IndexState.MISSING: "not there",
+    IndexState.INVALID: "left behind unusable by a build that broke off, or still being built",
+}
