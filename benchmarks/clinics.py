@@ -70,7 +70,7 @@ def sqlite_clinic(path: Path, *, due: int = 0, others: int = 0, journal: str = "
 
 
 def postgresql_clinic(url: str, *, due: int = 0, others: int = 0) -> Clinic:
-    """Fill a database that has SmartIA's empty tables; the program's index is built as well."""
+    """Fill a database that has SmartIA's empty tables; the program's indexes are built as well."""
     native = url.replace("postgresql+psycopg://", "postgresql://")
     moment = "cast(%(now)s AS timestamptz) + minutes * interval '1 minute'"
     with psycopg.connect(native, options="-c timezone=UTC") as connection:
@@ -97,6 +97,9 @@ def postgresql_clinic(url: str, *, due: int = 0, others: int = 0) -> Clinic:
         connection.execute(
             "CREATE INDEX smartia_appointments_date_status ON appointments"
             " (appointment_date, status)"
+        )
+        connection.execute(
+            "CREATE INDEX smartia_conversations_patient ON conversations (patient_id)"
         )
         connection.execute("VACUUM ANALYZE")
     return Clinic(url, due)
