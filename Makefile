@@ -8,6 +8,9 @@
 PYTHON =
 pythons = python3.14 python3.13 python3.12 python3.11 python3
 
+# Processes that share the tests out: one more than two cores, as much of a test is waiting.
+WORKERS = 3
+
 runtime = .venv/.runtime
 dev     = .venv/.dev
 
@@ -29,8 +32,8 @@ help: ## list the targets
 demo: $(runtime) ## the day of a made-up clinic, through the real code; no account needed
 	@.venv/bin/smartia-jobs demo
 
-test: $(dev) ## run the tests
-	.venv/bin/python -m pytest
+test: $(dev) ## run the tests, several at a time (WORKERS=3)
+	.venv/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 test-long: $(dev) ## run the races and soaks of many minutes
 	.venv/bin/python -m pytest -m long

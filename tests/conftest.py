@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from uuid import uuid4
 
@@ -33,6 +33,17 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, prin
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Make what a test has printed and logged valid UTF-8: a worker can send nothing else."""
+    report = yield
+    report.sections = [
+        (title, text.encode("utf-8", "backslashreplace").decode())
+        for title, text in report.sections
+    ]
+    return report
+
+
 @pytest.fixture(scope="session")
 def _empty_smartia(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty SmartIA file, made once and copied for each test."""
@@ -49,7 +60,11 @@ def smartia_sqlite(_empty_smartia: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """A private PostgreSQL for this session: an SQLAlchemy URL with ``{database}`` in it."""
+    """A private PostgreSQL for this session: an SQLAlchemy URL with ``{database}`` in it.
+
+    Under pytest-xdist each worker is a session, so roles, locks and the list of connections of
+    a server, which its databases share, belong to one test at a time.
+    """
     try:
         with private_cluster() as url:
             yield url
