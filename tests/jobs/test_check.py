@@ -68,7 +68,16 @@ def test_the_check_changes_nothing_and_says_that_our_tables_are_missing(clinic: 
     assert clinic.value(tables) == before
     assert not_ok(found) == {"own_tables": Level.WARNING, "index": Level.WARNING}
     assert "nothing was ever sent" in by_name(found)["own_tables"].text
+    assert "The next real run of a job creates" in by_name(found)["own_tables"].text
     assert found.exit_status is ExitStatus.OK
+
+
+def test_what_the_next_run_makes_by_itself_asks_a_person_for_nothing(clinic: Clinic) -> None:
+    found = by_name(checked(clinic, READY, online=False))
+
+    assert found["own_tables"].as_json()["next_step"] is None
+    by_hand = None if clinic.dialect == "sqlite" else "run: smartia-jobs db upgrade"
+    assert found["index"].as_json()["next_step"] == by_hand
 
 
 def test_missing_tables_of_ours_are_a_problem_where_a_run_may_not_make_them(

@@ -68,8 +68,8 @@ def own_tables(run: Run) -> Finding:
     else:
         text = f"Version {version}; this program needs {HEAD}."
     if run.settings.auto_migrate:
-        step = "none: the next real run of a job creates or upgrades them"
-        return Finding("own_tables", Level.WARNING, text, step)
+        text += " The next real run of a job creates or upgrades them."
+        return Finding("own_tables", Level.WARNING, text)
     return Finding("own_tables", Level.PROBLEM, text, "run: smartia-jobs db upgrade")
 
 
