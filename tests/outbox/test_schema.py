@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,7 +18,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Table, delete, insert, inspect, select, update
-from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 
 from smartia_jobs.clinic import schema as clinic_schema
 from smartia_jobs.clinic import tables as clinic_tables
@@ -103,6 +103,27 @@ def test_the_index_of_open_rows_holds_nothing_else(database: Database) -> None:
         ]
     condition = str(index["dialect_options"][f"{database.dialect}_where"])
     assert set(re.findall(r"'(\w+)'", condition)) == {"claimed", "retry", "unknown"}
+
+
+def test_the_database_itself_refuses_a_second_row_of_the_same_telling(database: Database) -> None:
+    schema.ensure(database, auto_migrate=True)
+    other = {"patient_id": 2, "state": "retry", "run_id": "other"}
+    with database.write() as connection:
+        connection.execute(insert(tables.outbox).values(told()))
+
+    with pytest.raises(IntegrityError), database.write() as connection:
+        connection.execute(insert(tables.outbox).values({**told(), **other}))
+
+    with database.read() as connection:
+        assert connection.execute(select(tables.outbox.c.run_id)).scalars().all() == ["run"]
+
+
+def told() -> dict[str, Any]:
+    """Return one row of the outbox."""
+    (values,) = (dict(row) for table, row in ROWS if table is tables.outbox)
+    now = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    instants = {c.name: now for c in tables.outbox.columns if c.name.endswith("ed_at")}
+    return {**instants, **values}
 
 
 def test_head_is_the_last_of_one_chain_of_numbered_migrations() -> None:
