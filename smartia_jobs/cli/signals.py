@@ -42,17 +42,17 @@ def leave_at_once(final: int | None = None) -> None:
     _answer(heard)
 
 
-def listen(stop: "Stop") -> None:
+def listen(stop: "Stop", *, leave_after_s: float = LEAVE_AFTER_S) -> None:
     """Turn signals into ``stop`` while messages are being sent, else into an exception.
 
     A second Ctrl-C no longer waits for answers: what is in flight becomes unknown when its
-    lease ends. Nor does a process that is still there ``LEAVE_AFTER_S`` after the signal.
+    lease ends. Nor does a process that is still there ``leave_after_s`` after the signal.
 
     Raises:
         InterruptedRunError: a signal was heard before, and its exception got lost.
     """
     before = signal.getsignal(signal.SIGTERM)
-    _answer(_Listener(stop))
+    _answer(_Listener(stop, leave_after_s))
     if isinstance(before, _Listener) and before.stop.status is not None:
         raise InterruptedRunError(before.stop.status)
 
@@ -60,14 +60,15 @@ def listen(stop: "Stop") -> None:
 class _Listener:
     """Hears signals for one run."""
 
-    def __init__(self, stop: "Stop") -> None:
+    def __init__(self, stop: "Stop", leave_after_s: float) -> None:
         self.stop = stop
+        self.leave_after_s = leave_after_s
 
     def __call__(self, number: int, _: FrameType | None) -> None:
         status = _STATUS[signal.Signals(number)]
         impatient = number == signal.SIGINT and self.stop.requested
         if not self.stop.requested:
-            _leave_soon(self.stop, status)
+            _leave_soon(self.stop, status, self.leave_after_s)
         self.stop.request(status)
         if impatient or not self.stop.heeded:
             raise InterruptedRunError(status, sending=self.stop.heeded)
@@ -100,10 +101,10 @@ def _say_that_nothing_was_begun(status: ExitStatus) -> None:
             continue  # closed or full: the status says it
 
 
-def _leave_soon(stop: "Stop", status: ExitStatus) -> None:
+def _leave_soon(stop: "Stop", status: ExitStatus, after_s: float) -> None:
     import threading
 
-    leave = threading.Timer(LEAVE_AFTER_S, _leave, (stop, status))
+    leave = threading.Timer(after_s, _leave, (stop, status))
     leave.daemon = True
     leave.start()
 

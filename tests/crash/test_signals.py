@@ -1,16 +1,21 @@
 """SIGTERM: away within ten seconds, whatever goes on, and nothing unknown that was answered."""
 
+import os
 import random
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from tests.crash.site import Site, ended, log_lines
 from tests.crash.test_kills import SEED
 
+ROOT = Path(__file__).resolve().parents[2]
 #: What schedulers give a process before they kill it.
 GRACE_S = 10.0
 
@@ -101,6 +106,53 @@ def test_a_database_that_stays_busy_holds_up_no_process_that_must_leave(
     sqlite_site.lapse()
     assert sqlite_site.run().exit_code == 0
     sqlite_site.check()
+
+
+# A run as the command line performs it, but for how long it may stay after a signal.
+IMPATIENT = """
+from smartia_jobs.cli.context import read_settings, start_logs
+from smartia_jobs.cli.signals import listen
+from smartia_jobs.clock import SystemClock
+from smartia_jobs.database import Database
+from smartia_jobs.jobs.reminders import DAY_AHEAD, send_reminders
+from smartia_jobs.run import Run, Stop
+
+settings, clock, stop = read_settings(None), SystemClock(), Stop()
+start_logs(settings, "24h", "impatient")
+listen(stop, leave_after_s=2.5)
+database = Database(settings.database_url)
+send_reminders(Run("impatient", settings, clock, database, now=clock.now(), stop=stop), DAY_AHEAD)
+"""
+LOCK = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "BEGIN; LOCK TABLE smartia_outbox"}
+
+
+def test_a_process_that_must_leave_names_each_outcome_that_it_could_not_record(
+    site: Site, tmp_path: Path
+) -> None:
+    site.sandbox.latency_s = 1.0
+    site.book_a_day_twice()
+    process = subprocess.Popen(
+        [sys.executable, "-c", IMPATIENT],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **site.env},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        site.wait_for_messages(1, process)
+        site.clinic.execute(LOCK[site.clinic.dialect])
+
+        process.send_signal(signal.SIGTERM)
+
+        result = ended(process)
+    site.clinic.execute("ROLLBACK")
+    assert result.exit_code == 143, result.stderr
+    unrecorded = [line for line in log_lines(result) if line.get("action") == "unrecorded"]
+    claimed = site.clinic.rows("SELECT id FROM smartia_outbox WHERE state = 'claimed'")
+    assert len(claimed) == 2
+    assert {line["outbox_id"] for line in unrecorded} == {row["id"] for row in claimed}
+    assert {line["status"] for line in unrecorded} == {"sent"}
 
 
 @pytest.mark.parametrize("after_s", [0.9])
