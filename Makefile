@@ -22,7 +22,7 @@ measured = benchmarks/.venv/.measured
 unexport PYTHONDONTWRITEBYTECODE
 
 .NOTPARALLEL:
-.PHONY: help demo test test-long test-image check bench lock clean
+.PHONY: help demo test test-long test-image check dist bench lock clean
 
 help: ## list the targets
 	@echo 'smartia-jobs: reminds the patients of a SmartIA clinic over WhatsApp'
@@ -46,6 +46,16 @@ check: $(dev) ## lint, formatting, types and the import rule
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+# What is released. The wheel is built from the sdist, and runs where nothing else is installed.
+dist: $(dev) ## build sdist and wheel into dist/, check them, run the demo from the wheel
+	rm -rf dist build
+	.venv/bin/python -m build --no-isolation --outdir dist .
+	.venv/bin/python -m twine check --strict dist/*
+	.venv/bin/python -m venv --clear build/installed
+	build/installed/bin/python -m pip install -qq --disable-pip-version-check dist/*.whl
+	build/installed/bin/smartia-jobs --version
+	build/installed/bin/smartia-jobs demo
 
 bench: $(measured) ## measure the speed, 20 minutes, into docs/benchmarks.md (QUICK=1: try it)
 	@rm -rf build
