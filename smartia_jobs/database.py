@@ -2,7 +2,6 @@
 
 import os
 import sqlite3
-import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -22,7 +21,6 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
 from smartia_jobs.column_types import NativeEnum, UtcDateTime, now_plus
@@ -62,16 +60,14 @@ _BEGIN = {
 
 #: How long SQLite waits for another writer before it is asked again, in milliseconds.
 _LOOK_MS = 100
-#: How long a thread waits for the transaction of another one.
-_OTHERS_S = 10.0
 
 
 class Database:
     """One database, opened when it is first used, over at most one connection.
 
     Nothing is created or changed by opening it. Errors are SQLAlchemy's own, without the
-    values of any row; :func:`explain` turns them into advice. A transaction waits for that of
-    another thread, for some seconds; within one there cannot be another.
+    values of any row; :func:`explain` turns them into advice. One thread uses it, that which
+    runs the job, and within a transaction there cannot be another.
     """
 
     def __init__(self, url: str, *, read_only: bool = False, busy_timeout_s: float = 5.0) -> None:
@@ -98,11 +94,6 @@ class Database:
             self._engine = _postgresql_engine(url)
         self._read_only = read_only
         self._busy_timeout_s = busy_timeout_s
-        #: Held by whoever uses the one connection.
-        self._in_use = threading.Lock()
-        #: Kept between transactions: to take one out of a pool, and put it back, costs as much
-        #: as a statement does.
-        self._connection: Connection | None = None
 
     def read(self) -> AbstractContextManager[Connection]:
         """Open one short transaction for reading."""
@@ -126,83 +117,47 @@ class Database:
 
         No time-out is set: ``CREATE INDEX CONCURRENTLY`` takes the time it takes.
         """
-        with self._alone():
-            self._let_go()
-            with self._engine.connect() as connection:
-                yield connection
+        with self._engine.connect() as connection:
+            yield connection
 
     def close(self) -> None:
         """Close the connection, which nobody may be using; a later use opens a new one."""
-        self._let_go()
         self._engine.dispose()
 
     @contextmanager
     def _transaction(self, kind: str, patience_s: float | None = None) -> Iterator[Connection]:
-        with self._alone():
+        with self._engine.connect() as connection:
             try:
-                connection = self._begun(kind, patience_s)
+                self._begin(connection, kind, patience_s)
                 yield connection
             except InterruptedRunError:
-                self._hang_up()  # in the middle of a statement, a ROLLBACK would be refused
-                raise
-            except BaseException:
-                self._let_go()
+                # In the middle of a statement, a ROLLBACK would be refused.
+                connection.invalidate()
                 raise
             try:
                 connection.commit()
             except BaseException:
                 # When somebody has been reading an SQLite file for too long, SQLAlchemy believes
                 # that the transaction ended. SQLite does not: it would keep its lock.
-                self._hang_up()
+                connection.invalidate()
                 raise
             if patience_s is not None:
-                self._hang_up()  # it would go on being so patient
+                connection.invalidate()  # it would go on being so patient
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Wait until no other thread uses the connection."""
-        if not self._in_use.acquire(timeout=_OTHERS_S):
-            raise PoolTimeoutError("another thread has been using the connection for too long")
+    def _begin(self, connection: Connection, kind: str, patience_s: float | None) -> None:
+        begin = _BEGIN[self.dialect, kind]
+        if (self.dialect, kind) == ("sqlite", "write"):
+            usual_s = self._busy_timeout_s
+            _queue_for_sqlite(connection, begin, usual_s if patience_s is None else patience_s)
+            return
         try:
-            yield
-        finally:
-            self._in_use.release()
-
-    def _let_go(self) -> None:
-        """Give the connection back, and with it whatever was not committed."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
-
-    def _hang_up(self) -> None:
-        """Break the connection off, with whatever it was doing."""
-        if self._connection is not None:
-            self._connection.invalidate()
-        self._let_go()
-
-    def _begun(self, kind: str, patience_s: float | None) -> Connection:
-        """Return the connection with a transaction begun."""
-        try:
-            return self._begin(kind, patience_s)
+            connection.exec_driver_sql(begin)
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
             # The connection had died since its last use, and nothing is lost: a new one.
-            self._let_go()
-            return self._begin(kind, patience_s)
-
-    def _begin(self, kind: str, patience_s: float | None) -> Connection:
-        if self._connection is None:
-            self._connection = self._engine.connect()
-        begin = _BEGIN[self.dialect, kind]
-        if (self.dialect, kind) == ("sqlite", "write"):
-            usual_s = self._busy_timeout_s
-            _queue_for_sqlite(
-                self._connection, begin, usual_s if patience_s is None else patience_s
-            )
-        else:
-            self._connection.exec_driver_sql(begin)
-        return self._connection
+            connection.rollback()
+            connection.exec_driver_sql(begin)
 
 
 def insert_once(dialect: str, table: Table, *, key: Sequence[str]) -> Any:
@@ -266,7 +221,7 @@ def _sqlite_engine(url: str, read_only: bool, busy_timeout_s: float) -> Engine:
         try:
             # isolation_level None: the driver begins nothing by itself, `_BEGIN` does.
             connection = sqlite3.connect(
-                uri, uri=True, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False
+                uri, uri=True, timeout=busy_timeout_s, isolation_level=None
             )
             # One name written in another encoding must not cost all others their reminder.
             connection.text_factory = partial(str, encoding="utf-8", errors="replace")

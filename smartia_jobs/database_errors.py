@@ -4,7 +4,6 @@ import re
 import sqlite3
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from smartia_jobs.errors import ConfigurationError, SmartiaJobsError, UnavailableError
 
@@ -72,8 +71,6 @@ def explain(error: SQLAlchemyError) -> SmartiaJobsError:
         act, SmartiaJobsError itself when only this program can be at fault. The text names
         ``DATABASE_URL`` and holds no password and no value of a row.
     """
-    if isinstance(error, PoolTimeoutError):
-        return UnavailableError("This process is still busy with the database; try again.")
     if not isinstance(error, DBAPIError) or error.orig is None:
         return _bug(error)
     if isinstance(error.orig, sqlite3.Error):

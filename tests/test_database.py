@@ -31,7 +31,6 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.pool import QueuePool
 
-from smartia_jobs import database as database_module
 from smartia_jobs.database import (
     Database,
     NativeEnum,
@@ -84,7 +83,6 @@ def database(url: str) -> Iterator[Database]:
     opened = Database(url)
     yield opened
     pool = opened._engine.pool
-    assert not opened._in_use.locked()
     opened.close()
     assert isinstance(pool, QueuePool)
     assert pool.checkedout() == 0
@@ -189,35 +187,6 @@ def test_a_statement_outside_a_transaction_is_committed_by_itself(database: Data
 
     with database.read() as connection:
         assert count_notes(connection) == 1
-
-
-def test_another_thread_waits_for_the_one_connection(database: Database) -> None:
-    seen: list[int] = []
-
-    def count() -> None:
-        with database.read() as connection:
-            seen.append(count_notes(connection))
-
-    other = threading.Thread(target=count)
-    with database.write() as connection:
-        other.start()
-        connection.execute(insert(notes).values(id=1))
-        other.join(0.1)
-        seen_inside = list(seen)
-    other.join(10)
-
-    assert (seen_inside, seen) == ([], [1])
-
-
-def test_a_thread_does_not_wait_for_another_for_ever(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(database_module, "_OTHERS_S", 0.01)
-
-    with database.read(), pytest.raises(SQLAlchemyError) as raised, database.read():
-        pass
-
-    assert type(explain(raised.value)) is UnavailableError
 
 
 def test_transactions_follow_each_other_on_one_connection(database: Database) -> None:
