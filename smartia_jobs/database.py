@@ -25,6 +25,7 @@ from sqlalchemy.pool import QueuePool
 
 from smartia_jobs.column_types import NativeEnum, UtcDateTime, now_plus
 from smartia_jobs.database_errors import explain, is_lock_timeout, is_transient
+from smartia_jobs.database_session import BEGIN_READING, BEGIN_WRITING, read_with_care
 from smartia_jobs.errors import ConfigurationError, InterruptedRunError
 from smartia_jobs.settings import database_url
 
@@ -41,21 +42,12 @@ __all__ = [
     "now_plus",
 ]
 
-# Every limit is set inside its transaction: behind PgBouncer the next transaction may be
-# another server session. UTC keeps a naive value from meaning the server's zone. A process
-# that is frozen in a transaction loses it, so that its locks stop nobody else.
-_POSTGRESQL_LIMITS = (
-    "SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s'; "
-    "SET LOCAL idle_in_transaction_session_timeout = '60s'; SET LOCAL TimeZone = 'UTC'"
-)
-#: One round trip each. READ COMMITTED is what ``ON CONFLICT DO NOTHING`` claims rely on.
+#: One round trip each.
 _BEGIN = {
     ("sqlite", "read"): "BEGIN",
     ("sqlite", "write"): "BEGIN IMMEDIATE",
-    ("postgresql", "read"): (
-        f"BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; {_POSTGRESQL_LIMITS}"
-    ),
-    ("postgresql", "write"): f"BEGIN ISOLATION LEVEL READ COMMITTED; {_POSTGRESQL_LIMITS}",
+    ("postgresql", "read"): BEGIN_READING,
+    ("postgresql", "write"): BEGIN_WRITING,
 }
 
 #: How long SQLite waits for another writer before it is asked again, in milliseconds.
@@ -247,7 +239,6 @@ def _postgresql_engine(url: str) -> Engine:
     arguments: dict[str, Any] = {
         "connect_timeout": 10,
         "application_name": "smartia-jobs",
-        "client_encoding": "utf8",
         # A network that swallows packets is noticed in half a minute, not in two hours.
         "keepalives_idle": 10,
         "keepalives_interval": 5,
@@ -256,15 +247,19 @@ def _postgresql_engine(url: str) -> Engine:
     }
     try:
         target = make_url(url)
-        return _engine(
+        engine = _engine(
             url,
             connect_args={
                 **{name: value for name, value in arguments.items() if name not in target.query},
-                "autocommit": True,  # `_BEGIN` begins, in the same round trip as the limits
+                "client_encoding": "utf8",  # the URL's own would make bytes of texts
+                "autocommit": True,  # `_BEGIN` begins, in the same round trip as the settings
                 "prepare_threshold": None,  # PgBouncer may hand each transaction another server
             },
             use_native_hstore=False,
         )
+        # Before SQLAlchemy itself asks the server anything.
+        event.listen(engine, "connect", lambda one, _: read_with_care(one), insert=True)
+        return engine
     except ImportError as error:
         raise ConfigurationError(
             "DATABASE_URL names a PostgreSQL server, but its driver psycopg cannot be loaded "

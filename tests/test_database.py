@@ -592,6 +592,92 @@ def test_limits_live_in_the_transaction_and_nowhere_else(smartia_postgres: str) 
     assert outside == ("0", "0", "America/Sao_Paulo", "off")
 
 
+#: What a database, a role or a pooler may have set, and what a transaction makes of it.
+ODD_SETTINGS = {
+    "TimeZone": ("America/Sao_Paulo", "UTC"),
+    "datestyle": ("SQL, DMY", "ISO, YMD"),
+    "extra_float_digits": ("-15", "1"),
+    "quote_all_identifiers": ("on", "off"),
+    "default_transaction_isolation": ("serializable", None),
+    "default_transaction_deferrable": ("on", None),
+    "default_transaction_read_only": ("on", None),
+    "synchronous_commit": ("off", "on"),
+    "lock_timeout": ("1ms", "5s"),
+    "statement_timeout": ("2s", "30s"),
+    "idle_in_transaction_session_timeout": ("1ms", "1min"),
+}
+
+
+def set_for_all(url: str, name: str, value: str) -> None:
+    """Let every later session of the database begin with a setting."""
+    with closing(Database(url)) as database, database.write() as connection:
+        name_of_it = connection.exec_driver_sql("SELECT current_database()").scalar()
+        connection.exec_driver_sql(f"ALTER DATABASE {name_of_it} SET {name} = '{value}'")
+
+
+@pytest.mark.parametrize("name", ODD_SETTINGS)
+def test_what_a_database_has_set_is_set_anew_in_each_transaction(
+    smartia_postgres: str, name: str
+) -> None:
+    odd, expected = ODD_SETTINGS[name]
+    set_for_all(smartia_postgres, name, odd)
+    query = text(
+        f"SELECT current_setting('{name}'), current_setting('transaction_isolation'),"
+        " current_setting('transaction_read_only'), timestamptz '2026-07-01 12:00:00.5+00'"
+    )
+
+    with closing(Database(smartia_postgres)) as opened, opened.write() as connection:
+        time.sleep(0.01)
+        value, isolation, read_only, at = connection.execute(query).one()
+
+    assert value == (expected or odd)
+    assert (isolation, read_only) == ("read committed", "off")
+    assert at == datetime(2026, 7, 1, 12, 0, 0, 500_000, tzinfo=UTC)
+
+
+def test_a_stronger_promise_of_commits_stays(smartia_postgres: str) -> None:
+    set_for_all(smartia_postgres, "synchronous_commit", "remote_apply")
+
+    with closing(Database(smartia_postgres)) as opened, opened.write() as connection:
+        found = connection.execute(text("SHOW synchronous_commit")).scalar()
+
+    assert found == "remote_apply"
+
+
+@pytest.mark.parametrize("encoding", ["latin1", "sql_ascii"])
+def test_an_encoding_in_the_url_changes_no_text(smartia_postgres: str, encoding: str) -> None:
+    url = f"{smartia_postgres}&client_encoding={encoding}"
+
+    with closing(Database(url)) as opened, opened.read() as connection:
+        found = connection.execute(text("SELECT U&'Jo\\00E3o \\2713', :name"), {"name": "ç✓"})
+        assert tuple(found.one()) == ("João ✓", "ç✓")
+
+
+def test_a_session_that_was_ended_for_idling_is_replaced(smartia_postgres: str) -> None:
+    set_for_all(smartia_postgres, "idle_session_timeout", "20ms")
+
+    with closing(Database(smartia_postgres)) as opened:
+        with opened.read() as connection:
+            before = backend(connection)
+        time.sleep(0.2)
+        with opened.write() as connection:
+            after = backend(connection)
+
+    assert after != before
+
+
+def test_what_python_cannot_hold_comes_as_text(smartia_postgres: str) -> None:
+    query = text(
+        "SELECT timestamptz 'infinity', timestamp '0044-03-15 12:00 BC',"
+        " timestamptz '12000-01-01 10:00+00'"
+    )
+
+    with closing(Database(smartia_postgres)) as opened, opened.read() as connection:
+        found = tuple(connection.execute(query).one())
+
+    assert found == ("infinity", "0044-03-15 12:00:00 BC", "12000-01-01 10:00:00+00")
+
+
 def test_a_lock_held_elsewhere_is_transient(smartia_postgres: str) -> None:
     holder, opened = Database(smartia_postgres), Database(smartia_postgres)
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -18,18 +19,22 @@ from tests.crash.site import Site, ended
 from tests.outbox.test_schema import documented
 from tests.support import Clinic, StartCli
 from tests.support.clinic_data import SAO_PAULO
+from tests.support.postgres import SCHEMA, drop_database, native
 
 #: How far ahead a visit is that a job reminds of.
 AHEAD = {"24h": timedelta(hours=24), "2h": timedelta(hours=2)}
 
 
-@pytest.fixture
-def site(postgres_clinic: Clinic, start_cli: StartCli) -> Iterator[Site]:
-    templates = [
+def shipped_templates() -> list[dict[str, Any]]:
+    return [
         definition(template, clinic_name="sua clínica", clinic_phone=None)
         for template in load_catalogue(None).templates.values()
     ]
-    with Sandbox(templates=templates) as sandbox:
+
+
+@pytest.fixture
+def site(postgres_clinic: Clinic, start_cli: StartCli) -> Iterator[Site]:
+    with Sandbox(templates=shipped_templates()) as sandbox:
         yield Site(postgres_clinic, sandbox, start_cli)
 
 
@@ -105,6 +110,79 @@ def test_the_documented_grants_suffice_for_every_job(site: Site) -> None:
     finally:
         clinic.execute(f"DROP OWNED BY {role}")
         clinic.execute(f"DROP ROLE {role}")
+
+
+@pytest.mark.parametrize("through", ["server", "pooler"])
+def test_what_a_database_has_set_stops_no_job(
+    site: Site, through: str, request: pytest.FixtureRequest
+) -> None:
+    name = site.clinic.value("SELECT current_database() AS name")
+    for setting in (
+        "datestyle = 'SQL, DMY'", "intervalstyle = 'sql_standard'", "extra_float_digits = -15",
+        "default_transaction_isolation = 'serializable'", "default_transaction_read_only = on",
+        "default_transaction_deferrable = on", "quote_all_identifiers = on", "array_nulls = off",
+        "standard_conforming_strings = off", "transform_null_equals = on",
+        "bytea_output = 'escape'", "row_security = off", "synchronous_commit = off",
+        "client_encoding = 'latin1'", "client_min_messages = 'debug1'", "enable_seqscan = off",
+        "timezone = 'Asia/Tokyo'", "search_path = elsewhere, public",
+    ):  # fmt: skip
+        site.clinic.execute(f"ALTER DATABASE {name} SET {setting}")
+    if through == "pooler":
+        site.variables["DATABASE_URL"] = request.getfixturevalue("pooler")
+    site.book(3)
+    site.clinic.add_appointment(
+        site.clinic.add_patient(), clinic_now().replace(second=0) - timedelta(hours=4)
+    )
+
+    results = [
+        site.run(*command)
+        for command in (
+            ("24h", "--dry-run"), ("24h", "--json"), ("no-show", "--json"), ("metrics", "--json"),
+            ("check", "--offline"),
+        )
+    ]  # fmt: skip
+
+    assert [one.exit_code for one in results] == [0] * 5, [one.stderr for one in results]
+    assert results[1].json["sent"] == 3
+    assert results[2].json["marked"] == 1
+
+
+@pytest.fixture
+def ascii_clinic(postgres_url: str) -> Iterator[Clinic]:
+    """A clinic whose PostgreSQL checks no encoding."""
+    name = f"ascii_{uuid4().hex}"
+    with psycopg.connect(native(postgres_url, "postgres"), autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII'".encode())
+    with psycopg.connect(native(postgres_url, name), autocommit=True) as made:
+        made.execute(SCHEMA.read_bytes())
+    clinic = Clinic(postgres_url.format(database=name))
+    clinic.execute("SET client_encoding = 'UTF8'")
+    yield clinic
+    clinic.close()
+    assert not drop_database(postgres_url, name)
+
+
+@pytest.mark.parametrize("column", ["name", "phone_number", "created_at"])
+def test_a_row_in_another_encoding_costs_nobody_else_the_reminder(
+    ascii_clinic: Clinic, start_cli: StartCli, column: str
+) -> None:
+    strange = {
+        "name": "convert_from(decode('4a6fe36f', 'hex'), 'SQL_ASCII')",
+        "phone_number": "convert_from(decode('3131203938373635a034333231', 'hex'), 'SQL_ASCII')",
+        "created_at": "'infinity'",
+    }
+    with Sandbox(templates=shipped_templates()) as sandbox:
+        site = Site(ascii_clinic, sandbox, start_cli)
+        site.book(3)
+        ascii_clinic.execute(f"UPDATE patients SET {column} = {strange[column]} WHERE id = 2")
+
+        result = site.run("24h", "--json")
+
+        assert result.exit_code == 0, result.stderr
+        assert result.json["due"] == 3
+        assert result.json["sent"] == (2 if column == "phone_number" else 3)
+        written = ascii_clinic.value("SELECT count(*) AS n FROM interactions")
+        assert written == result.json["sent"], result.stderr
 
 
 def test_the_database_sees_who_is_connected_once_and_is_left_alone_afterwards(site: Site) -> None:
