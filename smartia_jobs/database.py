@@ -20,12 +20,13 @@ from sqlalchemy import (
     make_url,
     text,
 )
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from smartia_jobs.column_types import NativeEnum, UtcDateTime, now_plus
 from smartia_jobs.database_errors import explain, is_lock_timeout, is_transient
 from smartia_jobs.database_session import BEGIN_READING, BEGIN_WRITING, read_with_care
+from smartia_jobs.database_words import raised, without_values
 from smartia_jobs.errors import ConfigurationError, InterruptedRunError
 from smartia_jobs.settings import database_url
 
@@ -257,9 +258,12 @@ def _postgresql_engine(url: str) -> Engine:
             },
             use_native_hstore=False,
         )
+        engine.dialect.create_connect_args(target)
         # Before SQLAlchemy itself asks the server anything.
         event.listen(engine, "connect", lambda one, _: read_with_care(one), insert=True)
         return engine
+    except ArgumentError as error:
+        raise ConfigurationError(f"DATABASE_URL cannot be understood: {error}.") from error
     except ImportError as error:
         raise ConfigurationError(
             "DATABASE_URL names a PostgreSQL server, but its driver psycopg cannot be loaded "
@@ -281,11 +285,15 @@ def _engine(url: str, **options: Any) -> Engine:
 
 
 def _forget_row_values(context: Any) -> None:
-    """Keep only PostgreSQL's first line: its DETAIL quotes the row, with name and phone."""
-    diagnosis = getattr(context.original_exception, "diag", None)
+    """Keep of an error what quotes no row: no DETAIL with name and phone, no value."""
+    original = context.original_exception
+    diagnosis = getattr(original, "diag", None)
     if diagnosis is not None and diagnosis.message_primary:
-        primary = diagnosis.message_primary
-        context.original_exception.args = (primary,)
-        if context.sqlalchemy_exception is not None:
-            name = type(context.original_exception).__name__
-            context.sqlalchemy_exception.args = (f"({name}) {primary}",)
+        said = without_values(diagnosis)
+    elif getattr(original, "sqlite_errorname", "") == "SQLITE_CONSTRAINT_TRIGGER":
+        said = raised(str(original))
+    else:
+        return
+    original.args = (said,)
+    if context.sqlalchemy_exception is not None:
+        context.sqlalchemy_exception.args = (f"({type(original).__name__}) {said}",)

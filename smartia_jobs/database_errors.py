@@ -24,43 +24,82 @@ _SQLITE: dict[int, tuple[type[SmartiaJobsError], str]] = {
     sqlite3.SQLITE_READONLY: (ConfigurationError, "this user is not allowed to write to it"),
     sqlite3.SQLITE_PERM: (ConfigurationError, "this user is not allowed to open it"),
     sqlite3.SQLITE_AUTH: (ConfigurationError, "this user is not allowed to do that"),
+    sqlite3.SQLITE_CONSTRAINT: (ConfigurationError, "a rule of its tables refuses a row"),
+    sqlite3.SQLITE_MISMATCH: (ConfigurationError, "a value does not fit its column"),
+    sqlite3.SQLITE_TOOBIG: (ConfigurationError, "a value is larger than it can store"),
 }
 
-#: PostgreSQL's SQLSTATEs by their beginning, the longest first
-#: (https://www.postgresql.org/docs/current/errcodes-appendix.html, 2026-11).
-_SQLSTATE: tuple[tuple[str, type[SmartiaJobsError], str], ...] = (
-    ("25006", ConfigurationError, "it can only be read (a replica, or a read-only role)"),
-    ("25P03", UnavailableError, "it ended a transaction in which nothing happened for a minute"),
-    ("3D000", ConfigurationError, "there is no such database on this server"),
-    ("40001", UnavailableError, "another program changed the same rows at the same moment"),
-    ("40P01", UnavailableError, "another program held what this one wanted, and the reverse"),
-    ("42501", ConfigurationError, "its user lacks a right (the README lists the GRANTs)"),
-    ("42P01", ConfigurationError, "a table is missing"),
-    ("42P07", ConfigurationError, "a table is there without its version; see smartia-jobs check"),
-    ("42703", ConfigurationError, "a column is missing"),
-    ("42704", ConfigurationError, "a type is missing"),
-    ("3F000", ConfigurationError, "a schema is missing"),
-    ("55P03", UnavailableError, "another program has locked the same rows for too long"),
-    ("57014", UnavailableError, "a statement took too long, or was cancelled"),
-    ("08", UnavailableError, "the connection was lost"),
-    ("28", ConfigurationError, "it does not accept this user or password"),
-    ("53", UnavailableError, "it has no room left (connections, memory or disk)"),
-    ("57P", UnavailableError, "it is being started or stopped"),
-    ("58", UnavailableError, "its machine reports an error"),
-)
+#: PostgreSQL's SQLSTATEs by their beginning; of several the longest counts
+#: (https://www.postgresql.org/docs/current/errcodes-appendix.html, 2026-11). What is not here
+#: (42601, a syntax error) only this program can be at fault for.
+_SQLSTATE: dict[str, tuple[type[SmartiaJobsError], str]] = {
+    "08": (UnavailableError, "the connection was lost"),
+    "09": (ConfigurationError, "a trigger in it fails"),
+    "0A": (ConfigurationError, "it cannot do what is needed"),
+    "22": (ConfigurationError, "a value does not fit its column or type"),
+    "22P02": (ConfigurationError, "a value does not fit its type; see smartia-jobs check"),
+    "23": (ConfigurationError, "a rule of its tables refuses a row"),
+    "25006": (ConfigurationError, "it can only be read (a replica, or a read-only role)"),
+    "25P03": (UnavailableError, "it ended a transaction in which nothing happened for a minute"),
+    "25P04": (UnavailableError, "it ended a transaction that took too long"),
+    "27": (ConfigurationError, "a trigger in it fails"),
+    "28": (ConfigurationError, "it does not accept this user or password"),
+    "2F": (ConfigurationError, "a function or trigger in it fails"),
+    "38": (ConfigurationError, "a function or trigger in it fails"),
+    "39": (ConfigurationError, "a function or trigger in it fails"),
+    "3D000": (ConfigurationError, "there is no such database on this server"),
+    "3F000": (ConfigurationError, "a schema is missing"),
+    "40001": (UnavailableError, "another program changed the same rows at the same moment"),
+    "40002": (ConfigurationError, "a rule of its tables refuses a row"),
+    "40P01": (UnavailableError, "another program held what this one wanted, and the reverse"),
+    "42": (ConfigurationError, "it has something otherwise than SmartIA's"),
+    "42501": (ConfigurationError, "its user lacks a right (docs/postgresql.md lists the GRANTs)"),
+    "42703": (ConfigurationError, "a column is missing"),
+    "42704": (ConfigurationError, "a type is missing"),
+    "42804": (ConfigurationError, "a column is of another type than SmartIA's"),
+    "42883": (ConfigurationError, "a column is of another type than SmartIA's"),
+    "428C9": (ConfigurationError, "a column fills itself, so that nothing can be written to it"),
+    "42P01": (ConfigurationError, "a table is missing"),
+    "42P07": (ConfigurationError, "a table is there without its version; see smartia-jobs check"),
+    "44": (ConfigurationError, "a view in it refuses a row"),
+    "53": (UnavailableError, "it has no room left (connections, memory or disk)"),
+    "54": (ConfigurationError, "a value is larger than it can store"),
+    "55": (ConfigurationError, "something in it cannot be used as it is"),
+    "55P03": (UnavailableError, "another program has locked the same rows for too long"),
+    "57014": (UnavailableError, "a statement took too long, or was cancelled"),
+    "57P": (UnavailableError, "it is being started or stopped"),
+    "58": (UnavailableError, "its machine reports an error"),
+    "72": (UnavailableError, "a statement took too long"),
+    "HV": (ConfigurationError, "a table of it lies in another database, which fails"),
+    "P0": (ConfigurationError, "a function or trigger in it refuses"),
+    "XX": (ConfigurationError, "it is damaged, or has an error itself; see its log"),
+}
 
 # A refused connection carries no SQLSTATE, only the server's words, in the server's language.
 # Whatever these miss counts as "cannot be reached".
 _REFUSED_WORDS = re.compile(
     r"authentication|autenticação|no password supplied|pg_hba\.conf|permission denied for"
     r"|FATAL:.*(?:does not exist|não existe|no such (?:user|database)|permissão negada)"
-    r"|invalid (?:port|connection option|sslmode|integer value)|certificate|SSL was required"
+    r"|certificate|SSL was required"
     r"|is not permitted to log in",
     re.IGNORECASE | re.DOTALL,
+)
+#: What libpq, psycopg, PgBouncer and the server say of the URL's arguments.
+_UNKNOWN_ARGUMENT = re.compile(r"invalid connection option \"(?P<name>[^\"]*)\"")
+_REFUSED_ARGUMENT = re.compile(
+    r"invalid \"?\w+\"? value|invalid integer value|invalid port number|bad value for"
+    r"|could not match \d+|definition of service|support is not compiled in"
+    r"|invalid SSL protocol version|unrecognized configuration parameter"
+    r"|unsupported startup parameter|invalid value for parameter"
 )
 #: Half of our tables are there: made without their version, or lost with it.
 _OURS = re.compile(r"no such table: smartia_\w+|table smartia_\w+ already exists")
 _NO_SUCH = re.compile(r"no such (?:table|column): \S+")
+_SYNTAX_ERROR = "42601"
+#: The table that a statement of ours is about.
+_TABLE = re.compile(r"\b(?:INSERT INTO|UPDATE|DELETE FROM|FROM) (?P<name>[a-z_]\w*)")
+#: What SmartIA's own program brings into its SQLite connections, and we do not.
+_BROUGHT = re.compile(r"no such (?:function|collation sequence|module): \S+")
 
 
 def explain(error: SQLAlchemyError) -> SmartiaJobsError:
@@ -91,6 +130,20 @@ def is_lock_timeout(error: DBAPIError) -> bool:
     return getattr(error.orig, "sqlstate", None) == "55P03"
 
 
+def why(error: SQLAlchemyError) -> str:
+    """Say in a few words why a statement failed, for a log line: never with a value of a row.
+
+    Returns:
+        the SQLSTATE, or SQLite's name of the error, with the column, constraint, table or
+        function that it is about.
+    """
+    orig = error.orig if isinstance(error, DBAPIError) else None
+    if isinstance(orig, sqlite3.Error):
+        return f"{getattr(orig, 'sqlite_errorname', type(orig).__name__)}: {orig}"
+    sqlstate = getattr(orig, "sqlstate", None)
+    return f"{sqlstate}: {_words(error)}" if sqlstate is not None else type(error).__name__
+
+
 def _explain_sqlite(error: DBAPIError, orig: sqlite3.Error) -> SmartiaJobsError:
     ours = _OURS.search(str(orig))
     if ours:
@@ -102,6 +155,12 @@ def _explain_sqlite(error: DBAPIError, orig: sqlite3.Error) -> SmartiaJobsError:
         return ConfigurationError(
             f"DATABASE_URL does not name a SmartIA database: {missing.group()}."
         )
+    brought = _BROUGHT.search(str(orig))
+    if brought:
+        return ConfigurationError(
+            "The database in DATABASE_URL cannot be used: a table, index or trigger needs what"
+            f" only SmartIA's own program has ({brought.group()})."
+        )
     code = getattr(orig, "sqlite_errorcode", 0) & 0xFF
     if "this is a directory" in str(orig):  # which opens for reading, and then cannot be read
         code = sqlite3.SQLITE_CANTOPEN
@@ -109,17 +168,30 @@ def _explain_sqlite(error: DBAPIError, orig: sqlite3.Error) -> SmartiaJobsError:
     if known is None:
         return _bug(error)
     kind, meaning = known
-    return kind(f"The database in DATABASE_URL cannot be used: {meaning} ({orig}).")
+    return kind(f"The database in DATABASE_URL cannot be used: {meaning} ({_words(error)}).")
 
 
 def _explain_postgresql(error: DBAPIError) -> SmartiaJobsError:
-    words = " ".join(str(error.orig).split())[:500]
+    words = _words(error)
     sqlstate = getattr(error.orig, "sqlstate", None)
     if sqlstate is not None:
-        for beginning, kind, meaning in _SQLSTATE:
-            if sqlstate.startswith(beginning):
-                return kind(f"The database in DATABASE_URL cannot be used: {meaning} ({words}).")
-        return _bug(error)
+        known = next(
+            (_SQLSTATE[sqlstate[:n]] for n in (5, 3, 2) if sqlstate[:n] in _SQLSTATE), None
+        )
+        if known is None or sqlstate == _SYNTAX_ERROR:
+            return _bug(error)
+        kind, meaning = known
+        return kind(f"The database in DATABASE_URL cannot be used: {meaning} ({words}).")
+    if unknown := _UNKNOWN_ARGUMENT.search(words):
+        return ConfigurationError(
+            "DATABASE_URL has an argument that PostgreSQL's driver does not know:"
+            f" {unknown['name']}. Take it out of the URL; it is meant for another program."
+        )
+    if _REFUSED_ARGUMENT.search(words):
+        said = words.removeprefix("connection is bad: ")
+        return ConfigurationError(
+            f"DATABASE_URL has an argument that PostgreSQL cannot use: {said}"
+        )
     if _REFUSED_WORDS.search(words):
         return ConfigurationError(f"The server in DATABASE_URL refuses the connection: {words}")
     if type(error.orig).__name__ == "OperationalError" or error.connection_invalidated:
@@ -127,8 +199,21 @@ def _explain_postgresql(error: DBAPIError) -> SmartiaJobsError:
     return _bug(error)
 
 
+def _words(error: SQLAlchemyError) -> str:
+    """Return the database's own words, which hold no value any more, and the table."""
+    words = " ".join(str(getattr(error, "orig", "")).split())[:500]
+    table = _TABLE.search(getattr(error, "statement", None) or "")
+    if table and not re.search(rf"\b{table['name']}\b", words):
+        return f"{words}; table {table['name']}"
+    return words
+
+
 def _bug(error: SQLAlchemyError) -> SmartiaJobsError:
-    # Not the error's own text: it may quote values.
+    orig = error.orig if isinstance(error, DBAPIError) else None
+    # Only the database's own words: what a driver or SQLAlchemy says may quote values.
+    its_own = isinstance(orig, sqlite3.Error) or getattr(orig, "sqlstate", None) is not None
+    said = f": {_words(error)}" if its_own else ""
     return SmartiaJobsError(
-        f"The database could not do what this program asked of it ({type(error).__name__})."
+        "The database could not do what this program asked of it"
+        f" ({type(error).__name__}{said}). This is a bug in smartia-jobs; please report it."
     )

@@ -259,7 +259,7 @@ def test_values_of_a_row_stay_out_of_errors(database: Database) -> None:
     said = f"{raised.value} {raised.value.orig} {explain(raised.value)}"
     assert "5511987654321" not in said
     assert "Maria" not in said
-    assert type(explain(raised.value)) is SmartiaJobsError
+    assert type(explain(raised.value)) is ConfigurationError
 
 
 # SQLite
@@ -486,6 +486,8 @@ def test_arguments_for_another_driver_are_passed_over(smartia_sqlite: Path) -> N
         ("postgresql://u:ge@heim@h/d", "%40"),
         ("postgresql://u:geheim@h:54x/d", "5432"),
         ("postgresql://u:geheim@h", "name a database"),
+        ("postgresql://u:geheim@h/d?row_factory=dict", "row_factory"),
+        ("postgresql://u:geheim@h/d?port=1,2,3&host=a", "hosts and ports"),
     ],
 )
 def test_a_url_that_cannot_work_is_refused_with_the_reason(url: str, expected: str) -> None:
@@ -706,7 +708,12 @@ def test_an_index_can_be_built_concurrently(smartia_postgres: str) -> None:
         ("SELECT * FROM nothing", ConfigurationError),
         ("SELECT shoe FROM patients", ConfigurationError),
         ("SELECT 'x'::nothing", ConfigurationError),
-        ("SELECT 1 / 0", SmartiaJobsError),
+        ("SELEC 1", SmartiaJobsError),
+        ("SELECT 1 / 0", ConfigurationError),
+        ("SELECT 'a'::integer", ConfigurationError),
+        ("SELECT phone_number + 1 FROM patients", ConfigurationError),
+        ("DO $$BEGIN RAISE EXCEPTION 'closed'; END$$", ConfigurationError),
+        ("SELECT repeat('a', 2000000000)", ConfigurationError),
         ("SELECT pg_sleep(10)", UnavailableError),
         ("DELETE FROM patients", ConfigurationError),
     ],
@@ -736,7 +743,6 @@ def test_a_missing_right_is_explained(smartia_postgres: str) -> None:
         (("postgres@", "nobody:geheim@"), ConfigurationError),
         (("/smartia_", "/nothing_"), ConfigurationError),
         (("host=/", "host=/nowhere/"), UnavailableError),
-        (("host=/", "sslmode=nonsense&host=/"), ConfigurationError),
     ],
 )
 def test_a_refused_connection_is_explained_without_the_password(
@@ -749,6 +755,33 @@ def test_a_refused_connection_is_explained_without_the_password(
 
     assert type(error) is kind
     assert "DATABASE_URL" in str(error)
+    assert "geheim" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("argument", "told"),
+    [
+        ("pgbouncer=true", "does not know: pgbouncer"),
+        ("schema=public&connection_limit=1", "does not know: schema"),
+        ("statement_cache_size=0", "does not know: statement_cache_size"),
+        ("sslmode=nonsense", "cannot use: invalid sslmode"),
+        ("target_session_attrs=x", "cannot use: invalid target_session_attrs"),
+        ("channel_binding=x", "cannot use: invalid channel_binding"),
+        ("connect_timeout=abc", "cannot use: bad value for connect_timeout"),
+        ("port=99999", "cannot use: invalid port number"),
+        ("service=nothing", "cannot use: definition of service"),
+        ("options=-c%20shoe%3D1", "shoe"),
+    ],
+)
+def test_an_argument_of_the_url_that_cannot_be_used_is_named(
+    smartia_postgres: str, argument: str, told: str
+) -> None:
+    error = explain(failure(Database(f"{smartia_postgres}&{argument}&password=geheim")))
+
+    assert type(error) is ConfigurationError
+    assert str(error).startswith("DATABASE_URL has an argument")
+    assert told in str(error)
+    assert "refuses the connection" not in str(error)
     assert "geheim" not in str(error)
 
 

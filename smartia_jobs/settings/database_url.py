@@ -26,6 +26,8 @@ _POSTGRESQL = re.compile(
     r"(?P<host>\[[^/?]+\]|[^/:?]*)(?::(?P<port>[^/?]*))?"
     r"(?:/(?P<database>[^?]*))?(?:\?(?P<query>.*))?"
 )
+#: What psycopg takes from a program: as a text from a URL, none of it can be used.
+_PROGRAMS_OWN = frozenset({"conninfo", "context", "cursor_factory", "row_factory"})
 #: Arguments of libpq whose values are no secret; every other one is masked.
 _PLAIN_ARGUMENTS = frozenset(
     {
@@ -122,3 +124,6 @@ def _check_postgresql(rest: str) -> None:
         raise ValueError("must have a number after the host's colon: the port, usually 5432")
     if not found["database"]:
         raise ValueError("must name a database after the host: postgresql://user@host/database")
+    names = {argument.partition("=")[0] for argument in (found["query"] or "").split("&")}
+    if own := sorted(names & _PROGRAMS_OWN):
+        raise ValueError(f"must not have the argument {own[0]}, which only a program can give")

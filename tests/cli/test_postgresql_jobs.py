@@ -147,6 +147,43 @@ def test_what_a_database_has_set_stops_no_job(
     assert results[2].json["marked"] == 1
 
 
+def test_a_trigger_that_refuses_ends_a_job_with_its_words(site: Site) -> None:
+    site.clinic.execute(
+        "CREATE FUNCTION closed() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN RAISE EXCEPTION 'o livro está fechado para %', NEW.title; END$$"
+    )
+    site.clinic.execute(
+        "CREATE TRIGGER closes BEFORE UPDATE ON appointments FOR EACH ROW EXECUTE FUNCTION closed()"
+    )
+    site.clinic.add_appointment(
+        site.clinic.add_patient(), clinic_now() - timedelta(hours=4), title="Doutora Rita"
+    )
+
+    result = site.run("no-show", "--json")
+
+    assert result.exit_code == 78
+    assert "o livro está fechado para …" in result.json["error"]
+    assert "appointments" in result.json["error"]
+    assert "Rita" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("job", ["24h", "no-show", "metrics"])
+def test_enums_of_an_orm_that_stores_values_end_a_job_with_postgresql_s_words(
+    site: Site, job: str
+) -> None:
+    site.book(1)
+    for name in ("SCHEDULED", "CONFIRMED", "COMPLETED", "CANCELLED", "NO_SHOW"):
+        site.clinic.execute(
+            f"ALTER TYPE appointmentstatus RENAME VALUE '{name}' TO '{name.lower()}'"
+        )
+
+    result = site.run(job, "--json")
+
+    assert result.exit_code == 78
+    assert "invalid input value for enum appointmentstatus" in result.json["error"]
+    assert "appointments" in result.json["error"]
+
+
 @pytest.fixture
 def ascii_clinic(postgres_url: str) -> Iterator[Clinic]:
     """A clinic whose PostgreSQL checks no encoding."""
