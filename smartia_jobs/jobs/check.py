@@ -43,7 +43,7 @@ class Checked:
 
     @property
     def exit_status(self) -> ExitStatus:
-        """78 for any problem, else 69 for anything unreachable, else 0."""
+        """1 for a bug, else 78 for any problem, else 69 for anything unreachable, else 0."""
         return exit_status(self.findings)
 
     def as_json(self) -> dict[str, Any]:

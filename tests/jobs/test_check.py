@@ -15,14 +15,18 @@ import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
 from smartia_jobs.clinic.index import INDEXES, SmartiaIndex
+from smartia_jobs.clock import ShiftedClock
 from smartia_jobs.database import Database
 from smartia_jobs.database_errors import explain
-from smartia_jobs.errors import ConfigurationError, ExitStatus
+from smartia_jobs.errors import ConfigurationError, ExitStatus, InterruptedRunError
+from smartia_jobs.jobs.check import check
 from smartia_jobs.jobs.checks.finding import Level
 from smartia_jobs.outbox.schema import ensure
 from smartia_jobs.outbox.schema import upgrade as upgrade_tables
+from smartia_jobs.report import Report
+from smartia_jobs.run import Run
 from smartia_jobs.settings import QuietHours, Settings
-from tests.jobs.check_desk import by_name, checked, checked_as_it_is, not_ok, wall
+from tests.jobs.check_desk import JOBS, NOW, by_name, checked, checked_as_it_is, not_ok, wall
 from tests.support import Clinic
 
 READY = Settings(
@@ -229,6 +233,48 @@ def test_a_right_that_the_role_lacks_costs_only_the_lines_that_need_it(
     postgres_clinic.execute(f"DROP ROLE {role}")
     problems = {name for name, level in found.items() if level is Level.PROBLEM}
     assert problems == {"moved_by_chat", "asked_to_cancel"}
+
+
+def test_a_question_that_the_database_refuses_costs_only_its_own_line(
+    postgres_clinic: Clinic,
+) -> None:
+    upgrade(postgres_clinic)
+    postgres_clinic.execute("ALTER TYPE appointmentstatus RENAME VALUE 'COMPLETED' TO 'done'")
+
+    found = checked(postgres_clinic, READY, online=False)
+
+    assert by_name(found)["phones"].level is Level.OK
+    assert by_name(found)["due_2h"].level is Level.PROBLEM
+    assert "appointmentstatus" in by_name(found)["due_2h"].text
+    assert "moved_by_chat" in by_name(found)
+    assert found.exit_status is ExitStatus.CONFIGURATION
+
+
+def test_a_bug_in_one_question_costs_only_its_own_line(
+    clinic: Clinic, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(run: Run) -> Report:
+        raise ZeroDivisionError
+
+    settings = replace(READY, database_url=clinic.url, stored_times="wall")
+    found = check(settings, ShiftedClock(NOW), {**JOBS, "2h": broken}, online=False)
+
+    assert {name: by_name(found)[name].level for name in ("due_2h", "due_no_show")} == {
+        "due_2h": Level.PROBLEM,
+        "due_no_show": Level.OK,
+    }
+    assert found.exit_status is ExitStatus.BUG
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_signal_ends_the_check(clinic: Clinic) -> None:
+    def interrupted(run: Run) -> Report:
+        raise InterruptedRunError(ExitStatus.TERMINATED)
+
+    settings = replace(READY, database_url=clinic.url, stored_times="wall")
+
+    with pytest.raises(InterruptedRunError):
+        check(settings, ShiftedClock(NOW), {"24h": interrupted}, online=False)
 
 
 def test_indexes_that_are_there_are_named(clinic: Clinic) -> None:

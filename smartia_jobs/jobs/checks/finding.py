@@ -1,11 +1,19 @@
 """One line of ``check``: what was looked at, how it stands, and what to do next."""
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-from smartia_jobs.errors import ConfigurationError, ExitStatus, SmartiaJobsError
+from smartia_jobs.errors import (
+    ConfigurationError,
+    ExitStatus,
+    InterruptedRunError,
+    SmartiaJobsError,
+)
+
+logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -32,6 +40,7 @@ class Finding:
         text: what was found, in a sentence or two.
         next_step: what to do; empty when there is nothing to do.
         details: more lines for a person: values, ids, readings.
+        bug: nothing was found, because this program itself failed.
     """
 
     name: str
@@ -39,6 +48,7 @@ class Finding:
     text: str
     next_step: str = ""
     details: tuple[str, ...] = ()
+    bug: bool = False
 
     @property
     def title(self) -> str:
@@ -67,11 +77,15 @@ def failure(name: str, error: SmartiaJobsError) -> Finding:
         first,
         next_step="run it again; if it stays so, look at the network" if unreachable else "",
         details=tuple(others),
+        bug=error.exit_status is ExitStatus.BUG,
     )
 
 
 def exit_status(findings: Iterable[Finding]) -> ExitStatus:
-    """Return 78 for any problem, else 69 for anything unreachable, else 0."""
+    """Return 1 for a bug, else 78 for any problem, else 69 for anything unreachable, else 0."""
+    findings = tuple(findings)
+    if any(finding.bug for finding in findings):
+        return ExitStatus.BUG
     levels = {finding.level for finding in findings}
     if Level.PROBLEM in levels:
         return ExitStatus.CONFIGURATION
@@ -88,8 +102,7 @@ class Findings:
     def ask(self, name: str, question: Callable[[], _T]) -> _T | None:
         """Return the answer; when there is none, note why and return None.
 
-        Raises:
-            SmartiaJobsError: this program itself is at fault.
+        Also when this program itself is at fault: that costs one line, not the others.
         """
         # Only here, so that commands without a database do not load its library.
         from sqlalchemy.exc import SQLAlchemyError
@@ -98,10 +111,16 @@ class Findings:
 
         try:
             return question()
+        except InterruptedRunError:
+            raise
         except SmartiaJobsError as error:
-            self._note(name, error)
+            self.all.append(failure(name, error))
         except SQLAlchemyError as error:
-            self._note(name, explain(error))
+            self.all.append(failure(name, explain(error)))
+        except Exception as error:
+            logger.exception("this is a bug in smartia-jobs; please report it with these lines")
+            text = f"A bug in smartia-jobs ({type(error).__name__}); see the log."
+            self.all.append(failure(name, SmartiaJobsError(text)))
         return None
 
     def look(self, name: str, question: Callable[[], Finding]) -> Finding | None:
@@ -115,8 +134,3 @@ class Findings:
     def unreachable(self) -> bool:
         """Whether the last thing that was asked gave no answer."""
         return bool(self.all) and self.all[-1].level is Level.UNREACHABLE
-
-    def _note(self, name: str, error: SmartiaJobsError) -> None:
-        if error.exit_status is ExitStatus.BUG:
-            raise error
-        self.all.append(failure(name, error))
