@@ -33,9 +33,10 @@ Online = Annotated[
 def check(*, online: Online = None, json: Json = False, env_file: EnvFile = None) -> None:
     """Prove settings, database, times, token, number and templates right.
 
-    Nothing is sent, written, created or upgraded. Each line is ok, a warning,
-    a problem or unreachable, with what to do next. The exit status is 78 for
-    any problem, else 69 if the database or WhatsApp gave no answer, else 0.
+    Nothing is sent, created or upgraded; what is written on PostgreSQL, to try
+    it, is rolled back. Each line is ok, a warning, a problem or unreachable,
+    with what to do next. The exit status is 78 for any problem, else 69 if the
+    database or WhatsApp gave no answer, else 0.
 
     Example: smartia-jobs check --offline
 

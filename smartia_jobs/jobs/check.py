@@ -1,7 +1,7 @@
 """The check: settings, database, times, token, number and templates, before patients find out.
 
-Nothing is written, made or upgraded. One line never costs another: what cannot be looked at
-says why.
+Nothing is written, made or upgraded; what is tried on PostgreSQL is rolled back. One line never
+costs another: what cannot be looked at says why.
 """
 
 from contextlib import closing
@@ -14,7 +14,7 @@ from smartia_jobs.clinic.times import StoredTimes
 from smartia_jobs.clock import Clock
 from smartia_jobs.database import Database
 from smartia_jobs.errors import ExitStatus
-from smartia_jobs.jobs.checks import book, times
+from smartia_jobs.jobs.checks import access, book, times
 from smartia_jobs.jobs.checks import database as database_checks
 from smartia_jobs.jobs.checks.book import Jobs
 from smartia_jobs.jobs.checks.finding import Finding, Findings, Level, exit_status
@@ -109,6 +109,11 @@ def _look_at_database(run: Run, jobs: Jobs, found: Findings) -> int | None:
     if tables is None or tables.level is not Level.OK:
         return None
     found.look("index", lambda: database_checks.index(run))
+    if run.database.dialect == "postgresql":
+        found.look("rights", lambda: access.rights(run))
+        found.look("row_security", lambda: access.row_security(run))
+        found.look("enum_labels", lambda: access.enum_labels(run))
+    found.look("writing", lambda: access.writing(run))
     found.look("phones", lambda: book.phones(run))
     how = found.ask("time_zone", lambda: _reading(run))
     if how is None:

@@ -7,12 +7,15 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection
 
 from smartia_jobs.appointment import Appointment
+from smartia_jobs.clinic.access import hidden_rows
 from smartia_jobs.clinic.appointments import Appointments, Window
 from smartia_jobs.clinic.index import IndexState, ensure_indexes
 from smartia_jobs.clinic.schema import DateStorage, date_storage, problems
+from smartia_jobs.clinic.tables import metadata
 from smartia_jobs.clinic.times import Storage, StoredTimes, to_instant, to_wall
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.outbox.schema import ensure
+from smartia_jobs.outbox.tables import metadata as ours
 from smartia_jobs.run import Run
 from smartia_jobs.settings import Settings
 
@@ -32,6 +35,13 @@ def open_clinic(run: Run) -> Appointments:
         if missing:
             raise ConfigurationError(missing)
         how = reading(connection, run.settings)
+        hidden = hidden_rows(connection, (*metadata.tables, *ours.tables))
+    for one in hidden:
+        logger.warning(
+            "PostgreSQL's row level security %s of %s from this role; see smartia-jobs check",
+            "hides every row" if one.wholly else "may hide rows",
+            one.table,
+        )
     if how.times is None:
         raise ConfigurationError(_undecided(run, how))
     if not run.dry_run:

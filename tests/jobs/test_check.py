@@ -232,7 +232,7 @@ def test_a_right_that_the_role_lacks_costs_only_the_lines_that_need_it(
     postgres_clinic.execute(f"DROP OWNED BY {role} CASCADE")
     postgres_clinic.execute(f"DROP ROLE {role}")
     problems = {name for name, level in found.items() if level is Level.PROBLEM}
-    assert problems == {"moved_by_chat", "asked_to_cancel"}
+    assert problems == {"moved_by_chat", "asked_to_cancel", "own_tables", "rights", "writing"}
 
 
 def test_a_question_that_the_database_refuses_costs_only_its_own_line(

@@ -91,6 +91,44 @@ def private_cluster() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
+@contextmanager
+def replica(url: str) -> Iterator[str]:
+    """Run a hot standby of a private cluster; yield the URL of one of its databases there."""
+    binaries = find_binaries()
+    primary = Path(url.partition("?host=")[2])
+    owner = primary.stat()
+    user = owner.st_uid if os.getuid() == 0 else None
+    folder = Path(tempfile.mkdtemp(prefix="smartia-pg-"))
+    os.chown(folder, owner.st_uid, owner.st_gid)
+
+    def run(tool: str, *arguments: str | Path) -> None:
+        subprocess.run(
+            [binaries / tool, "--pgdata", folder / "data", *arguments],
+            check=True,
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            user=user,
+            group=None if user is None else owner.st_gid,
+            extra_groups=None if user is None else [],
+        )
+
+    try:
+        run(
+            "pg_basebackup", "--write-recovery-conf", "--checkpoint=fast", "--no-sync",
+            "--username=postgres", f"--host={primary}",
+        )  # fmt: skip
+        options = f"-c unix_socket_directories='{folder}' -c listen_addresses='' -c fsync=off"
+        # A standby allows no fewer connections than its primary.
+        options += " -c max_connections=200"
+        run("pg_ctl", "start", "--wait", "--silent", f"--log={folder / 'log'}", "-o", options)
+        try:
+            yield url.replace(str(primary), str(folder))
+        finally:
+            run("pg_ctl", "stop", "--wait", "--silent", "--mode=immediate")
+    finally:
+        shutil.rmtree(folder)
+
+
 def native(url: str, database: str) -> str:
     """Return what psycopg itself understands of the server's URL."""
     return url.format(database=database).replace("postgresql+psycopg://", "postgresql://")

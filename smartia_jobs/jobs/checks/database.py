@@ -2,7 +2,7 @@
 
 import os
 
-from sqlalchemy import inspect
+from sqlalchemy import Connection, inspect
 
 from smartia_jobs.clinic.index import IndexState, index_states
 from smartia_jobs.clinic.schema import problems
@@ -53,6 +53,7 @@ def own_tables(run: Run) -> Finding:
     with run.database.read() as connection:
         version = current_version(connection)
         there = [name for name in metadata.tables if inspect(connection).has_table(name)]
+        may_create = _may_create(connection)
     missing = [name for name in metadata.tables if name not in there]
     if version is not None and missing:
         text = f"Version {version} is noted, but {', '.join(missing)} cannot be found."
@@ -67,10 +68,22 @@ def own_tables(run: Run) -> Finding:
         text = "Not there yet: by this database nothing was ever sent."
     else:
         text = f"Version {version}; this program needs {HEAD}."
+    if run.settings.auto_migrate and not may_create:
+        text = f"{text} This role may not create tables."
+        step = "run smartia-jobs db upgrade with a role that may, then grant (docs/postgresql.md)"
+        return Finding("own_tables", Level.PROBLEM, text, step)
     if run.settings.auto_migrate:
         text += " The next real run of a job creates or upgrades them."
         return Finding("own_tables", Level.WARNING, text)
     return Finding("own_tables", Level.PROBLEM, text, "run: smartia-jobs db upgrade")
+
+
+def _may_create(connection: Connection) -> bool:
+    if connection.dialect.name == "sqlite":
+        return True
+    # NULL where no schema of the search path can be used.
+    may = "SELECT has_schema_privilege(current_schema(), 'CREATE')"
+    return bool(connection.exec_driver_sql(may).scalar())
 
 
 _MEND = (
