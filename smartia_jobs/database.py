@@ -24,7 +24,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from smartia_jobs.column_types import NativeEnum, UtcDateTime, now_plus
-from smartia_jobs.database_errors import explain, is_lock_timeout, is_transient
+from smartia_jobs.database_errors import explain, is_lock_timeout, is_transient, why
 from smartia_jobs.database_session import BEGIN_READING, BEGIN_WRITING, read_with_care
 from smartia_jobs.database_words import raised, without_values
 from smartia_jobs.errors import ConfigurationError, InterruptedRunError
@@ -41,6 +41,7 @@ __all__ = [
     "is_transient",
     "lock_names",
     "now_plus",
+    "why",
 ]
 
 #: One round trip each.

@@ -9,8 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from smartia_jobs.clinic import access
 from smartia_jobs.clinic.interactions import stored_utc
 from smartia_jobs.clinic.tables import appointments, conversations, interactions, patients
-from smartia_jobs.database import Database, is_transient
-from smartia_jobs.database_errors import why
+from smartia_jobs.database import Database, is_transient, why
 from smartia_jobs.jobs.checks.finding import Finding, Level
 from smartia_jobs.messages.catalogue import load_catalogue
 from smartia_jobs.outbox.schema import VERSION_TABLE
