@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy.exc import DBAPIError
 
-from smartia_jobs.database import is_lock_timeout, is_transient
+from smartia_jobs.database import is_lock_timeout, is_transient, why
 from smartia_jobs.outbox.records import Finished, record_alone, sent_message
 from smartia_jobs.outbox.source import Source
 from smartia_jobs.outbox.states import State
@@ -140,7 +140,7 @@ class Recorder:
                 self.interactions_missing += 1
                 logger.warning(
                     "an interaction could not be written; its message is recorded without it",
-                    extra={"ctx": {"outbox_id": one.claim.outbox_ids[0]}},
+                    extra={"ctx": {"outbox_id": one.claim.outbox_ids[0], "why": why(error)}},
                 )
 
     def log_unrecorded(self) -> None:
