@@ -9,8 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from smartia_jobs.database import Database
-from smartia_jobs.database_errors import explain, why
-from smartia_jobs.database_words import raised
+from smartia_jobs.database.errors import explain, why
+from smartia_jobs.database.words import raised
 from smartia_jobs.errors import ConfigurationError
 
 #: What stands in the rows: nothing of it may be told.

@@ -206,7 +206,7 @@ def errors_as_status(command: str, *, as_json: bool = False) -> Iterator[None]:
         from sqlalchemy.exc import SQLAlchemyError
 
         if isinstance(error, SQLAlchemyError):
-            from smartia_jobs.database_errors import explain
+            from smartia_jobs.database.errors import explain
 
             _fail(command, explain(error), as_json=as_json)
         logger.exception("this is a bug in smartia-jobs; please report it with these lines")

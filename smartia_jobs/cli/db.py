@@ -74,7 +74,7 @@ def upgrade_database(database: "Database", *, guard: "Database") -> Iterator[str
     )
     from smartia_jobs.clinic.schema import problems
     from smartia_jobs.errors import ConfigurationError
-    from smartia_jobs.outbox.schema import current_version, ensure
+    from smartia_jobs.store.schema import current_version, ensure
 
     with database.read() as connection:
         wrong = problems(connection)
@@ -106,7 +106,7 @@ def upgrade_database(database: "Database", *, guard: "Database") -> Iterator[str
 def describe_database(database: "Database") -> Iterator[str]:
     """Say in lines which version our tables have, and whether the indexes are there."""
     from smartia_jobs.clinic.index import index_states
-    from smartia_jobs.outbox.schema import HEAD, current_version
+    from smartia_jobs.store.schema import HEAD, current_version
 
     with database.read() as connection:
         version = current_version(connection)

@@ -35,7 +35,7 @@ def add(phone: PhoneNumber, *, env_file: EnvFile = None) -> None:
     Example: smartia-jobs opt-out add +5511987654321
     """
     from smartia_jobs.clock import SystemClock
-    from smartia_jobs.outbox.opt_outs import add_opt_out
+    from smartia_jobs.store.opt_outs import add_opt_out
 
     with errors_as_status("opt-out add"):
         settings = read_settings(env_file)
@@ -51,7 +51,7 @@ def remove(phone: PhoneNumber, *, env_file: EnvFile = None) -> None:
 
     Example: smartia-jobs opt-out remove +5511987654321
     """
-    from smartia_jobs.outbox.opt_outs import remove_opt_out
+    from smartia_jobs.store.opt_outs import remove_opt_out
 
     with errors_as_status("opt-out remove"):
         settings = read_settings(env_file)
@@ -72,8 +72,8 @@ def list_(
     Example: smartia-jobs opt-out list
     """
     from smartia_jobs.database import Database
-    from smartia_jobs.outbox.opt_outs import list_opt_outs
-    from smartia_jobs.outbox.schema import tables_exist
+    from smartia_jobs.store.opt_outs import list_opt_outs
+    from smartia_jobs.store.schema import tables_exist
 
     with errors_as_status("opt-out list"):
         settings = read_settings(env_file)
@@ -97,7 +97,7 @@ def _canonical(typed: str, settings: "Settings") -> str:
     """
     from smartia_jobs.errors import UsageError
     from smartia_jobs.message import Unsendable
-    from smartia_jobs.whatsapp.phones import parse_phone
+    from smartia_jobs.phones import parse_phone
 
     phone = parse_phone(typed, settings.clinic_country)
     if isinstance(phone, Unsendable):
@@ -106,7 +106,7 @@ def _canonical(typed: str, settings: "Settings") -> str:
 
 
 def _masked(phone: str) -> str:
-    from smartia_jobs.whatsapp.phones import mask_phone
+    from smartia_jobs.phones import mask_phone
 
     return mask_phone(phone)
 
@@ -117,7 +117,7 @@ def _own_tables(settings: "Settings") -> "Iterator[Connection]":
     from smartia_jobs.clinic.schema import problems
     from smartia_jobs.database import Database
     from smartia_jobs.errors import ConfigurationError
-    from smartia_jobs.outbox.schema import ensure
+    from smartia_jobs.store.schema import ensure
 
     with closing(Database(settings.database_url)) as database:
         with database.read() as connection:

@@ -65,8 +65,8 @@ def list_(
         return
     from smartia_jobs.database import Database
     from smartia_jobs.outbox.admin import HELD, held
-    from smartia_jobs.outbox.schema import tables_exist
-    from smartia_jobs.outbox.states import State
+    from smartia_jobs.store.schema import tables_exist
+    from smartia_jobs.store.states import State
 
     with errors_as_status("outbox", as_json=json):
         settings = read_settings(env_file)
@@ -221,7 +221,7 @@ def _why_not(one: "Resolved") -> str:
 
 
 def _shown(one: "Held", settings: "Settings") -> dict[str, Any]:
-    from smartia_jobs.whatsapp.phones import mask_phone
+    from smartia_jobs.phones import mask_phone
 
     since = one.since.astimezone(settings.clinic_timezone)
     return {
@@ -252,7 +252,7 @@ def _matcher(typed: str, settings: "Settings") -> Callable[[str], bool]:
     """
     from smartia_jobs.errors import UsageError
     from smartia_jobs.message import Unsendable
-    from smartia_jobs.whatsapp.phones import parse_phone
+    from smartia_jobs.phones import parse_phone
 
     def digits(text: str) -> str:
         return "".join(c for c in text if c.isdecimal())
@@ -293,7 +293,7 @@ def _opened(env_file: Path | None) -> Iterator[tuple["Settings", "Database"]]:
     """
     from smartia_jobs.database import Database
     from smartia_jobs.errors import ConfigurationError
-    from smartia_jobs.outbox.schema import tables_exist
+    from smartia_jobs.store.schema import tables_exist
 
     settings = read_settings(env_file)
     with closing(Database(settings.database_url)) as database:

@@ -139,7 +139,7 @@ def preview(
             _finish("templates preview", status, previews=previews, sent=sent)
         _print_previews(texts)
         if answer is not None and send_to is not None:
-            from smartia_jobs.whatsapp.phones import mask_phone
+            from smartia_jobs.phones import mask_phone
 
             typer.echo(f"To {mask_phone(send_to)}: {_outcome(answer)}")
         raise typer.Exit(int(status))

@@ -8,11 +8,11 @@ from smartia_jobs.clinic.times import to_wall
 from smartia_jobs.outbox.dispatcher import Dispatcher
 from smartia_jobs.outbox.preview import preview
 from smartia_jobs.outbox.recovery import foresee_missed, held_unknown, recover
-from smartia_jobs.outbox.schema import tables_exist
 from smartia_jobs.outbox.sender import Sender
 from smartia_jobs.outbox.source import Source
 from smartia_jobs.report import Reason, Report
 from smartia_jobs.run import Run
+from smartia_jobs.store.schema import tables_exist
 
 
 def new_report(run: Run, job: str) -> Report:

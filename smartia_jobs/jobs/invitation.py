@@ -13,14 +13,14 @@ from smartia_jobs.clinic.interactions import write_interactions
 from smartia_jobs.clinic.reengagement import MissedVisits, ReengagementRule, veto
 from smartia_jobs.jobs.sender import OnlyTo, person
 from smartia_jobs.messages.catalogue import MessageTemplate
-from smartia_jobs.outbox.opt_outs import opted_out
-from smartia_jobs.outbox.recipients import told_since
-from smartia_jobs.outbox.schema import tables_exist
 from smartia_jobs.outbox.source import Source
-from smartia_jobs.outbox.states import ACCEPTED, State
 from smartia_jobs.outbox.tellings import rows_of
 from smartia_jobs.report import Reason
 from smartia_jobs.run import Run
+from smartia_jobs.store.opt_outs import opted_out
+from smartia_jobs.store.recipients import told_since
+from smartia_jobs.store.schema import tables_exist
+from smartia_jobs.store.states import ACCEPTED, State
 
 #: The kind of its messages, in the outbox and in the catalogue.
 KIND = "no_show"

@@ -7,8 +7,8 @@ from sqlalchemy import Connection
 from smartia_jobs.appointment import Appointment, AppointmentStatus
 from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.no_shows import change_status, stored_dates
-from smartia_jobs.outbox.marks import Mark, note_undone, remember
 from smartia_jobs.run import Run
+from smartia_jobs.store.marks import Mark, note_undone, remember
 
 #: Visits changed in one short transaction.
 _BATCH = 200

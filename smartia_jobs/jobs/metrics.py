@@ -20,9 +20,9 @@ from smartia_jobs.clinic.statistics import (
 from smartia_jobs.clinic.times import WIDENING, StoredTimes, to_wall
 from smartia_jobs.jobs.opening import open_clinic
 from smartia_jobs.outbox import statistics as outbox
-from smartia_jobs.outbox.schema import tables_exist
 from smartia_jobs.outbox.statistics import KINDS, FailureReason, MessageCounts
 from smartia_jobs.run import Run
+from smartia_jobs.store.schema import tables_exist
 
 
 class Note(StrEnum):

@@ -24,12 +24,12 @@ from smartia_jobs.jobs.marking import mark_missed, take_back
 from smartia_jobs.jobs.opening import open_clinic
 from smartia_jobs.jobs.sender import WhatsAppSender, person_of
 from smartia_jobs.messages.catalogue import load_catalogue
-from smartia_jobs.outbox.marks import marked, marks_of
-from smartia_jobs.outbox.schema import tables_exist
+from smartia_jobs.phones import mask_phone
 from smartia_jobs.report import MOST_NAMED, Outcome, Reason, Report, Result
 from smartia_jobs.run import Run
 from smartia_jobs.settings import Settings
-from smartia_jobs.whatsapp.phones import mask_phone
+from smartia_jobs.store.marks import marked, marks_of
+from smartia_jobs.store.schema import tables_exist
 
 COMMAND = "no-show"
 

@@ -14,10 +14,10 @@ from smartia_jobs.clinic.schema import DateStorage, date_storage, problems
 from smartia_jobs.clinic.tables import metadata
 from smartia_jobs.clinic.times import Storage, StoredTimes, to_instant, to_wall
 from smartia_jobs.errors import ConfigurationError
-from smartia_jobs.outbox.schema import ensure
-from smartia_jobs.outbox.tables import metadata as ours
 from smartia_jobs.run import Run
 from smartia_jobs.settings import Settings
+from smartia_jobs.store.schema import ensure
+from smartia_jobs.store.tables import metadata as ours
 
 logger = logging.getLogger(__name__)
 

@@ -14,13 +14,13 @@ from smartia_jobs.jobs.delivery import deliver, expect, new_report
 from smartia_jobs.jobs.opening import open_clinic
 from smartia_jobs.jobs.sender import OnlyTo, WhatsAppSender, person
 from smartia_jobs.messages.catalogue import load_catalogue
-from smartia_jobs.outbox.recipients import first_used_at
-from smartia_jobs.outbox.schema import tables_exist
 from smartia_jobs.outbox.source import Source
 from smartia_jobs.outbox.tellings import rows_of
 from smartia_jobs.report import MOST_NAMED, Report
 from smartia_jobs.run import Run
 from smartia_jobs.settings import ReminderTimes, Settings
+from smartia_jobs.store.recipients import first_used_at
+from smartia_jobs.store.schema import tables_exist
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from smartia_jobs.clock import Clock
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.message import Answer, Message, Phone, Unsendable
 from smartia_jobs.messages.catalogue import MessageTemplate
+from smartia_jobs.phones import mask_phone, parse_phone
 from smartia_jobs.report import Reason
 from smartia_jobs.settings import Settings
 from smartia_jobs.whatsapp.pacing import Pacer
-from smartia_jobs.whatsapp.phones import mask_phone, parse_phone
 
 if TYPE_CHECKING:
     from smartia_jobs.whatsapp.client import Client

@@ -14,11 +14,11 @@ from smartia_jobs.jobs.checks.standing import Standing, compare, wanted_definiti
 from smartia_jobs.message import Answer, Unsendable
 from smartia_jobs.messages.catalogue import KINDS, Catalogue, MessageTemplate, load_catalogue
 from smartia_jobs.messages.render import example_message, preview_text
+from smartia_jobs.phones import parse_phone
 from smartia_jobs.settings import Settings
 from smartia_jobs.whatsapp.client import Client
 from smartia_jobs.whatsapp.graph import GraphRefusalError
 from smartia_jobs.whatsapp.management import Management
-from smartia_jobs.whatsapp.phones import parse_phone
 from smartia_jobs.whatsapp.templates import registered_templates
 
 #: Meta's subcode for a name that already has a template in this language.

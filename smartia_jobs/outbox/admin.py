@@ -10,8 +10,8 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, selec
 
 from smartia_jobs.database import Database, now_plus
 from smartia_jobs.errors import UnavailableError
-from smartia_jobs.outbox.states import ACCEPTED, State
-from smartia_jobs.outbox.tables import marks, opt_outs, outbox
+from smartia_jobs.store.states import ACCEPTED, State
+from smartia_jobs.store.tables import marks, opt_outs, outbox
 
 #: What still wants something: shown when no state is asked for.
 HELD = (State.UNKNOWN, State.RETRY)

@@ -12,11 +12,11 @@ from smartia_jobs.database import insert_once, lock_names, now_plus
 from smartia_jobs.message import Message, Phone, Unsendable
 from smartia_jobs.outbox.sender import Sender
 from smartia_jobs.outbox.source import Source
-from smartia_jobs.outbox.states import State
-from smartia_jobs.outbox.tables import outbox
 from smartia_jobs.outbox.tellings import Decision, Known, Row, Telling, decide, look_up
 from smartia_jobs.report import Outcome, Reason, Result
 from smartia_jobs.run import Run
+from smartia_jobs.store.states import State
+from smartia_jobs.store.tables import outbox
 
 #: What a pending retry can no longer be sent for.
 _OVERTAKEN = frozenset({Reason.MOVED, Reason.NO_LONGER_OPEN, Reason.TOO_LATE})

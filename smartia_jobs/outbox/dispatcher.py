@@ -22,10 +22,10 @@ from smartia_jobs.outbox.recorder import Recorder
 from smartia_jobs.outbox.records import Finished, fail_request_errors, give_back_own, record
 from smartia_jobs.outbox.sender import Sender
 from smartia_jobs.outbox.source import Source
-from smartia_jobs.outbox.states import State
 from smartia_jobs.outbox.workers import Gate, Workers
 from smartia_jobs.report import Outcome, Result
 from smartia_jobs.run import Run
+from smartia_jobs.store.states import State
 
 logger = logging.getLogger(__name__)
 

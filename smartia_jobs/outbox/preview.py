@@ -9,13 +9,13 @@ from smartia_jobs.appointment import Appointment, PersonDay
 from smartia_jobs.message import Unsendable
 from smartia_jobs.outbox.claims import Claimant, judge
 from smartia_jobs.outbox.recovery import lost_claims
-from smartia_jobs.outbox.schema import tables_exist
 from smartia_jobs.outbox.sender import Sender
 from smartia_jobs.outbox.source import Source
-from smartia_jobs.outbox.states import State
 from smartia_jobs.outbox.tellings import Known, look_up
 from smartia_jobs.report import Outcome, Reason, Result
 from smartia_jobs.run import Run
+from smartia_jobs.store.schema import tables_exist
+from smartia_jobs.store.states import State
 
 #: A person-day, and the reasons against visits of its page, by id.
 _Decided = tuple[PersonDay, Mapping[int, Reason | None]]

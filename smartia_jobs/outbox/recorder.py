@@ -8,9 +8,9 @@ from sqlalchemy.exc import DBAPIError
 from smartia_jobs.database import is_lock_timeout, is_transient, why
 from smartia_jobs.outbox.records import Finished, record_alone, sent_message
 from smartia_jobs.outbox.source import Source
-from smartia_jobs.outbox.states import State
 from smartia_jobs.outbox.workers import Gate
 from smartia_jobs.run import Run
+from smartia_jobs.store.states import State
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from smartia_jobs.database import insert_once
 from smartia_jobs.message import Answer, SentMessage, Verdict
 from smartia_jobs.outbox.claims import Claim
 from smartia_jobs.outbox.source import Source
-from smartia_jobs.outbox.states import State
-from smartia_jobs.outbox.tables import opt_outs, outbox
+from smartia_jobs.store.states import State
+from smartia_jobs.store.tables import opt_outs, outbox
 
 #: States in which the owner of a claim may still write its outcome: its own claim, one that
 #: recovery took for lost, and one that it put back itself.

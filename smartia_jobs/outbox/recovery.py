@@ -10,10 +10,10 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, updat
 from smartia_jobs.appointment import Appointment
 from smartia_jobs.database import now_plus
 from smartia_jobs.outbox.source import Source
-from smartia_jobs.outbox.states import State
-from smartia_jobs.outbox.tables import outbox
 from smartia_jobs.report import Reason
 from smartia_jobs.run import Run
+from smartia_jobs.store.states import State
+from smartia_jobs.store.tables import outbox
 
 logger = logging.getLogger(__name__)
 

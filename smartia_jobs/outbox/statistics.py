@@ -6,8 +6,8 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, FromClause, case, exists, func, select
 
 from smartia_jobs.appointment import AppointmentStatus
-from smartia_jobs.outbox.states import ACCEPTED, State
-from smartia_jobs.outbox.tables import outbox
+from smartia_jobs.store.states import ACCEPTED, State
+from smartia_jobs.store.tables import outbox
 
 REMINDER_KINDS = ("24h", "2h")
 INVITATION_KIND = "no_show"

@@ -11,9 +11,9 @@ from smartia_jobs.appointment import Appointment
 from smartia_jobs.message import Phone
 from smartia_jobs.outbox.sender import Sender
 from smartia_jobs.outbox.source import Source
-from smartia_jobs.outbox.states import MAY_BE_TOLD, State
-from smartia_jobs.outbox.tables import outbox
 from smartia_jobs.report import Reason
+from smartia_jobs.store.states import MAY_BE_TOLD, State
+from smartia_jobs.store.tables import outbox
 
 #: Surely never left: the next message of the visit takes such a row, or nobody does.
 _NEVER_LEFT = frozenset({State.RETRY, State.EXPIRED, State.FAILED})

@@ -14,8 +14,8 @@ from smartia_jobs.message import Answer, Verdict
 from smartia_jobs.outbox.claims import Claim
 from smartia_jobs.outbox.records import Finished, state_after
 from smartia_jobs.outbox.sender import Sender
-from smartia_jobs.outbox.states import State
 from smartia_jobs.run import Stop
+from smartia_jobs.store.states import State
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from smartia_jobs.cli.db import describe_database, upgrade_database
 from smartia_jobs.clinic.index import INDEXES, IndexState, SmartiaIndex, owner_statements
 from smartia_jobs.database import Database
 from smartia_jobs.errors import ExitStatus
-from smartia_jobs.outbox.schema import HEAD
+from smartia_jobs.store.schema import HEAD
 from tests.support import Clinic, RunCli
 
 

@@ -18,7 +18,7 @@ from smartia_jobs.clinic.appointments import PAGE_SIZE, Appointments, Cursor, Pa
 from smartia_jobs.clinic.index import INDEXES, build_index
 from smartia_jobs.database import Database
 from smartia_jobs.message import Phone
-from smartia_jobs.whatsapp.phones import parse_phone
+from smartia_jobs.phones import parse_phone
 from tests.clinic.wall_clock import DAY, MINUTE, wall
 from tests.support import Clinic
 from tests.support.clinic_data import SAO_PAULO

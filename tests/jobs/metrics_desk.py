@@ -11,10 +11,10 @@ from sqlalchemy import insert
 from smartia_jobs.clock import ShiftedClock
 from smartia_jobs.database import Database
 from smartia_jobs.jobs.metrics import Metrics, build_metrics
-from smartia_jobs.outbox import schema
-from smartia_jobs.outbox.tables import outbox
 from smartia_jobs.run import Run
 from smartia_jobs.settings import Settings
+from smartia_jobs.store import schema
+from smartia_jobs.store.tables import outbox
 from tests.support import Clinic
 
 SAO_PAULO = ZoneInfo("America/Sao_Paulo")

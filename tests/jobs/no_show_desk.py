@@ -15,13 +15,13 @@ from smartia_jobs.database import Database
 from smartia_jobs.jobs.no_show import mark_no_shows, undo_no_shows
 from smartia_jobs.messages.catalogue import load_catalogue
 from smartia_jobs.messages.definition import definition
-from smartia_jobs.outbox.schema import ensure
 from smartia_jobs.report import Report
 from smartia_jobs.run import Run
 from smartia_jobs.sandbox.account import PHONE_NUMBER_ID
 from smartia_jobs.sandbox.received import Received
 from smartia_jobs.sandbox.server import Sandbox
 from smartia_jobs.settings import Settings
+from smartia_jobs.store.schema import ensure
 from tests.support import Clinic
 
 #: A Wednesday, six in the evening: the clinic's wall time.

@@ -17,15 +17,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from smartia_jobs.clinic.index import INDEXES, SmartiaIndex
 from smartia_jobs.clock import ShiftedClock
 from smartia_jobs.database import Database
-from smartia_jobs.database_errors import explain
+from smartia_jobs.database.errors import explain
 from smartia_jobs.errors import ConfigurationError, ExitStatus, InterruptedRunError
 from smartia_jobs.jobs.check import check
 from smartia_jobs.jobs.checks.finding import Level
-from smartia_jobs.outbox.schema import ensure
-from smartia_jobs.outbox.schema import upgrade as upgrade_tables
 from smartia_jobs.report import Report
 from smartia_jobs.run import Run
 from smartia_jobs.settings import QuietHours, Settings
+from smartia_jobs.store.schema import ensure
+from smartia_jobs.store.schema import upgrade as upgrade_tables
 from tests.jobs.check_desk import JOBS, NOW, by_name, checked, checked_as_it_is, not_ok, wall
 from tests.support import Clinic
 

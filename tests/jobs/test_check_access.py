@@ -14,8 +14,8 @@ from smartia_jobs.database import Database
 from smartia_jobs.errors import ExitStatus
 from smartia_jobs.jobs.checks.finding import Finding, Level
 from smartia_jobs.jobs.opening import open_clinic
-from smartia_jobs.outbox.schema import ensure
 from smartia_jobs.run import Run
+from smartia_jobs.store.schema import ensure
 from tests.jobs.check_desk import NOW, by_name, checked, checked_as_it_is, wall
 from tests.jobs.test_check import READY
 from tests.outbox.test_schema import documented

@@ -12,11 +12,11 @@ from smartia_jobs.clinic.appointments import PAGE_SIZE
 from smartia_jobs.database import Database
 from smartia_jobs.errors import ConfigurationError, ExitStatus
 from smartia_jobs.jobs.reminders import DAY_AHEAD, send_reminders
-from smartia_jobs.outbox.opt_outs import add_opt_out
 from smartia_jobs.report import Reason, Result
 from smartia_jobs.sandbox.scripts import Scripted
 from smartia_jobs.sandbox.server import Sandbox
 from smartia_jobs.settings import QuietHours
+from smartia_jobs.store.opt_outs import add_opt_out
 from tests.jobs.no_show_desk import TEMPLATES, DisturbedDatabase, NoShowDesk
 from tests.support import Clinic
 

@@ -17,11 +17,11 @@ from smartia_jobs.clock import ShiftedClock
 from smartia_jobs.database import Database
 from smartia_jobs.jobs.delivery import deliver, new_report
 from smartia_jobs.jobs.sender import person
-from smartia_jobs.outbox.schema import ensure
 from smartia_jobs.outbox.source import Source
 from smartia_jobs.report import Report
 from smartia_jobs.run import Run, Stop
 from smartia_jobs.settings import Settings
+from smartia_jobs.store.schema import ensure
 from tests.support import Clinic
 from tests.support.fake_sender import FakeSender
 

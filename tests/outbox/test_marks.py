@@ -8,8 +8,8 @@ import pytest
 
 from smartia_jobs.appointment import Appointment, AppointmentStatus
 from smartia_jobs.database import Database
-from smartia_jobs.outbox.marks import marked, marks_of, note_undone, remember
-from smartia_jobs.outbox.schema import ensure
+from smartia_jobs.store.marks import marked, marks_of, note_undone, remember
+from smartia_jobs.store.schema import ensure
 from tests.support import Clinic
 
 AT = datetime.fromisoformat("2026-11-25T21:00Z")

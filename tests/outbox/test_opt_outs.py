@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 import pytest
 
 from smartia_jobs.database import Database
-from smartia_jobs.outbox.opt_outs import (
+from smartia_jobs.store.opt_outs import (
     OptOut,
     add_opt_out,
     list_opt_outs,
     opted_out,
     remove_opt_out,
 )
-from smartia_jobs.outbox.schema import ensure
+from smartia_jobs.store.schema import ensure
 from tests.support import Clinic
 
 AT = datetime.fromisoformat("2026-11-25T21:00Z")

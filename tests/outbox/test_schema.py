@@ -25,7 +25,7 @@ from smartia_jobs.clinic import tables as clinic_tables
 from smartia_jobs.clinic.index import INDEXES, IndexState, ensure_indexes
 from smartia_jobs.database import Database, now_plus
 from smartia_jobs.errors import ConfigurationError, ExitStatus
-from smartia_jobs.outbox import schema, tables
+from smartia_jobs.store import schema, tables
 from tests.support import Clinic
 
 Start = Callable[[str, str], subprocess.Popen[str]]
@@ -128,7 +128,7 @@ def told() -> dict[str, Any]:
 
 def test_head_is_the_last_of_one_chain_of_numbered_migrations() -> None:
     config = Config()
-    config.set_main_option("script_location", "smartia_jobs.outbox:migrations")
+    config.set_main_option("script_location", "smartia_jobs.store:migrations")
 
     revisions = [found.revision for found in ScriptDirectory.from_config(config).walk_revisions()]
 
@@ -221,7 +221,7 @@ def test_alembic_comes_only_to_work_and_leaves_the_logs_alone(sqlite_clinic: Cli
     program = """
 import logging, sys
 from smartia_jobs.database import Database
-from smartia_jobs.outbox import schema
+from smartia_jobs.store import schema
 database = Database(sys.argv[1])
 schema.ensure(database, auto_migrate=True)
 print("alembic" in sys.modules, logging.root.handlers, logging.root.level)
@@ -252,7 +252,7 @@ import sys
 import alembic.command
 from smartia_jobs.clinic.index import ensure_indexes
 from smartia_jobs.database import Database
-from smartia_jobs.outbox import schema
+from smartia_jobs.store import schema
 database = Database(sys.argv[1])
 with database.read() as connection:
     schema.current_version(connection)
@@ -284,7 +284,7 @@ def test_a_killed_process_leaves_the_migration_to_the_next_one(
     program = """
 import sys
 from smartia_jobs.database import Database
-from smartia_jobs.outbox import schema
+from smartia_jobs.store import schema
 schema.upgrade(Database(sys.argv[1]))
 """
     with psycopg.connect(postgres_clinic.url.replace("+psycopg", "")) as other:

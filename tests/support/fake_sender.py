@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from smartia_jobs.appointment import Appointment
 from smartia_jobs.message import Answer, Message, Phone, Unsendable, Verdict
-from smartia_jobs.whatsapp.phones import mask_phone, parse_phone
+from smartia_jobs.phones import mask_phone, parse_phone
 
 #: Given the phone and how many requests went before, the answer.
 Answers = Callable[[str, int], Answer]

@@ -9,7 +9,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from smartia_jobs.message import Phone, Unsendable
-from smartia_jobs.whatsapp.phones import mask_phone, parse_phone
+from smartia_jobs.phones import mask_phone, parse_phone
 
 #: Every Brazilian area code in use.
 DDDS = [
@@ -400,7 +400,7 @@ def test_a_mask_never_shows_more_than_country_area_and_four_digits(raw: str) -> 
 
 def test_masking_does_not_load_the_numbering_plans() -> None:
     program = (
-        "import sys; from smartia_jobs.whatsapp.phones import mask_phone;"
+        "import sys; from smartia_jobs.phones import mask_phone;"
         "mask_phone('5511987654321'); print('phonenumbers' in sys.modules)"
     )
 

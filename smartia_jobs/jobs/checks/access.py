@@ -12,9 +12,9 @@ from smartia_jobs.clinic.tables import appointments, conversations, interactions
 from smartia_jobs.database import Database, is_transient, why
 from smartia_jobs.jobs.checks.finding import Finding, Level
 from smartia_jobs.messages.catalogue import load_catalogue
-from smartia_jobs.outbox.schema import VERSION_TABLE
-from smartia_jobs.outbox.tables import metadata as ours
 from smartia_jobs.run import Run
+from smartia_jobs.store.schema import VERSION_TABLE
+from smartia_jobs.store.tables import metadata as ours
 
 _OURS: access.Needs = {
     VERSION_TABLE: {"SELECT": ("version_num",)},

@@ -10,9 +10,9 @@ from smartia_jobs.clinic.times import StoredTimes
 from smartia_jobs.jobs.checks.finding import Finding, Level
 from smartia_jobs.jobs.checks.times import tomorrow
 from smartia_jobs.message import Unsendable
+from smartia_jobs.phones import parse_phone
 from smartia_jobs.report import Report, Result
 from smartia_jobs.run import Run
-from smartia_jobs.whatsapp.phones import parse_phone
 
 #: Each job by its command, to be asked what it would do.
 Jobs = Mapping[str, Callable[[Run], Report]]

@@ -7,10 +7,10 @@ from sqlalchemy import Connection, inspect
 from smartia_jobs.clinic.index import IndexState, index_states
 from smartia_jobs.clinic.schema import problems
 from smartia_jobs.jobs.checks.finding import Finding, Level
-from smartia_jobs.outbox.schema import HEAD, VERSION_TABLE, current_version
-from smartia_jobs.outbox.tables import metadata
 from smartia_jobs.run import Run
 from smartia_jobs.settings.database_url import masked, sqlite_path
+from smartia_jobs.store.schema import HEAD, VERSION_TABLE, current_version
+from smartia_jobs.store.tables import metadata
 
 
 def reachable(run: Run) -> Finding:

@@ -107,7 +107,7 @@ class Findings:
         # Only here, so that commands without a database do not load its library.
         from sqlalchemy.exc import SQLAlchemyError
 
-        from smartia_jobs.database_errors import explain
+        from smartia_jobs.database.errors import explain
 
         try:
             return question()

@@ -11,8 +11,8 @@ from smartia_jobs.jobs.checks.settings import in_words
 from smartia_jobs.message import Phone
 from smartia_jobs.messages.catalogue import Catalogue, MessageTemplate
 from smartia_jobs.messages.definition import definition, differences
+from smartia_jobs.phones import parse_phone
 from smartia_jobs.settings import Settings
-from smartia_jobs.whatsapp.phones import parse_phone
 from smartia_jobs.whatsapp.templates import APPROVED, RegisteredTemplate
 
 #: What to do about a template that cannot be sent, by Meta's status.

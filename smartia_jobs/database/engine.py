@@ -1,48 +1,21 @@
-"""The one connection to the database: opening it, its short transactions, what its errors mean."""
+"""The one connection to the database: opening it, and its short transactions."""
 
 import os
 import sqlite3
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
-from sqlalchemy import (
-    ARRAY,
-    Connection,
-    Engine,
-    Table,
-    Text,
-    bindparam,
-    create_engine,
-    event,
-    make_url,
-    text,
-)
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
 
-from smartia_jobs.column_types import NativeEnum, UtcDateTime, now_plus
-from smartia_jobs.database_errors import explain, is_lock_timeout, is_transient, why
-from smartia_jobs.database_session import BEGIN_READING, BEGIN_WRITING, read_with_care
-from smartia_jobs.database_words import raised, without_values
+from smartia_jobs.database.session import BEGIN_READING, BEGIN_WRITING, read_with_care
+from smartia_jobs.database.words import raised, without_values
 from smartia_jobs.errors import ConfigurationError, InterruptedRunError
 from smartia_jobs.settings import database_url
-
-# What the tables and queries need of the database comes from this one module.
-__all__ = [
-    "Database",
-    "NativeEnum",
-    "UtcDateTime",
-    "explain",
-    "insert_once",
-    "is_lock_timeout",
-    "is_transient",
-    "lock_names",
-    "now_plus",
-    "why",
-]
 
 #: One round trip each.
 _BEGIN = {
@@ -152,34 +125,6 @@ class Database:
             # The connection had died since its last use, and nothing is lost: a new one.
             connection.rollback()
             connection.exec_driver_sql(begin)
-
-
-def insert_once(dialect: str, table: Table, *, key: Sequence[str]) -> Any:
-    """Return an INSERT into ``table`` that leaves rows alone whose unique key is there already.
-
-    Args:
-        dialect: ``sqlite`` or ``postgresql``: each has a statement of its own, and loading the
-            other's would cost a run a tenth of its time.
-        table: one of our own.
-        key: the columns of the unique key.
-    """
-    if dialect == "sqlite":
-        from sqlalchemy.dialects.sqlite import insert
-    else:
-        from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
-    return insert(table).on_conflict_do_nothing(index_elements=key)
-
-
-def lock_names(connection: Connection, names: Collection[str]) -> None:
-    """Let no other process hold one of these names until the transaction ends.
-
-    For what no unique key can forbid. On SQLite a writing transaction excludes all others.
-    """
-    if connection.dialect.name == "postgresql" and names:
-        lock = "SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) FROM unnest(:names) AS name"
-        # In one order by everyone, so that nobody waits in a circle.
-        values = bindparam("names", sorted(names), type_=ARRAY(Text))
-        connection.execute(text(lock).bindparams(values))
 
 
 def _queue_for_sqlite(connection: Connection, begin: str, patience_s: float) -> None:

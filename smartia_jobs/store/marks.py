@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select, update
 
 from smartia_jobs.appointment import Appointment, AppointmentStatus, Key
 from smartia_jobs.database import insert_once
-from smartia_jobs.outbox.tables import marks
+from smartia_jobs.store.tables import marks
 
 #: Ids in one IN list.
 _CHUNK = 500

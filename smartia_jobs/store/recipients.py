@@ -6,8 +6,8 @@ from datetime import datetime
 from sqlalchemy import Connection, func, or_, select
 
 from smartia_jobs.appointment import Key
-from smartia_jobs.outbox.states import ACCEPTED, State
-from smartia_jobs.outbox.tables import outbox
+from smartia_jobs.store.states import ACCEPTED, State
+from smartia_jobs.store.tables import outbox
 
 
 def told_since(

@@ -89,7 +89,7 @@ def upgrade(database: Database) -> None:
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", "smartia_jobs.outbox:migrations")
+    config.set_main_option("script_location", "smartia_jobs.store:migrations")
     try:
         with database.write(patience_s=_SQLITE_PATIENCE_S) as connection:
             if database.dialect == "postgresql":

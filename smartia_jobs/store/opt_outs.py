@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, select
 
 from smartia_jobs.database import insert_once
-from smartia_jobs.outbox.tables import opt_outs
+from smartia_jobs.store.tables import opt_outs
 
 #: Phones in one IN list.
 _CHUNK = 500

@@ -1,0 +1,20 @@
+"""The database: its engine and transactions, its types, and what its errors mean."""
+
+from smartia_jobs.database.engine import Database
+from smartia_jobs.database.errors import explain, is_lock_timeout, is_transient, why
+from smartia_jobs.database.statements import insert_once, lock_names
+from smartia_jobs.database.types import NativeEnum, UtcDateTime, now_plus
+
+# What the tables and queries need of the database comes from this one package.
+__all__ = [
+    "Database",
+    "NativeEnum",
+    "UtcDateTime",
+    "explain",
+    "insert_once",
+    "is_lock_timeout",
+    "is_transient",
+    "lock_names",
+    "now_plus",
+    "why",
+]

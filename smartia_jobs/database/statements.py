@@ -1,0 +1,34 @@
+"""Statements that each engine says in its own way."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import ARRAY, Connection, Table, Text, bindparam, text
+
+
+def insert_once(dialect: str, table: Table, *, key: Sequence[str]) -> Any:
+    """Return an INSERT into ``table`` that leaves rows alone whose unique key is there already.
+
+    Args:
+        dialect: ``sqlite`` or ``postgresql``: each has a statement of its own, and loading the
+            other's would cost a run a tenth of its time.
+        table: one of our own.
+        key: the columns of the unique key.
+    """
+    if dialect == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert
+    else:
+        from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
+    return insert(table).on_conflict_do_nothing(index_elements=key)
+
+
+def lock_names(connection: Connection, names: Collection[str]) -> None:
+    """Let no other process hold one of these names until the transaction ends.
+
+    For what no unique key can forbid. On SQLite a writing transaction excludes all others.
+    """
+    if connection.dialect.name == "postgresql" and names:
+        lock = "SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) FROM unnest(:names) AS name"
+        # In one order by everyone, so that nobody waits in a circle.
+        values = bindparam("names", sorted(names), type_=ARRAY(Text))
+        connection.execute(text(lock).bindparams(values))
