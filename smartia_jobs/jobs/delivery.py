@@ -59,6 +59,11 @@ def deliver(run: Run, source: Source, sender: Sender, report: Report) -> None:
     # Due when the run began, and no longer useful when its turn came.
     report.missed += report.skipped[Reason.TOO_LATE]
     report.interactions_missing = dispatcher.interactions_missing
+    if report.interactions_missing:
+        report.warnings.append(
+            f"Sent and on record, but missing in SmartIA's dialogues: {report.interactions_missing}"
+            " messages. The log says why; smartia-jobs check looks for the cause."
+        )
     if dispatcher.end is not None:
         report.stop(dispatcher.end.why, dispatcher.end.status)
     if run.stop.status is not None:

@@ -87,5 +87,6 @@ def test_no_outcome_waits_for_a_conversation_that_another_program_has_locked(
     assert Counter(desk.states().values()) == {"sent": 12}
     assert report.exit_status is ExitStatus.OK
     assert report.interactions_missing == 1
+    assert "missing in SmartIA's dialogues: 1 messages" in report.warnings[0]
     assert postgres_clinic.value("SELECT count(*) FROM interactions") == 11
     assert "an interaction could not be written" in caplog.text
