@@ -77,7 +77,7 @@ class Dispatcher:
         An outcome is yielded only after it was committed. From here on a signal is a wish,
         not an exception.
         """
-        self._run.stop.last_words = self._recorder.log_unrecorded
+        self._run.stop.last_words = self._say_last_words
         self._run.stop.heeded = True
         try:
             while not self._is_done():
@@ -85,7 +85,7 @@ class Dispatcher:
                 self._take_turn()
                 yield from self._drain()
         except InterruptedRunError:
-            self._recorder.log_unrecorded()  # somebody who does not want to wait
+            self._say_last_words()  # somebody who does not want to wait
             raise
         except Exception:
             self._finish()  # the database refuses, or a bug: what was posted is written down
@@ -93,6 +93,10 @@ class Dispatcher:
         self._finish()
         yield from self._drain()
         yield from self._leave_the_rest()
+
+    def _say_last_words(self) -> None:
+        """Name what would be lost if the process left now; any thread may ask."""
+        self._recorder.log_unrecorded(self._workers.uncollected)
 
     def _is_done(self) -> bool:
         if self._run.stop.requested:

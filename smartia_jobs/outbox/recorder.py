@@ -143,9 +143,13 @@ class Recorder:
                     extra={"ctx": {"outbox_id": one.claim.outbox_ids[0], "why": why(error)}},
                 )
 
-    def log_unrecorded(self) -> None:
-        """Name each outcome that could not be written, for ``smartia-jobs outbox settle``."""
-        for one in (*self.waiting, *self.refused):
+    def log_unrecorded(self, uncollected: Sequence[Finished] = ()) -> None:
+        """Name each outcome that could not be written, for ``smartia-jobs outbox settle``.
+
+        Args:
+            uncollected: what has finished, and nobody had the time to take.
+        """
+        for one in (*self.waiting, *self.refused, *uncollected):
             for outbox_id in one.claim.outbox_ids:
                 logger.error(
                     "not recorded: settle it by hand",

@@ -76,6 +76,11 @@ class Workers:
         """How many workers could take a claim now."""
         return self._count - len(self._out)
 
+    @property
+    def uncollected(self) -> list[Finished]:
+        """What has finished and was not collected; any thread may look."""
+        return list(self._finished)
+
     def give(self, claims: Sequence[Claim]) -> None:
         """Hand claims to the workers; each gets the next slot of the rate limiter."""
         epoch = self._sender.rate.epoch

@@ -100,6 +100,37 @@ def test_a_database_that_refuses_a_claim_loses_no_answer_in_flight(clinic: Clini
     assert Counter(desk.states().values()) == {"sent": 2}
 
 
+def test_the_last_words_name_answers_that_nobody_had_the_time_to_take(
+    clinic: Clinic, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop, hanging = Stop(), threading.Event()
+
+    def hang(kind: str, _: int) -> None:
+        if kind == "write" and len(answered) == 2 and not hanging.is_set():
+            hanging.set()
+            time.sleep(0.3)  # the third answer arrives
+            stop.last_words()
+
+    def answer(wire: str) -> None:
+        if last in wire:
+            hanging.wait(20)
+        answered.append(wire)
+
+    desk = FaultyDesk(clinic, workers=2, faults=hang)
+    for n in range(3):
+        desk.book(hours=20 + n)
+    answered: list[str] = []
+    last = clinic.value("SELECT max(phone_number) FROM patients")
+
+    report = desk.run(FakeSender(before_send=answer), stop=stop)
+
+    contexts = [getattr(record, "ctx", {}) for record in caplog.records]
+    named = [one["outbox_id"] for one in contexts if one.get("action") == "unrecorded"]
+    rows = clinic.rows("SELECT id FROM smartia_outbox ORDER BY id")
+    assert sorted(named) == [row["id"] for row in rows][1:]
+    assert report.results == Counter({Result.SENT: 3})
+
+
 def test_an_answer_that_comes_while_the_database_is_tried_for_the_last_time_is_recorded(
     clinic: Clinic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
