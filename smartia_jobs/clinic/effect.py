@@ -99,7 +99,7 @@ class Effect:
 
     Attributes:
         groups: every lead time with every number of reminders, in that order; empty when there
-            was nothing to compare, as no message was recorded before the end of the period.
+            was nothing to compare, as no message on record told of a visit before its end.
         left_out: visits without a recorded booking, or recorded after the day of the visit.
     """
 

@@ -17,10 +17,10 @@ from smartia_jobs.clinic.statistics import (
     count_rebooked,
     count_unreadable,
 )
-from smartia_jobs.clinic.times import WIDENING, StoredTimes, to_wall
+from smartia_jobs.clinic.times import WIDENING, StoredTimes, to_instant, to_wall
 from smartia_jobs.jobs.opening import open_clinic
 from smartia_jobs.outbox import statistics as outbox
-from smartia_jobs.outbox.statistics import KINDS, FailureReason, MessageCounts
+from smartia_jobs.outbox.statistics import KINDS, FailureReason, MessageCounts, Record
 from smartia_jobs.run import Run
 from smartia_jobs.store.schema import tables_exist
 
@@ -36,7 +36,7 @@ class Note(StrEnum):
     UNREADABLE_DATES = "unreadable_dates"
     #: Our own tables do not exist: no message was ever sent from this database.
     NO_OUTBOX = "no_outbox"
-    #: No message is recorded before the end of the period.
+    #: No message whose outcome is known is recorded before the end of the period.
     NO_MESSAGES_RECORDED = "no_messages_recorded"
     #: The oldest message on record is younger than the period (begun later, or purged).
     MESSAGES_INCOMPLETE = "messages_incomplete"
@@ -102,7 +102,8 @@ class Metrics:
         effect: missed visits by reminders.
         reengagement: patients who came back.
         failure_reasons: the most frequent first.
-        messages_since: when the oldest message on record was claimed; None without any.
+        messages_since: when the oldest message on record was claimed, those aside that a purge
+            keeps; None without any.
         notes: what to know before trusting a figure.
     """
 
@@ -180,7 +181,7 @@ def _count_visits(connection: Connection, times: StoredTimes, period: Period) ->
 
 def _count_messages(connection: Connection, times: StoredTimes, metrics: Metrics) -> Metrics:
     period, before = metrics.figures.period, metrics.previous.period
-    first_at = outbox.first_message_at(connection)
+    record = outbox.record(connection)
     pulled = outbox.deliveries_are_known(connection)
     messages, previous_messages = (
         outbox.count_messages(connection, span.from_at, span.to_at, pulled=pulled)
@@ -190,20 +191,23 @@ def _count_messages(connection: Connection, times: StoredTimes, metrics: Metrics
         metrics,
         figures=replace(metrics.figures, messages=messages),
         previous=replace(metrics.previous, messages=previous_messages),
-        effect=_compare_reminders(connection, times, period, first_at),
+        effect=_compare_reminders(connection, times, period, record),
         reengagement=_count_reengaged(connection, times, period),
         failure_reasons=tuple(outbox.top_failure_reasons(connection, period.from_at, period.to_at)),
-        messages_since=first_at,
+        messages_since=record and record.since,
     )
 
 
 def _compare_reminders(
-    connection: Connection, times: StoredTimes, period: Period, first_at: datetime | None
+    connection: Connection, times: StoredTimes, period: Period, record: Record | None
 ) -> Effect:
-    """Compare only visits after the first message: earlier ones had no reminder we know of."""
-    if first_at is None or first_at >= period.to_at:
+    """Compare only visits since messages are on record: what earlier ones had is not known."""
+    if record is None:
         return Effect()
-    known = replace(period, from_at=max(period.from_at, first_at))
+    known_at = max(record.since, to_instant(record.first_start, times.zone))
+    if known_at >= period.to_at:
+        return Effect()
+    known = replace(period, from_at=max(period.from_at, known_at))
     reminders = outbox.accepted_reminders(
         # Only to read few rows: where clocks go back, an earlier visit shows a later time.
         to_wall(known.from_at, times.zone) - WIDENING,

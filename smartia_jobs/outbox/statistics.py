@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, FromClause, case, exists, func, select
 
 from smartia_jobs.appointment import AppointmentStatus
+from smartia_jobs.outbox.admin import FINAL
 from smartia_jobs.store.states import ACCEPTED, State
 from smartia_jobs.store.tables import outbox
 
@@ -50,10 +51,29 @@ class FailureReason:
     code: int | None
 
 
-def first_message_at(connection: Connection) -> datetime | None:
-    """Return when the oldest message still remembered was first claimed; None without any."""
-    oldest: datetime | None = connection.scalar(select(func.min(outbox.c.created_at)))
-    return oldest
+@dataclass(frozen=True, slots=True)
+class Record:
+    """How far back messages are remembered.
+
+    Attributes:
+        since: when the oldest one was first claimed, aware UTC.
+        first_start: the earliest visit that any of them told of, naive wall time. A purge
+            forgets by visits, so those before it may have had messages that are gone.
+    """
+
+    since: datetime
+    first_start: datetime
+
+
+def record(connection: Connection) -> Record | None:
+    """Return how far back messages are remembered; None when none is.
+
+    Only what a purge takes tells: it leaves an unknown message where it is, however old.
+    """
+    remembered = outbox.c.state.in_([str(state) for state in FINAL])
+    oldest = select(func.min(outbox.c.created_at), func.min(outbox.c.start)).where(remembered)
+    since, first_start = connection.execute(oldest).one()
+    return None if since is None else Record(since, first_start)
 
 
 def deliveries_are_known(connection: Connection) -> bool:

@@ -7,8 +7,9 @@ import pytest
 
 from smartia_jobs.clinic.statistics import StatusCounts
 from smartia_jobs.jobs.metrics import Note
+from smartia_jobs.outbox.admin import purge
 from smartia_jobs.outbox.statistics import FailureReason, MessageCounts
-from tests.jobs.metrics_desk import Desk, local, measure, wall
+from tests.jobs.metrics_desk import Desk, local, measure, opened, wall
 from tests.support import Clinic
 
 NOW = local(2026, 3, 31, 15)
@@ -368,6 +369,32 @@ def test_what_was_purged_is_said(clinic: Clinic, oldest_at: datetime, note: Note
     told = {Note.MESSAGES_INCOMPLETE, Note.PREVIOUS_MESSAGES_INCOMPLETE} & set(metrics.notes)
     assert told == ({note} if note else set())
     assert metrics.messages_since == oldest_at
+
+
+def test_an_unknown_message_that_a_purge_leaves_does_not_tell_since_when(clinic: Clinic) -> None:
+    desk = Desk(clinic)
+    for number, state in enumerate(("sent", "unknown", "sent")):
+        claimed_at = local(2026, 1 + number, 5, 9)
+        start = wall(2026, 1 + number, 6, 10)
+        desk.add(appointment_id=number, state=state, start=start, created_at=claimed_at)
+    with opened(clinic) as database:
+        assert sum(purge(database, before_wall=wall(2026, 2, 28))) == 1
+
+    metrics = measure(clinic, NOW, days=60)
+
+    assert metrics.messages_since == local(2026, 3, 5, 9)
+    assert Note.MESSAGES_INCOMPLETE in metrics.notes
+    assert metrics.figures.messages["24h"] == MessageCounts(sent=1, unknown=1)
+
+
+@pytest.mark.parametrize("state", ["unknown", "retry", "claimed"])
+def test_with_nothing_but_open_messages_nobody_knows_since_when(clinic: Clinic, state: str) -> None:
+    Desk(clinic).add(state=state)
+
+    metrics = measure(clinic, NOW)
+
+    assert metrics.messages_since is None
+    assert metrics.notes == (Note.NO_MESSAGES_RECORDED,)
 
 
 def test_a_reengaged_patient_who_books_within_30_days_has_come_back(clinic: Clinic) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from smartia_jobs.clinic.effect import Effect, Group, LeadTime, Reminded
 from smartia_jobs.jobs.metrics import Metrics, Note
-from tests.jobs.metrics_desk import Desk, local, measure, wall
+from smartia_jobs.outbox.admin import purge
+from tests.jobs.metrics_desk import Desk, local, measure, opened, wall
 from tests.support import Clinic
 
 NOW = local(2026, 3, 31, 15)
@@ -133,7 +134,7 @@ def test_a_booking_late_in_the_evening_belongs_to_that_local_day(
 def test_a_booking_before_the_clocks_changed_belongs_to_its_day_then(clinic: Clinic) -> None:
     # Until 2018-11-04 São Paulo was three hours behind UTC, then two: 23:30 on the 3rd is
     # 02:30 UTC of the 4th; read with the newer offset it would be 00:30 of the 4th.
-    Desk(clinic).add(created_at=local(2018, 9, 1))
+    Desk(clinic).add(created_at=local(2018, 9, 1), start=wall(2018, 9, 2, 10))
     clinic.add_appointment(
         clinic.add_patient(),
         wall(2018, 11, 4, 15),
@@ -154,6 +155,22 @@ def test_visits_before_the_first_message_are_not_compared(clinic: Clinic) -> Non
     metrics = measure(clinic, NOW)
 
     assert seen(metrics) == {(LeadTime.UP_TO_A_WEEK, Reminded.NONE): (1, 1)}
+
+
+def test_visits_whose_messages_were_purged_are_not_taken_for_visits_without(
+    clinic: Clinic,
+) -> None:
+    desk = Desk(clinic)
+    claimed_at = VISIT - timedelta(days=1)
+    remind(desk, visit(clinic), "24h", created_at=local(*claimed_at.timetuple()[:5]))
+    before = visit(clinic, start=VISIT - timedelta(hours=3))
+    remind(desk, before, "2h", start=VISIT - timedelta(hours=3), created_at=LONG_AGO)
+    with opened(clinic) as database:
+        assert sum(purge(database, before_wall=VISIT - timedelta(hours=1))) == 1
+
+    metrics = measure(clinic, NOW)
+
+    assert seen(metrics) == {(LeadTime.UP_TO_A_WEEK, Reminded.ONE): (1, 1)}
 
 
 def test_cancelled_and_open_visits_are_not_compared(clinic: Clinic, desk: Desk) -> None:

@@ -40,7 +40,8 @@ def busy_clinic(clinic: Clinic) -> Clinic:
         for hour in range(20):
             start = wall(2025, 10, 1) + timedelta(days=day, hours=hour)
             clinic.add_appointment(patient, start, "COMPLETED", created_at=local(2025, 9, 1))
-    desk.add_all([{"appointment_id": number, "start": start} for number in range(50)])
+    told = wall(2026, 3, 2, 10)
+    desk.add_all([{"appointment_id": number, "start": told} for number in range(50)])
     with opened(clinic) as database:
         if clinic.dialect == "sqlite":
             ensure_indexes(database)

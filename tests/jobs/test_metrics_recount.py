@@ -132,7 +132,9 @@ def write(clinic: Clinic, desk: Desk, case: Case) -> None:
     clinic.zone = case.zone
     for table in ("appointments", "patients", "smartia_outbox"):
         clinic.execute(f"DELETE FROM {table}")
-    rows: list[dict[str, Any]] = [{"appointment_id": 0, "created_at": local(2010, 1, 1)}]
+    rows: list[dict[str, Any]] = [
+        {"appointment_id": 0, "created_at": local(2010, 1, 1), "start": wall(2010, 1, 2)}
+    ]
     patient = clinic.add_patient()
     for visit in case.visits:
         start = case.day + timedelta(minutes=visit.start_min)

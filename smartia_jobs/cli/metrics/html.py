@@ -50,7 +50,7 @@ ASSOCIATION = (
     " “confirmada” quer dizer que a consulta já estava confirmada quando o lembrete saiu."
     " Compare dentro da mesma linha: quem marca para o mesmo dia quase nunca falta e não recebe"
     " lembrete, por isso a comparação só vale entre consultas marcadas com a mesma antecedência."
-    " Entram apenas consultas realizadas ou perdidas depois da primeira mensagem registrada. O"
+    " Entram apenas consultas realizadas ou perdidas desde que há mensagens registradas. O"
     " intervalo entre colchetes contém a taxa verdadeira em 95 % dos casos. Isto é associação,"
     " não prova: quem recebeu lembrete pode ser diferente também em outras coisas."
 )

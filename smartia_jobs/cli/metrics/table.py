@@ -32,7 +32,8 @@ _REMINDED = {
     Reminded.CONFIRMED: "confirmed",
 }
 ASSOCIATION = (
-    "Of the visits kept or missed after the first message, by the days between booking and visit;"
+    "Of the visits kept or missed since messages are on record, by the days between booking and"
+    " visit;"
     " 95 % intervals. Compare within a row. This is association, not proof: patients who were"
     " reminded may differ in more than the reminder."
 )

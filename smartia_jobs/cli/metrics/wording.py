@@ -16,7 +16,7 @@ ENGLISH: Mapping[Note, str] = {
         "{unreadable} visits are in no count: their date is stored as one that does not exist."
     ),
     Note.NO_OUTBOX: "This database has no table of messages yet: none was sent from it.",
-    Note.NO_MESSAGES_RECORDED: "No message is on record for this period.",
+    Note.NO_MESSAGES_RECORDED: "No message whose outcome is known is on record for this period.",
     Note.MESSAGES_INCOMPLETE: (
         "Messages are on record only since {since} (begun then, or purged): those of earlier"
         " days are not counted, and earlier visits not compared."
@@ -47,7 +47,7 @@ PORTUGUESE: Mapping[Note, str] = {
     Note.NO_OUTBOX: (
         "Este banco de dados ainda não tem a tabela de mensagens: nenhuma foi enviada por ele."
     ),
-    Note.NO_MESSAGES_RECORDED: "Não há mensagem registrada neste período.",
+    Note.NO_MESSAGES_RECORDED: "Não há mensagem com resultado conhecido registrada neste período.",
     Note.MESSAGES_INCOMPLETE: (
         "As mensagens só estão registradas desde {since} (início do uso ou limpeza): as de dias"
         " anteriores não são contadas, e as consultas anteriores não são comparadas."
