@@ -277,16 +277,16 @@ def _select() -> Select[Any]:
         appointments.c.id,
         appointments.c.patient_id,
         appointments.c.status,
-        _of_our_calendar(appointments.c.appointment_date),
+        of_our_calendar(appointments.c.appointment_date),
         appointments.c.duration_minutes,
-        _of_our_calendar(appointments.c.created_at),
+        of_our_calendar(appointments.c.created_at),
         patients.c.id.label("found_patient_id"),
         patients.c.name,
         patients.c.phone_number,
     ).join_from(appointments, patients, patients.c.id == appointments.c.patient_id, isouter=True)
 
 
-def _of_our_calendar(column: Column[Any]) -> ColumnElement[Any]:
+def of_our_calendar(column: Column[Any]) -> ColumnElement[Any]:
     """Return NULL for a date that Python has not: a keyboard easily makes the year 20260."""
     return case((column.between("0002-01-01", "9998-12-31"), column)).label(column.name)
 

@@ -7,22 +7,22 @@ message missed 27.6 % and those without 16.7 %, for that reason alone.
 Source: https://www.kaggle.com/datasets/joniarroba/noshowappointments
 """
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from math import sqrt
-from typing import Any
-
-from sqlalchemy import ColumnElement, Connection, FromClause, case, func, select
+from zoneinfo import ZoneInfo
 
 from smartia_jobs.appointment import AppointmentStatus
-from smartia_jobs.clinic.local_time import LONGEST_LEAD_DAYS, LocalTime
-from smartia_jobs.clinic.period import Period
-from smartia_jobs.clinic.statistics import rate
-from smartia_jobs.clinic.tables import appointments
-from smartia_jobs.clinic.times import StoredTimes
+from smartia_jobs.clinic.statistics import Visit, rate
+from smartia_jobs.clinic.times import read_booked_at
 
 #: With fewer visits than this, the interval is so wide that a rate says next to nothing.
 ENOUGH_VISITS = 30
+
+_COMPARED = frozenset({AppointmentStatus.COMPLETED, AppointmentStatus.NO_SHOW})
 
 #: The standard normal quantile of a 95 % interval.
 _Z = 1.959963984540054
@@ -43,7 +43,7 @@ class LeadTime(StrEnum):
             return cls.SAME_DAY
         if days < 7:
             return cls.UP_TO_A_WEEK
-        return cls.UP_TO_A_MONTH if days < LONGEST_LEAD_DAYS else cls.LONGER
+        return cls.UP_TO_A_MONTH if days < 30 else cls.LONGER
 
 
 class Reminded(StrEnum):
@@ -54,6 +54,12 @@ class Reminded(StrEnum):
     TWO = "two"
     #: The visit was already confirmed when a reminder was claimed: these patients differ.
     CONFIRMED = "confirmed"
+
+    def and_one_more(self, *, confirmed: bool) -> "Reminded":
+        """Return what a visit had with one more reminder, claimed when it was confirmed or not."""
+        if confirmed or self is Reminded.CONFIRMED:
+            return Reminded.CONFIRMED
+        return Reminded.ONE if self is Reminded.NONE else Reminded.TWO
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,55 +113,60 @@ class Effect:
     left_out: int = 0
 
 
-def count_by_reminders(
-    connection: Connection, times: StoredTimes, period: Period, reminders: FromClause
-) -> Effect:
-    """Count the kept and missed visits of ``period`` by lead time and reminders.
+class Comparison:
+    """The kept and missed visits of a period, added up by lead time and reminders."""
+
+    def __init__(
+        self, zone: ZoneInfo, known_at: datetime, reminded: Mapping[tuple[int, datetime], Reminded]
+    ) -> None:
+        """Begin with none.
+
+        Args:
+            zone: the clinic's.
+            known_at: visits before this are not compared: what they had is not known.
+            reminded: what each visit had that had any, by its id and the wall time that the
+                patient was told.
+        """
+        self._zone, self._known_at, self._reminded = zone, known_at, reminded
+        self._visits: Counter[tuple[int | None, Reminded, str]] = Counter()
+
+    def add(self, visit: Visit) -> None:
+        """Take in one visit of the period; one that was neither kept nor missed is passed over."""
+        if visit.status not in _COMPARED or visit.start_at < self._known_at:
+            return
+        booked_at = read_booked_at(visit.created_at)
+        lead_days = None
+        if booked_at is not None:
+            lead_days = (visit.start.date() - booked_at.astimezone(self._zone).date()).days
+        reminded = self._reminded.get((visit.id, visit.start), Reminded.NONE)
+        self._visits[lead_days, reminded, visit.status] += 1
+
+    def effect(self) -> Effect:
+        """Return what was missed in each group."""
+        left_out = 0
+        groups = {(lead, had): Group(lead, had) for lead in LeadTime for had in Reminded}
+        for (lead_days, had, status), visits in self._visits.items():
+            if lead_days is None or lead_days < 0:
+                left_out += visits
+                continue
+            group = groups[LeadTime.of(lead_days), had]
+            missed = visits if status == AppointmentStatus.NO_SHOW else 0
+            groups[group.lead_time, had] = replace(
+                group, visits=group.visits + visits, no_show=group.no_show + missed
+            )
+        return Effect(tuple(groups.values()), left_out)
+
+
+def what_reminded(
+    accepted: Iterable[tuple[tuple[int, datetime], bool]],
+) -> dict[tuple[int, datetime], Reminded]:
+    """Return what each visit had, by its id and the wall time that the patient was told.
 
     Args:
-        connection: a reading transaction.
-        times: how SmartIA's dates are stored.
-        period: whose visits; it must not begin before the first message we know of.
-        reminders: one row for each visit of the period that had any, with ``appointment_id``,
-            ``start`` (the naive wall time the patient was told), ``accepted`` (how many) and
-            ``confirmed`` (whether the visit was when one was claimed).
+        accepted: for each reminder that WhatsApp accepted, the visit's id, the wall time told,
+            and whether the visit was confirmed when the reminder was claimed.
     """
-    local = LocalTime(times, (period.from_at, period.to_at))
-    joined = appointments.outerjoin(
-        reminders,
-        (reminders.c.appointment_id == appointments.c.id) & local.is_minute(reminders.c.start),
-    )
-    missed = appointments.c.status == AppointmentStatus.NO_SHOW
-    query = (
-        select(
-            local.lead_days().label("lead_days"),
-            _reminded(reminders).label("reminded"),
-            func.count(),
-            func.count().filter(missed),
-        )
-        .select_from(joined)
-        .where(
-            local.within(period.from_at, period.to_at),
-            appointments.c.status.in_([AppointmentStatus.COMPLETED, AppointmentStatus.NO_SHOW]),
-        )
-        .group_by("lead_days", "reminded")
-    )
-    left_out = 0
-    groups = {(lead, had): Group(lead, had) for lead in LeadTime for had in Reminded}
-    for lead_days, reminded, visits, no_show in connection.execute(query):
-        if lead_days is None or lead_days < 0:
-            left_out += visits
-        else:
-            key = LeadTime.of(lead_days), Reminded(reminded)
-            group = groups[key]
-            groups[key] = Group(*key, group.visits + visits, group.no_show + no_show)
-    return Effect(tuple(groups.values()), left_out)
-
-
-def _reminded(reminders: FromClause) -> ColumnElement[Any]:
-    return case(
-        (reminders.c.appointment_id.is_(None), Reminded.NONE.value),
-        (reminders.c.confirmed, Reminded.CONFIRMED.value),
-        (reminders.c.accepted == 1, Reminded.ONE.value),
-        else_=Reminded.TWO.value,
-    )
+    none, found = Reminded.NONE, dict[tuple[int, datetime], Reminded]()
+    for visit, confirmed in accepted:
+        found[visit] = found.get(visit, none).and_one_more(confirmed=confirmed)
+    return found

@@ -1,4 +1,4 @@
-"""What ``check`` wants to know of the clinic's rows: counted by the database or in pages."""
+"""What ``check`` wants to know of the clinic's rows: read near a span, or in pages."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,9 +11,8 @@ from sqlalchemy import CTE, ColumnElement, Connection, Select, Text, cast, func,
 from smartia_jobs.appointment import OPEN
 from smartia_jobs.clinic.appointments import CLOSED
 from smartia_jobs.clinic.chats import CANCELLED, MOVED, is_about
-from smartia_jobs.clinic.local_time import LocalTime
 from smartia_jobs.clinic.tables import appointments, conversations, patients
-from smartia_jobs.clinic.times import StoredTimes
+from smartia_jobs.clinic.times import StoredTimes, to_wall
 
 #: Rows read at once.
 PAGE_SIZE = 1000
@@ -60,15 +59,13 @@ def hours_of_visits(
     connection: Connection, times: StoredTimes, from_at: datetime, to_at: datetime
 ) -> Counter[int]:
     """Return how many open visits of a span begin in each local hour."""
-    local = LocalTime(times, (from_at, to_at))
-    visits = (
-        select(local.hour.label("hour"))
-        .where(local.within(from_at, to_at), appointments.c.status.in_(sorted(OPEN)))
-        .subquery()  # PostgreSQL does not see that an expression with parameters is the same one
+    visits = _open_visits(times, from_at, to_at)
+    starts = map(times.read, connection.scalars(select(visits.c.appointment_date)))
+    return Counter(
+        to_wall(start_at, times.zone).hour
+        for start_at in starts
+        if start_at is not None and from_at <= start_at < to_at
     )
-    query = select(visits.c.hour, func.count().label("visits")).group_by(visits.c.hour)
-    rows = connection.execute(query)
-    return Counter({row.hour: row.visits for row in rows if row.hour is not None})
 
 
 def people_expected(
@@ -76,8 +73,8 @@ def people_expected(
 ) -> int:
     """Return how many patients have an open visit in a span."""
     visits = _open_visits(times, from_at, to_at)
-    query = select(func.count(visits.c.patient_id.distinct()))
-    return connection.execute(query).scalar_one()
+    rows = connection.execute(select(visits.c.patient_id, visits.c.appointment_date))
+    return len({patient for patient, date in rows if times.is_within(date, from_at, to_at)})
 
 
 def moved_by_chat(connection: Connection, times: StoredTimes, now: datetime) -> Pairs:
@@ -85,17 +82,22 @@ def moved_by_chat(connection: Connection, times: StoredTimes, now: datetime) -> 
 
     SmartIA's chatbot books the new time and leaves the old one in the book.
     """
-    visits = _open_visits(times, now, now + _FUTURE)
+    until = now + _FUTURE
+    visits = _open_visits(times, now, until)
     old, new = visits.alias("old"), visits.alias("new")
     query = (
-        select(old.c.id.label("old"), new.c.id.label("new"))
+        select(old.c.id, new.c.id, old.c.appointment_date, new.c.appointment_date)
         .join_from(old, new, (new.c.patient_id == old.c.patient_id) & (new.c.id > old.c.id))
         .join(conversations, conversations.c.id == new.c.conversation_id)
         .where(is_about(MOVED))
+        .order_by(old.c.id, new.c.id)
     )
-    count = connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
-    first = connection.execute(query.order_by(old.c.id, new.c.id).limit(SHOWN)) if count else ()
-    return Pairs(count, tuple((row.old, row.new) for row in first))
+    pairs = [
+        (old_id, new_id)
+        for old_id, new_id, *dates in connection.execute(query)
+        if all(times.is_within(date, now, until) for date in dates)
+    ]
+    return Pairs(len(pairs), tuple(pairs[:SHOWN]))
 
 
 def asked_to_cancel(connection: Connection, times: StoredTimes, now: datetime) -> Found:
@@ -103,18 +105,21 @@ def asked_to_cancel(connection: Connection, times: StoredTimes, now: datetime) -
 
     SmartIA's chatbot says goodbye and leaves the visit in the book.
     """
-    visits = _open_visits(times, now, now + _FUTURE)
+    until = now + _FUTURE
+    visits = _open_visits(times, now, until)
     newest = (
         select(func.max(conversations.c.id))
         .where(conversations.c.patient_id.in_(select(visits.c.patient_id)))
         .group_by(conversations.c.patient_id)
     )
     query = (
-        select(visits.c.id)
+        select(visits.c.id, visits.c.appointment_date)
         .join_from(visits, conversations, conversations.c.patient_id == visits.c.patient_id)
         .where(conversations.c.id.in_(newest), is_about(CANCELLED))
+        .order_by(visits.c.id)
     )
-    return _found(connection, query, visits.c.id)
+    rows = connection.execute(query)
+    return Found().with_more([id_ for id_, date in rows if times.is_within(date, now, until)])
 
 
 def open_dates(connection: Connection, after: int, *, size: int = PAGE_SIZE) -> Page:
@@ -150,15 +155,11 @@ def _page(connection: Connection, query: Select[Any], size: int) -> Page:
     return Page(tuple(rows), rows[-1][0] if len(rows) == size else None)
 
 
-def _found(connection: Connection, query: Select[Any], key: ColumnElement[int]) -> Found:
-    count = connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
-    first = connection.execute(query.order_by(key).limit(SHOWN)).scalars() if count else ()
-    return Found(count, tuple(first))
-
-
 def _open_visits(times: StoredTimes, from_at: datetime, to_at: datetime) -> CTE:
+    """Return the open visits of a span, and a few around it."""
+    date = appointments.c.appointment_date
     return (
-        select(appointments.c.id, appointments.c.patient_id, appointments.c.conversation_id)
-        .where(LocalTime(times).within(from_at, to_at), appointments.c.status.in_(sorted(OPEN)))
+        select(appointments.c.id, appointments.c.patient_id, appointments.c.conversation_id, date)
+        .where(times.near(date, from_at, to_at), appointments.c.status.in_(sorted(OPEN)))
         .cte("open_visits")
     )

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Text, cast, extract, func, select, update
+from sqlalchemy import ColumnElement, Connection, Text, cast, extract, select, update
 
 from smartia_jobs.appointment import OPEN, Appointment, AppointmentStatus
 from smartia_jobs.clinic.appointments import Appointments, Window
 from smartia_jobs.clinic.interactions import stored_utc
-from smartia_jobs.clinic.local_time import LocalTime
 from smartia_jobs.clinic.tables import appointments
 from smartia_jobs.clinic.times import StoredTimes
 from smartia_jobs.settings import Settings
@@ -112,10 +111,13 @@ def count_left_open(
     connection: Connection, times: StoredTimes, rule: NoShowRule, now: datetime
 ) -> int:
     """Return how many visits before the look-back, up to 90 days ago, are still open."""
-    older = LocalTime(times).within(now - OLDEST_COUNTED, now - rule.lookback)
+    from_at, to_at = now - OLDEST_COUNTED, now - rule.lookback
+    date = appointments.c.appointment_date
     # In this order: SQLite asks the status, which is in the index, before it reads any date.
-    query = select(func.count()).where(appointments.c.status.in_(sorted(OPEN)), older)
-    return connection.execute(query).scalar_one()
+    query = select(date).where(
+        appointments.c.status.in_(sorted(OPEN)), times.near(date, from_at, to_at)
+    )
+    return sum(times.is_within(stored, from_at, to_at) for stored in connection.scalars(query))
 
 
 def stored_dates(connection: Connection, ids: Collection[int]) -> dict[int, str]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from smartia_jobs.clinic.times import to_instant, to_wall
@@ -42,6 +43,16 @@ class Period:
             to_at = min(now, _midnight(until + timedelta(days=1), zone))
         first = to_wall(to_at, zone).date() - timedelta(days=days)
         return cls(_midnight(first, zone), to_at, days, zone)
+
+    def __contains__(self, start_at: datetime) -> bool:
+        """Whether a visit that begins at this instant is of the period."""
+        return self.from_at <= start_at < self.to_at
+
+    def seems_to_hold(self, stored: Any) -> bool:
+        """Return whether a text that is no date (31 November) stands where the period's do."""
+        first = to_wall(self.from_at, self.zone).date().isoformat()
+        end = to_wall(self.to_at, self.zone).isoformat(" ", "minutes").removesuffix(" 00:00")
+        return isinstance(stored, str) and first <= stored < end
 
     @property
     def before(self) -> "Period":

@@ -1,18 +1,22 @@
-"""How many visits there were and what became of them, counted by the database."""
+"""How many visits there were and what became of them: read once, added up one by one."""
 
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from datetime import date, timedelta
-from operator import add, attrgetter
-from typing import Any
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from itertools import chain
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, FromClause, distinct, func, select
+from sqlalchemy import Connection, FromClause, select
 
 from smartia_jobs.appointment import AppointmentStatus
-from smartia_jobs.clinic.local_time import LocalTime
+from smartia_jobs.clinic.appointments import of_our_calendar
 from smartia_jobs.clinic.period import Period
 from smartia_jobs.clinic.tables import appointments
-from smartia_jobs.clinic.times import StoredTimes
+from smartia_jobs.clinic.times import StoredTimes, read_booked_at, to_wall
+
+T = TypeVar("T", date, int)
 
 #: A patient who books within this time after an invitation has come back.
 REBOOKING_TIME = timedelta(days=30)
@@ -35,14 +39,17 @@ class StatusCounts:
     no_show: int = 0
     unset: int = 0
 
+    @classmethod
+    def of(cls, visits: Mapping[Any, int]) -> "StatusCounts":
+        """Return the counts of so many visits with each stored status."""
+        known = {status.lower(): visits.get(status, 0) for status in AppointmentStatus}
+        total = sum(visits.values())
+        return cls(total=total, unset=total - sum(known.values()), **known)
+
     def __add__(self, other: "StatusCounts") -> "StatusCounts":
         """Return the counts of both."""
-        return StatusCounts(*map(add, _numbers(self), _numbers(other)))
-
-    @classmethod
-    def sum(cls, counts: Iterable["StatusCounts"]) -> "StatusCounts":
-        """Return the counts of all."""
-        return sum(counts, cls())
+        both = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
+        return StatusCounts(**both)
 
     @property
     def unresolved(self) -> int:
@@ -70,37 +77,97 @@ class StatusCounts:
         return rate(self.no_show, self.attended_or_missed)
 
 
-#: All its numbers in their order; ``dataclasses.astuple`` copies each of them deeply.
-_numbers = attrgetter(*(field.name for field in fields(StatusCounts)))
+class Visit(NamedTuple):
+    """One visit as it is counted.
 
-
-def count_by_day(
-    connection: Connection, times: StoredTimes, period: Period
-) -> dict[date, StatusCounts]:
-    """Return the visits of each local day that has any."""
-    day = LocalTime(times, (period.from_at, period.to_at)).day
-    return {
-        date.fromisoformat(str(found)): counts
-        for found, counts in _counts_by(day, connection, times, period)
-    }
-
-
-def count_by_hour(
-    connection: Connection, times: StoredTimes, period: Period
-) -> dict[int, StatusCounts]:
-    """Return the visits that begin in each local hour (0–23) that has any, in order."""
-    hour = LocalTime(times, (period.from_at, period.to_at)).hour
-    return dict(sorted(_counts_by(hour, connection, times, period)))
-
-
-def count_unreadable(connection: Connection, times: StoredTimes, period: Period) -> int:
-    """Return how many visits seem to be of the period but have a date that nobody can read.
-
-    They are in no other count.
+    Attributes:
+        id: SmartIA's.
+        status: as it is stored: a status' name, NULL or anything else.
+        start_at: the instant at which it begins.
+        start: what clocks in the clinic show then, to the minute.
+        hour: the same to the hour.
+        created_at: when it was booked, as it is stored.
     """
-    unreadable = LocalTime(times).unreadable_between(period.from_at, period.to_at)
-    query = select(func.count()).select_from(appointments).where(unreadable)
-    return connection.execute(query).scalar_one()
+
+    id: int
+    status: Any
+    start_at: datetime
+    start: datetime
+    hour: datetime
+    created_at: Any
+
+
+class Unreadable(NamedTuple):
+    """A visit whose date is none: 31 November, 24:00."""
+
+    stored_date: Any
+
+
+#: Rows held at once, however many there are.
+_ROWS = 1000
+#: Many visits begin at the same time: each text is read once.
+_TEXTS = 4096
+
+
+def read_visits(
+    connection: Connection, times: StoredTimes, from_at: datetime, to_at: datetime
+) -> Iterator[Visit | Unreadable]:
+    """Yield the visits of a span as they come, and some just outside it."""
+    columns = appointments.c
+    query = select(
+        columns.id, columns.status, columns.appointment_date, of_our_calendar(columns.created_at)
+    ).where(times.near(columns.appointment_date, from_at, to_at))
+
+    @lru_cache(maxsize=_TEXTS)
+    def read(stored: Any) -> tuple[datetime, datetime, datetime] | None:
+        start_at = times.read(stored)
+        if start_at is None:
+            return None
+        start = to_wall(start_at, times.zone).replace(second=0, microsecond=0)
+        return start_at, start, start.replace(minute=0)
+
+    rows = connection.execute(query.execution_options(yield_per=_ROWS))
+    for id_, status, stored, created_at in chain.from_iterable(rows.partitions()):
+        moments = read(stored)
+        if moments is None:
+            yield Unreadable(stored)
+        else:
+            yield Visit(id_, status, *moments, created_at)
+
+
+class Tally:
+    """Visits by the local hour they begin in and their status."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._visits: Counter[tuple[datetime, Any]] = Counter()
+
+    def add(self, visit: Visit) -> None:
+        """Count one visit."""
+        self._visits[visit.hour, visit.status] += 1
+
+    def total(self) -> StatusCounts:
+        """Return all of them."""
+        return sum(self.by_weekday(), StatusCounts())
+
+    def by_day(self) -> dict[date, StatusCounts]:
+        """Return the visits of each local day that has any, in order."""
+        return self._by(datetime.date)
+
+    def by_weekday(self) -> tuple[StatusCounts, ...]:
+        """Return the visits of each day of the week, Monday first, all seven."""
+        found = self._by(datetime.weekday)
+        return tuple(found.get(weekday, StatusCounts()) for weekday in range(7))
+
+    def by_hour(self) -> dict[int, StatusCounts]:
+        """Return the visits that begin in each local hour (0–23) that has any, in order."""
+        return self._by(lambda hour: hour.hour)
+
+    def _by(self, group: Callable[[datetime], T]) -> dict[T, StatusCounts]:
+        found: defaultdict[T, Counter[Any]] = defaultdict(Counter)
+        for (hour, status), visits in self._visits.items():
+            found[group(hour)][status] += visits
+        return {key: StatusCounts.of(found[key]) for key in sorted(found)}
 
 
 def count_rebooked(
@@ -112,44 +179,21 @@ def count_rebooked(
         connection: a reading transaction.
         times: how SmartIA's dates are stored.
         period: in which they were invited.
-        invitations: one row for each, with ``patient_id`` and ``sent_at`` (an instant as our
-            own tables store it).
+        invitations: one row for each, with ``patient_id`` and ``sent_at`` (an instant).
     """
-    local = LocalTime(times)
-    # A cheap bound first: of all bookings there have ever been, only recent ones are joined.
-    # A message may be accepted well after the claim that put it into the period.
-    recent = local.booked_between(period.from_at, period.to_at + 2 * REBOOKING_TIME)
-    joined = invitations.join(
-        appointments,
-        (appointments.c.patient_id == invitations.c.patient_id)
-        & recent
-        & local.booked_within(invitations.c.sent_at, REBOOKING_TIME),
+    # Of all bookings there have ever been, only recent ones are joined. A message may be
+    # accepted well after the claim that put it into the period.
+    recent = times.booked_near(
+        appointments.c.created_at, period.from_at, period.to_at + 2 * REBOOKING_TIME
     )
-    patients = func.count(distinct(invitations.c.patient_id))
-    return connection.execute(select(patients).select_from(joined)).scalar_one()
-
-
-def _counts_by(
-    group: ColumnElement[Any], connection: Connection, times: StoredTimes, period: Period
-) -> list[tuple[Any, StatusCounts]]:
-    """Count each group's visits; those whose date cannot be read belong to none."""
-    known = {
-        field.name: func.count().filter(appointments.c.status == AppointmentStatus[name])
-        for field in fields(StatusCounts)
-        if (name := field.name.upper()) in AppointmentStatus.__members__
-    }
-    query = (
-        select(group.label("local"), func.count(), *known.values())
-        .where(LocalTime(times).within(period.from_at, period.to_at))
-        .group_by("local")
+    query = select(invitations.c.patient_id, invitations.c.sent_at, appointments.c.created_at).join(
+        appointments, (appointments.c.patient_id == invitations.c.patient_id) & recent
     )
-    return [
-        (
-            found,
-            StatusCounts(
-                total=total, unset=total - sum(numbers), **dict(zip(known, numbers, strict=True))
-            ),
-        )
-        for found, total, *numbers in connection.execute(query)
-        if found is not None
-    ]
+    back = set()
+    for patient_id, sent_at, created_at in connection.execute(
+        query.execution_options(yield_per=_ROWS)
+    ):
+        booked_at = read_booked_at(created_at)
+        if booked_at and sent_at and sent_at < booked_at <= sent_at + REBOOKING_TIME:
+            back.add(patient_id)
+    return len(back)

@@ -9,6 +9,8 @@ from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from sqlalchemy import ColumnElement
+
 
 class Storage(StrEnum):
     """What ``appointments.appointment_date`` holds."""
@@ -84,6 +86,36 @@ class StoredTimes:
     def upper_bound(self, instant: datetime) -> Any:
         """Return a value above which no stored date at or before ``instant`` can lie."""
         return self._bound(instant, WIDENING)
+
+    def near(
+        self, column: ColumnElement[Any], from_at: datetime, to_at: datetime
+    ) -> ColumnElement[bool]:
+        """Return the condition that every stored date of a span meets, and few others do.
+
+        The column stands bare, so that its index serves; :meth:`is_within` says which are meant.
+        """
+        return column.between(self.lower_bound(from_at), self.upper_bound(to_at))
+
+    def is_within(self, value: Any, from_at: datetime, to_at: datetime) -> bool:
+        """Return whether a stored date is read as one at or after ``from_at``, before ``to_at``."""
+        start_at = self.read(value)
+        return start_at is not None and from_at <= start_at < to_at
+
+    def booked_near(
+        self, column: ColumnElement[Any], from_at: datetime, to_at: datetime
+    ) -> ColumnElement[bool]:
+        """Return the condition that every ``created_at`` of a span meets, and few others do.
+
+        :func:`read_booked_at` says which are meant.
+        """
+        # No offset that a text may have is as long as a day.
+        first, last = from_at - timedelta(days=1), to_at + timedelta(days=1)
+        if self.storage is not Storage.TEXT:
+            return column.between(first, last)
+        as_text = "%Y-%m-%d %H:%M:%S"
+        return column.between(
+            first.astimezone(UTC).strftime(as_text), last.astimezone(UTC).strftime(as_text)
+        )
 
     def _bound(self, instant: datetime, widening: timedelta) -> Any:
         if self.storage is Storage.INSTANT:

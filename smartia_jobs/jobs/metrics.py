@@ -8,14 +8,14 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from smartia_jobs.clinic.effect import Effect, Group, count_by_reminders
+from smartia_jobs.clinic.effect import Comparison, Effect, Group, what_reminded
 from smartia_jobs.clinic.period import Period
 from smartia_jobs.clinic.statistics import (
     StatusCounts,
-    count_by_day,
-    count_by_hour,
+    Tally,
+    Unreadable,
     count_rebooked,
-    count_unreadable,
+    read_visits,
 )
 from smartia_jobs.clinic.times import WIDENING, StoredTimes, to_instant, to_wall
 from smartia_jobs.jobs.opening import open_clinic
@@ -138,7 +138,8 @@ class Metrics:
 def build_metrics(run: Run, *, days: int = 30, until: date | None = None) -> Metrics:
     """Count what became of a period's visits and messages, beside the period before.
 
-    Everything is added up by the database; only rows that are already sums are read.
+    Each visit is read once and added up here, as the jobs read it: so a figure and a reminder
+    mean the same by a local day. Rows are read as they come, however many there are.
 
     Args:
         run: its database is only read from.
@@ -153,36 +154,68 @@ def build_metrics(run: Run, *, days: int = 30, until: date | None = None) -> Met
     times = open_clinic(replace(run, dry_run=True)).times
     period = Period.last(days, run.now, times.zone, until=until)
     with run.database.read() as connection:
-        metrics = _count_visits(connection, times, period)
-        if tables_exist(connection):
-            metrics = _count_messages(connection, times, metrics)
+        has_messages = tables_exist(connection)
+        record = outbox.record(connection) if has_messages else None
+        comparison = _compare_reminders(connection, period, record)
+        metrics = _count_visits(connection, times, period, comparison)
+        notes = [Note.NO_OUTBOX]
+        if has_messages:
+            metrics = _count_messages(connection, times, metrics, record)
             notes = _notes_on_messages(metrics)
-        else:
-            notes = [Note.NO_OUTBOX]
     return replace(metrics, notes=(*_notes_on_visits(metrics, until), *notes))
 
 
-def _count_visits(connection: Connection, times: StoredTimes, period: Period) -> Metrics:
-    found = count_by_day(connection, times, period)
-    by_day = {day: found.get(day, StatusCounts()) for day in period.local_days()}
-    before = count_by_day(connection, times, period.before)
+def _count_visits(
+    connection: Connection, times: StoredTimes, period: Period, comparison: Comparison | None
+) -> Metrics:
+    earlier, now, before, unreadable = period.before, Tally(), Tally(), 0
+    for visit in read_visits(connection, times, earlier.from_at, period.to_at):
+        if isinstance(visit, Unreadable):
+            unreadable += period.seems_to_hold(visit.stored_date)
+        elif visit.start_at in period:
+            now.add(visit)
+            if comparison is not None:
+                comparison.add(visit)
+        elif visit.start_at in earlier:
+            before.add(visit)
+    found = now.by_day()
     return Metrics(
-        figures=Figures(period, StatusCounts.sum(found.values())),
-        previous=Figures(period.before, StatusCounts.sum(before.values())),
-        by_day=by_day,
-        by_weekday=tuple(
-            StatusCounts.sum(counts for day, counts in found.items() if day.weekday() == weekday)
-            for weekday in range(7)
-        ),
-        by_hour=count_by_hour(connection, times, period),
-        unreadable=count_unreadable(connection, times, period),
+        figures=Figures(period, now.total()),
+        previous=Figures(earlier, before.total()),
+        by_day={day: found.get(day, StatusCounts()) for day in period.local_days()},
+        by_weekday=now.by_weekday(),
+        by_hour=now.by_hour(),
+        unreadable=unreadable,
+        effect=comparison.effect() if comparison is not None else Effect(),
     )
 
 
-def _count_messages(connection: Connection, times: StoredTimes, metrics: Metrics) -> Metrics:
+def _compare_reminders(
+    connection: Connection, period: Period, record: Record | None
+) -> Comparison | None:
+    """Return what to compare the period's visits by; None when there is nothing to compare.
+
+    Visits from before messages are on record are left out: what they had is not known.
+    """
+    if record is None:
+        return None
+    known_at = max(period.from_at, record.since, to_instant(record.first_start, period.zone))
+    if known_at >= period.to_at:
+        return None
+    accepted = outbox.accepted_reminders(
+        connection,
+        # Only to read few rows: where clocks go back, an earlier visit shows a later time.
+        to_wall(known_at, period.zone) - WIDENING,
+        to_wall(period.to_at, period.zone) + WIDENING,
+    )
+    return Comparison(period.zone, known_at, what_reminded(accepted))
+
+
+def _count_messages(
+    connection: Connection, times: StoredTimes, metrics: Metrics, record: Record | None
+) -> Metrics:
     period, before = metrics.figures.period, metrics.previous.period
-    record = outbox.record(connection)
-    pulled = outbox.deliveries_are_known(connection)
+    pulled = record is not None and record.knows_deliveries
     messages, previous_messages = (
         outbox.count_messages(connection, span.from_at, span.to_at, pulled=pulled)
         for span in (period, before)
@@ -191,37 +224,19 @@ def _count_messages(connection: Connection, times: StoredTimes, metrics: Metrics
         metrics,
         figures=replace(metrics.figures, messages=messages),
         previous=replace(metrics.previous, messages=previous_messages),
-        effect=_compare_reminders(connection, times, period, record),
         reengagement=_count_reengaged(connection, times, period),
         failure_reasons=tuple(outbox.top_failure_reasons(connection, period.from_at, period.to_at)),
-        messages_since=record and record.since,
+        messages_since=record.since if record else None,
     )
-
-
-def _compare_reminders(
-    connection: Connection, times: StoredTimes, period: Period, record: Record | None
-) -> Effect:
-    """Compare only visits since messages are on record: what earlier ones had is not known."""
-    if record is None:
-        return Effect()
-    known_at = max(record.since, to_instant(record.first_start, times.zone))
-    if known_at >= period.to_at:
-        return Effect()
-    known = replace(period, from_at=max(period.from_at, known_at))
-    reminders = outbox.accepted_reminders(
-        # Only to read few rows: where clocks go back, an earlier visit shows a later time.
-        to_wall(known.from_at, times.zone) - WIDENING,
-        to_wall(known.to_at, times.zone) + WIDENING,
-    )
-    return count_by_reminders(connection, times, known, reminders)
 
 
 def _count_reengaged(connection: Connection, times: StoredTimes, period: Period) -> Reengagement:
     span = (period.from_at, period.to_at)
-    return Reengagement(
-        invited=outbox.count_invited(connection, *span),
-        booked_again=count_rebooked(connection, times, period, outbox.accepted_invitations(*span)),
-    )
+    invited = outbox.count_invited(connection, *span)
+    if not invited:
+        return Reengagement()
+    invitations = outbox.accepted_invitations(*span)
+    return Reengagement(invited, count_rebooked(connection, times, period, invitations))
 
 
 def _notes_on_visits(metrics: Metrics, until: date | None) -> list[Note]:

@@ -1,9 +1,11 @@
 """What became of our messages, counted by the database."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 
-from sqlalchemy import ColumnElement, Connection, FromClause, case, exists, func, select
+from sqlalchemy import ColumnElement, Connection, FromClause, case, func, select
 
 from smartia_jobs.appointment import AppointmentStatus
 from smartia_jobs.outbox.admin import FINAL
@@ -13,6 +15,9 @@ from smartia_jobs.store.tables import outbox
 REMINDER_KINDS = ("24h", "2h")
 INVITATION_KIND = "no_show"
 KINDS = (*REMINDER_KINDS, INVITATION_KIND)
+
+#: Rows held at once, however many there are.
+_ROWS = 1000
 
 #: Reasons shown; the rest is a long tail of single cases.
 _TOP_REASONS = 5
@@ -59,10 +64,12 @@ class Record:
         since: when the oldest one was first claimed, aware UTC.
         first_start: the earliest visit that any of them told of, naive wall time. A purge
             forgets by visits, so those before it may have had messages that are gone.
+        knows_deliveries: whether delivery statuses were ever pulled.
     """
 
     since: datetime
     first_start: datetime
+    knows_deliveries: bool
 
 
 def record(connection: Connection) -> Record | None:
@@ -71,15 +78,11 @@ def record(connection: Connection) -> Record | None:
     Only what a purge takes tells: it leaves an unknown message where it is, however old.
     """
     remembered = outbox.c.state.in_([str(state) for state in FINAL])
-    oldest = select(func.min(outbox.c.created_at), func.min(outbox.c.start)).where(remembered)
-    since, first_start = connection.execute(oldest).one()
-    return None if since is None else Record(since, first_start)
-
-
-def deliveries_are_known(connection: Connection) -> bool:
-    """Return whether delivery statuses were ever pulled; looks through all messages until so."""
-    known: bool = connection.execute(select(exists().where(_DELIVERED))).scalar_one()
-    return known
+    query = select(
+        func.min(outbox.c.created_at), func.min(outbox.c.start), func.count().filter(_DELIVERED)
+    ).where(remembered)
+    since, first_start, delivered = connection.execute(query).one()
+    return None if since is None else Record(since, first_start, knows_deliveries=delivered > 0)
 
 
 def count_messages(
@@ -135,33 +138,29 @@ def top_failure_reasons(
     ]
 
 
-def accepted_reminders(from_wall: datetime, to_wall: datetime) -> FromClause:
-    """Return the reminders WhatsApp accepted, one row for each visit, as a table to join.
+def accepted_reminders(
+    connection: Connection, from_wall: datetime, to_wall: datetime
+) -> Iterator[tuple[tuple[int, datetime], bool]]:
+    """Yield the reminders that WhatsApp accepted, those that several visits shared for each.
 
     Args:
+        connection: inside a short transaction.
         from_wall: naive clinic wall time; visits told to begin before it are left out.
         to_wall: the same, for visits told to begin after it.
 
-    Returns:
-        ``appointment_id``, ``start`` (naive wall time), ``accepted`` (how many) and
-        ``confirmed`` (whether the visit was when one of them was claimed).
+    Yields:
+        the appointment's id, the wall time told, and whether the visit was confirmed when the
+        reminder was claimed.
     """
-    was_confirmed = outbox.c.appointment_status == AppointmentStatus.CONFIRMED
-    return (
-        select(
-            outbox.c.appointment_id,
-            outbox.c.start,
-            func.count().label("accepted"),
-            (func.count().filter(was_confirmed) > 0).label("confirmed"),
-        )
-        .where(
-            _ACCEPTED,
-            outbox.c.kind.in_(REMINDER_KINDS),
-            outbox.c.start.between(from_wall, to_wall),
-        )
-        .group_by(outbox.c.appointment_id, outbox.c.start)
-        .subquery("reminders")
+    query = select(outbox.c.appointment_id, outbox.c.start, outbox.c.appointment_status).where(
+        _ACCEPTED,
+        outbox.c.kind.in_(REMINDER_KINDS),
+        outbox.c.start.between(from_wall, to_wall),
     )
+    confirmed = str(AppointmentStatus.CONFIRMED)
+    rows = connection.execute(query.execution_options(yield_per=_ROWS))
+    for appointment_id, start, status in chain.from_iterable(rows.partitions()):
+        yield (appointment_id, start), status == confirmed
 
 
 def accepted_invitations(from_at: datetime, to_at: datetime) -> FromClause:

@@ -160,6 +160,52 @@ def test_people_are_counted_once_however_many_visits_they_have(clinic: Clinic) -
     assert people == 2
 
 
+#: Half past eight of the same morning, over by NOW, and half past nine, still to come.
+FORMS = [
+    ("2026-11-23 08:30:00.000000", "2026-11-23 09:30:00.000000"),
+    ("2026-11-23T08:30", "2026-11-23T09:30"),
+    ("2026-11-23T11:30:00Z", "2026-11-23T12:30:00Z"),
+    ("2026-11-23 06:30:00-05:00", "2026-11-23 07:30:00-05:00"),
+    ("2026-11-31 08:30:00", "2026-11-23 09:30"),
+]
+
+
+@pytest.mark.parametrize(("over", "to_come"), FORMS)
+def test_whatever_form_a_date_has_it_is_read_as_the_jobs_read_it(
+    sqlite_clinic: Clinic, over: str, to_come: str
+) -> None:
+    patient = sqlite_clinic.add_patient()
+    chat = sqlite_clinic.add_conversation(patient, intent="reschedule")
+    sqlite_clinic.add_appointment(patient, over)
+    old = sqlite_clinic.add_appointment(patient, to_come)
+    sqlite_clinic.add_appointment(sqlite_clinic.add_patient(), over)
+    new = sqlite_clinic.add_appointment(patient, LATER, conversation_id=chat)
+    until = NOW + timedelta(days=2)
+
+    hours = ask(
+        sqlite_clinic, lambda c: findings.hours_of_visits(c, times(sqlite_clinic), NOW, until)
+    )
+    people = ask(
+        sqlite_clinic, lambda c: findings.people_expected(c, times(sqlite_clinic), NOW, until)
+    )
+
+    assert hours == {9: 1}
+    assert people == 1
+    assert moved(sqlite_clinic) == Pairs(1, ((old, new),))
+
+
+@pytest.mark.parametrize(("over", "to_come"), FORMS)
+def test_a_cancelled_visit_is_found_whatever_form_its_date_has(
+    sqlite_clinic: Clinic, over: str, to_come: str
+) -> None:
+    patient = sqlite_clinic.add_patient()
+    sqlite_clinic.add_conversation(patient, intent="cancel")
+    sqlite_clinic.add_appointment(patient, over)
+    open_visit = sqlite_clinic.add_appointment(patient, to_come)
+
+    assert cancelled(sqlite_clinic) == Found(1, (open_visit,))
+
+
 def unreadable(clinic: Clinic) -> list[int]:
     """Return the ids of the open visits of the first page whose date cannot be read."""
     page = ask(clinic, lambda c: findings.open_dates(c, 0))

@@ -156,6 +156,19 @@ def test_what_was_left_open_is_counted_from_90_days_ago_to_the_look_back(
     assert left_open == 4
 
 
+def test_what_was_left_open_is_counted_whatever_form_its_date_has(sqlite_clinic: Clinic) -> None:
+    # The look-back begins on 2026-11-18 at 18:00 in São Paulo, 21:00 UTC.
+    older = ("2026-11-18T17:59", "2026-11-18T20:59:00Z", "2026-11-18 15:59:00-05:00")
+    within = ("2026-11-18T18:00", "2026-11-18T21:00:00Z", "2026-11-18 16:00:00-05:00")
+    for text in (*older, *within, "2026-10-32 10:00", "2026-11-18"):
+        sqlite_clinic.add_appointment(sqlite_clinic.add_patient(), text)
+
+    with closing(Database(sqlite_clinic.url)) as database, database.read() as connection:
+        left_open = count_left_open(connection, times_of(sqlite_clinic), RULE, NOW)
+
+    assert left_open == len(older)
+
+
 def test_on_the_night_an_hour_comes_twice_no_visit_is_both_found_and_left_open(
     clinic: Clinic, database: Database
 ) -> None:

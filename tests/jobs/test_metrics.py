@@ -178,6 +178,15 @@ def test_a_date_that_cannot_be_read_belongs_to_no_day(sqlite_clinic: Clinic) -> 
     assert Note.UNREADABLE_DATES in metrics.notes
 
 
+def test_a_date_without_a_time_belongs_to_its_own_day_alone(sqlite_clinic: Clinic) -> None:
+    for text in ("2026-02-28", "2026-03-01", "2026-03-10", "2026-03-11", "2026-03-10 24:00"):
+        sqlite_clinic.add_appointment(sqlite_clinic.add_patient(), text, "COMPLETED")
+
+    metrics = measure(sqlite_clinic, NOW, days=10, until=date(2026, 3, 10))
+
+    assert metrics.unreadable == 3
+
+
 @pytest.mark.parametrize(
     ("first", "too_late"),
     [
@@ -206,6 +215,17 @@ def test_a_date_stored_without_seconds_counts_at_the_boundary(sqlite_clinic: Cli
     metrics = measure(sqlite_clinic, NOW)
 
     assert metrics.by_day[date(2026, 3, 1)].completed == 3
+
+
+def test_a_visit_at_a_time_that_clocks_skip_counts_where_its_reminder_says(
+    sqlite_clinic: Clinic,
+) -> None:
+    sqlite_clinic.zone = ZoneInfo("America/New_York")  # from 02:00 to 03:00 on 2026-03-08
+    visit(sqlite_clinic, wall(2026, 3, 8, 2, 30))
+
+    metrics = measure(sqlite_clinic, NOW)
+
+    assert list(metrics.by_hour) == [3]
 
 
 # -- clocks that change -----------------------------------------------------------------

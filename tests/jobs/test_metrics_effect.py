@@ -197,6 +197,21 @@ def test_visits_without_a_booking_before_them_are_left_out_and_said(
     assert Note.VISITS_WITHOUT_LEAD_TIME in metrics.notes
 
 
+@pytest.mark.parametrize("booked", ["infinity", "-infinity", "0044-03-15 12:00 BC"])
+def test_a_booking_beyond_every_calendar_is_left_out(postgres_clinic: Clinic, booked: str) -> None:
+    Desk(postgres_clinic).add(created_at=LONG_AGO)
+    appointment_id = visit(postgres_clinic)
+    postgres_clinic.execute(
+        "UPDATE appointments SET created_at = CAST(:booked AS timestamptz) WHERE id = :id",
+        booked=booked,
+        id=appointment_id,
+    )
+
+    metrics = measure(postgres_clinic, NOW)
+
+    assert metrics.effect.left_out == 1
+
+
 def test_without_any_message_there_is_nothing_to_compare(clinic: Clinic) -> None:
     Desk(clinic)
     visit(clinic)

@@ -1,4 +1,4 @@
-"""The database's sums against a plain recount, row by row, around changes of the clock."""
+"""The figures against a plain recount from what was written, around changes of the clock."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -88,11 +88,6 @@ CASES = st.builds(
 )
 
 
-def exists(shown: datetime, zone: ZoneInfo) -> bool:
-    """Whether clocks ever show this time."""
-    return to_wall(to_instant(shown, zone), zone) == shown
-
-
 def stored(visit: Visit, case: Case) -> str | None:
     """Return the text of a visit's date on SQLite; None for SmartIA's own form."""
     start = case.day + timedelta(minutes=visit.start_min)
@@ -143,16 +138,18 @@ def write(clinic: Clinic, desk: Desk, case: Case) -> None:
         appointment_id = clinic.add_appointment(
             patient, text or start, visit.status, created_at=booked_at
         )
+        stored_times = "text" if clinic.dialect == "sqlite" else clinic.stored_times
+        start_at = starts_at(visit, case, stored_times)
         rows += [
             {
                 "appointment_id": appointment_id,
                 "kind": kind,
-                "start": start,
+                "start": to_wall(start_at, case.zone),
                 "state": state,
                 "appointment_status": status,
             }
             for kind, state, status in visit.reminders
-            if exists(start, case.zone)
+            if start_at is not None
         ]
     desk.add_all(rows)
 
@@ -161,13 +158,10 @@ def recount(case: Case, stored_times: str, period: Period) -> dict[str, Any]:
     """Count the visits of a period one by one."""
     total, by_day, by_hour, effect = Counter[str](), Counter[Any](), Counter[int](), Counter[Any]()
     for visit in case.visits:
-        start = case.day + timedelta(minutes=visit.start_min)
-        start_at, shown = starts_at(visit, case, stored_times), start
+        start_at = starts_at(visit, case, stored_times)
         if start_at is None or not period.from_at <= start_at < period.to_at:
             continue
-        has_offset = stored_times == "text" and visit.form in ("Z", "+00:00", "-03")
-        if stored_times == "instant" or has_offset:
-            shown = to_wall(start_at, case.zone)
+        shown = to_wall(start_at, case.zone)
         total[(visit.status or "unset").lower()] += 1
         by_day[shown.date()] += 1
         by_hour[shown.hour] += 1
@@ -176,7 +170,7 @@ def recount(case: Case, stored_times: str, period: Period) -> dict[str, Any]:
         accepted = [
             status
             for kind, state, status in visit.reminders
-            if kind != "no_show" and state in ("sent", "read") and exists(start, case.zone)
+            if kind != "no_show" and state in ("sent", "read")
         ]
         if visit.status in ("COMPLETED", "NO_SHOW") and lead >= 0:
             reminded = [Reminded.NONE, Reminded.ONE, Reminded.TWO][len(accepted)]
@@ -199,7 +193,7 @@ def recount(case: Case, stored_times: str, period: Period) -> dict[str, Any]:
 
 
 def found(metrics: Metrics) -> Mapping[str, Any]:
-    """Return what the database counted in the same form."""
+    """Return the figures in the same form."""
     effect = {
         (group.lead_time, group.reminded, name): number
         for group in metrics.effect.groups
@@ -215,7 +209,7 @@ def found(metrics: Metrics) -> Mapping[str, Any]:
 
 
 def check(clinic: Clinic, desk: Desk, case: Case) -> None:
-    """Compare the database's sums with a recount, for a period and the one before."""
+    """Compare the figures with a recount, for a period and the one before."""
     write(clinic, desk, case)
     now = to_instant(case.day, case.zone) + timedelta(minutes=case.now_min)
     until = None
