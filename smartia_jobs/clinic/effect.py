@@ -55,8 +55,18 @@ class Reminded(StrEnum):
     #: The visit was already confirmed when a reminder was claimed: these patients differ.
     CONFIRMED = "confirmed"
 
-    def and_one_more(self, *, confirmed: bool) -> "Reminded":
-        """Return what a visit had with one more reminder, claimed when it was confirmed or not."""
+    #: Of one reminder it is not known whether WhatsApp accepted it.
+    UNKNOWN = "unknown"
+
+    def and_one_more(self, *, accepted: bool, confirmed: bool) -> "Reminded":
+        """Return what a visit had with one more reminder, in whichever order they are told.
+
+        Args:
+            accepted: whether WhatsApp accepted it; else it may have.
+            confirmed: whether the visit was confirmed when it was claimed.
+        """
+        if not accepted or self is Reminded.UNKNOWN:
+            return Reminded.UNKNOWN
         if confirmed or self is Reminded.CONFIRMED:
             return Reminded.CONFIRMED
         return Reminded.ONE if self is Reminded.NONE else Reminded.TWO
@@ -158,15 +168,17 @@ class Comparison:
 
 
 def what_reminded(
-    accepted: Iterable[tuple[tuple[int, datetime], bool]],
+    reminders: Iterable[tuple[tuple[int, datetime], bool, bool]],
 ) -> dict[tuple[int, datetime], Reminded]:
     """Return what each visit had, by its id and the wall time that the patient was told.
 
     Args:
-        accepted: for each reminder that WhatsApp accepted, the visit's id, the wall time told,
-            and whether the visit was confirmed when the reminder was claimed.
+        reminders: for each that WhatsApp accepted or may have, the visit's id with the wall time
+            told, whether it was accepted, and whether the visit was confirmed when the reminder
+            was claimed.
     """
     none, found = Reminded.NONE, dict[tuple[int, datetime], Reminded]()
-    for visit, confirmed in accepted:
-        found[visit] = found.get(visit, none).and_one_more(confirmed=confirmed)
+    for visit, accepted, confirmed in reminders:
+        before = found.get(visit, none)
+        found[visit] = before.and_one_more(accepted=accepted, confirmed=confirmed)
     return found

@@ -202,13 +202,13 @@ def _compare_reminders(
     known_at = max(period.from_at, record.since, to_instant(record.first_start, period.zone))
     if known_at >= period.to_at:
         return None
-    accepted = outbox.accepted_reminders(
+    reminders = outbox.reminders(
         connection,
         # Only to read few rows: where clocks go back, an earlier visit shows a later time.
         to_wall(known_at, period.zone) - WIDENING,
         to_wall(period.to_at, period.zone) + WIDENING,
     )
-    return Comparison(period.zone, known_at, what_reminded(accepted))
+    return Comparison(period.zone, known_at, what_reminded(reminders))
 
 
 def _count_messages(

@@ -25,6 +25,8 @@ _TOP_REASONS = 5
 #: The delivery of one message has been learnt; while there is none, nothing is pulled at all.
 _DELIVERED = outbox.c.delivered_at.is_not(None) | outbox.c.read_at.is_not(None)
 _ACCEPTED = outbox.c.state.in_(sorted(ACCEPTED))
+#: Nobody knows what became of these: a claim of a visit that is over was left by a dead process.
+_MAYBE_ACCEPTED = frozenset({State.UNKNOWN, State.CLAIMED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +140,10 @@ def top_failure_reasons(
     ]
 
 
-def accepted_reminders(
+def reminders(
     connection: Connection, from_wall: datetime, to_wall: datetime
-) -> Iterator[tuple[tuple[int, datetime], bool]]:
-    """Yield the reminders that WhatsApp accepted, those that several visits shared for each.
+) -> Iterator[tuple[tuple[int, datetime], bool, bool]]:
+    """Yield the reminders that WhatsApp accepted or may have, one for each visit they told of.
 
     Args:
         connection: inside a short transaction.
@@ -149,18 +151,21 @@ def accepted_reminders(
         to_wall: the same, for visits told to begin after it.
 
     Yields:
-        the appointment's id, the wall time told, and whether the visit was confirmed when the
-        reminder was claimed.
+        the appointment's id with the wall time told, whether WhatsApp surely accepted the
+        reminder, and whether the visit was confirmed when it was claimed.
     """
-    query = select(outbox.c.appointment_id, outbox.c.start, outbox.c.appointment_status).where(
-        _ACCEPTED,
-        outbox.c.kind.in_(REMINDER_KINDS),
-        outbox.c.start.between(from_wall, to_wall),
+    columns = outbox.c
+    query = select(columns.appointment_id, columns.start, columns.state, columns.appointment_status)
+    query = query.where(
+        columns.state.in_(sorted(ACCEPTED | _MAYBE_ACCEPTED)),
+        columns.kind.in_(REMINDER_KINDS),
+        columns.start.between(from_wall, to_wall),
     )
+    maybe = {str(state) for state in _MAYBE_ACCEPTED}
     confirmed = str(AppointmentStatus.CONFIRMED)
     rows = connection.execute(query.execution_options(yield_per=_ROWS))
-    for appointment_id, start, status in chain.from_iterable(rows.partitions()):
-        yield (appointment_id, start), status == confirmed
+    for appointment_id, start, state, status in chain.from_iterable(rows.partitions()):
+        yield (appointment_id, start), state not in maybe, status == confirmed
 
 
 def accepted_invitations(from_at: datetime, to_at: datetime) -> FromClause:

@@ -79,6 +79,23 @@ def test_a_visit_confirmed_when_its_message_was_claimed_stands_apart(
     assert seen(metrics) == {(LeadTime.UP_TO_A_WEEK, Reminded.CONFIRMED): (1, 0)}
 
 
+@pytest.mark.parametrize("state", ["unknown", "claimed"])
+def test_a_visit_stands_apart_when_nobody_knows_whether_a_reminder_arrived(
+    clinic: Clinic, desk: Desk, state: str
+) -> None:
+    remind(desk, visit(clinic, "NO_SHOW"), "24h", state=state)
+    half_known = visit(clinic, "COMPLETED")
+    remind(desk, half_known, "24h", appointment_status="CONFIRMED")
+    remind(desk, half_known, "2h", state=state)
+    remind(desk, visit(clinic, "COMPLETED"), "no_show", state=state)
+    remind(desk, visit(clinic, "COMPLETED"), "24h", state="retry")
+
+    metrics = measure(clinic, NOW)
+
+    week = LeadTime.UP_TO_A_WEEK
+    assert seen(metrics) == {(week, Reminded.UNKNOWN): (2, 1), (week, Reminded.NONE): (2, 0)}
+
+
 def test_a_reminder_of_the_time_before_a_move_does_not_count(clinic: Clinic, desk: Desk) -> None:
     remind(desk, visit(clinic), "24h", start=VISIT - timedelta(days=1))
 
@@ -228,7 +245,7 @@ def test_every_group_is_listed_with_its_interval_or_none(clinic: Clinic, desk: D
     metrics = measure(clinic, NOW)
 
     listed = metrics.as_json()["effect"]
-    assert len(listed) == 16
+    assert len(listed) == 20
     assert listed[0] == {
         "lead_time": "same_day",
         "reminded": "none",
@@ -239,7 +256,7 @@ def test_every_group_is_listed_with_its_interval_or_none(clinic: Clinic, desk: D
         "high": None,
         "small": False,
     }
-    week_without = listed[4]
+    week_without = listed[5]
     assert (week_without["lead_time"], week_without["reminded"]) == ("1-6_days", "none")
     assert week_without["no_show_rate"] == 0.25
     assert week_without["small"]

@@ -167,15 +167,13 @@ def recount(case: Case, stored_times: str, period: Period) -> dict[str, Any]:
         by_hour[shown.hour] += 1
         booked_at = to_instant(case.day, case.zone) + timedelta(minutes=visit.booked_min)
         lead = (shown.date() - to_wall(booked_at, case.zone).date()).days
-        accepted = [
-            status
-            for kind, state, status in visit.reminders
-            if kind != "no_show" and state in ("sent", "read")
-        ]
+        told = [r for r in visit.reminders if r[0] != "no_show" and r[1] != "failed"]
         if visit.status in ("COMPLETED", "NO_SHOW") and lead >= 0:
-            reminded = [Reminded.NONE, Reminded.ONE, Reminded.TWO][len(accepted)]
-            if "CONFIRMED" in accepted:
+            reminded = [Reminded.NONE, Reminded.ONE, Reminded.TWO][len(told)]
+            if any(status == "CONFIRMED" for _, _, status in told):
                 reminded = Reminded.CONFIRMED
+            if any(state == "unknown" for _, state, _ in told):
+                reminded = Reminded.UNKNOWN
             edges = [
                 (1, LeadTime.SAME_DAY),
                 (7, LeadTime.UP_TO_A_WEEK),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: Told apart in print and by the colour-blind; the page uses the same.
 KEPT, MISSED, CANCELLED, OPEN = "#0f766e", "#d9480f", "#b6bcc4", "#e3c567"
-_REMINDED_COLOURS = ("#8a939e", "#5aa9a3", KEPT, "#31528f")
+_REMINDED_COLOURS = ("#8a939e", "#5aa9a3", KEPT, "#31528f", CANCELLED)
 _INK, _GRID = "#334155", "#e2e8f0"
 
 #: Inches; with letters of 9.5 points it stays readable when a phone shows it 340 pixels wide.
@@ -114,7 +114,7 @@ def effect_of_reminders(
     with _figure(0.9 + 0.62 * len(rows), grid="x") as (figure, axes):
         for number, (word, colour) in enumerate(zip(words, _REMINDED_COLOURS, strict=True)):
             drawn = [
-                (row + 0.17 * (number - 1.5), group.no_show_rate, group.interval)
+                (row + 0.14 * (number - 2), group.no_show_rate, group.interval)
                 for row, groups in enumerate(rows.values())
                 for group in [groups[number]]
             ]

@@ -42,12 +42,14 @@ _REMINDED = {
     Reminded.ONE: "um",
     Reminded.TWO: "dois",
     Reminded.CONFIRMED: "confirmada",
+    Reminded.UNKNOWN: "incerto",
 }
 _WEEKDAYS = ("segunda", "terça", "quarta", "quinta", "sexta", "sábado", "domingo")
 _OUTCOMES = ("realizadas", "faltas", "canceladas", "em aberto")
 ASSOCIATION = (
     "Taxa de faltas conforme os lembretes que o WhatsApp aceitou e a antecedência da marcação;"
-    " “confirmada” quer dizer que a consulta já estava confirmada quando o lembrete saiu."
+    " “confirmada” quer dizer que a consulta já estava confirmada quando o lembrete saiu;"
+    " “incerto”, que não se sabe se um dos lembretes chegou."
     " Compare dentro da mesma linha: quem marca para o mesmo dia quase nunca falta e não recebe"
     " lembrete, por isso a comparação só vale entre consultas marcadas com a mesma antecedência."
     " Entram apenas consultas realizadas ou perdidas desde que há mensagens registradas. O"
@@ -192,8 +194,9 @@ def _effect(metrics: Metrics, notes: Iterable[str]) -> Iterator[str]:
     drawing = charts.effect_of_reminders(
         by_lead_time, list(_REMINDED.values()), "Taxa de faltas conforme os lembretes"
     )
+    headings = [words.replace("confirmada", "confir&shy;mada") for words in _REMINDED.values()]
     table = _table(
-        ("marcada com", *_REMINDED.values()),
+        ("marcada com", *headings),
         [(words, *map(_cell, row)) for words, row in by_lead_time.items()],
     )
     remarks = "".join(f"<p>{escape(note)}</p>" for note in (*notes, ASSOCIATION))

@@ -32,7 +32,7 @@ section p { margin: .6rem 0 0; font-size: .85rem; color: #475569; }
 .remarks ul { margin: .3rem 0 0; padding-left: 1.2rem; font-size: .9rem; }
 @media (max-width: 30rem) {
   body { padding: .6rem; } section { padding: .7rem .6rem; }
-  table { font-size: .8rem; } thead th { font-size: .7rem; } th, td { padding: .3rem .15rem; }
+  table { font-size: .75rem; } thead th { font-size: .65rem; } th, td { padding: .3rem .1rem; }
   .cards { grid-template-columns: 1fr 1fr; gap: .5rem; } .cards strong { font-size: 1.4rem; }
 }
 @media print, (min-width: 48rem) {

@@ -30,6 +30,7 @@ _REMINDED = {
     Reminded.ONE: "one",
     Reminded.TWO: "two",
     Reminded.CONFIRMED: "confirmed",
+    Reminded.UNKNOWN: "unknown",
 }
 ASSOCIATION = (
     "Of the visits kept or missed since messages are on record, by the days between booking and"
