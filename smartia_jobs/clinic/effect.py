@@ -7,15 +7,18 @@ message missed 27.6 % and those without 16.7 %, for that reason alone.
 Source: https://www.kaggle.com/datasets/joniarroba/noshowappointments
 """
 
+from bisect import bisect
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from enum import StrEnum
+from functools import cache, partial
 from math import sqrt
 from zoneinfo import ZoneInfo
 
 from smartia_jobs.appointment import AppointmentStatus
+from smartia_jobs.clinic.period import midnight
 from smartia_jobs.clinic.statistics import Visit, rate
 from smartia_jobs.clinic.times import read_booked_at
 
@@ -36,14 +39,21 @@ class LeadTime(StrEnum):
     UP_TO_A_MONTH = "7-29_days"
     LONGER = "30+_days"
 
-    @classmethod
-    def of(cls, days: int) -> "LeadTime":
-        """Return the band of so many days, 0 or more."""
-        if days == 0:
-            return cls.SAME_DAY
-        if days < 7:
-            return cls.UP_TO_A_WEEK
-        return cls.UP_TO_A_MONTH if days < 30 else cls.LONGER
+
+#: The lead times that begin at each of :func:`_turns`, before the first of them the longest; a
+#: booking on a later day than the visit's has none.
+_LEAD_TIMES = (
+    LeadTime.LONGER,
+    LeadTime.UP_TO_A_MONTH,
+    LeadTime.UP_TO_A_WEEK,
+    LeadTime.SAME_DAY,
+    None,
+)
+
+
+def _turns(zone: ZoneInfo, day: date) -> tuple[datetime, ...]:
+    """Return the midnights at which a booking for a visit on ``day`` changes its lead time."""
+    return tuple(midnight(day - timedelta(days=days), zone) for days in (29, 6, 0, -1))
 
 
 class Reminded(StrEnum):
@@ -137,34 +147,32 @@ class Comparison:
             reminded: what each visit had that had any, by its id and the wall time that the
                 patient was told.
         """
-        self._zone, self._known_at, self._reminded = zone, known_at, reminded
-        self._visits: Counter[tuple[int | None, Reminded, str]] = Counter()
+        self._known_at, self._reminded = known_at, reminded
+        self._turns = cache(partial(_turns, zone))
+        self._visits: Counter[tuple[LeadTime | None, Reminded, str]] = Counter()
 
     def add(self, visit: Visit) -> None:
         """Take in one visit of the period; one that was neither kept nor missed is passed over."""
         if visit.status not in _COMPARED or visit.start_at < self._known_at:
             return
-        booked_at = read_booked_at(visit.created_at)
-        lead_days = None
+        booked_at, lead_time = read_booked_at(visit.created_at), None
         if booked_at is not None:
-            lead_days = (visit.start.date() - booked_at.astimezone(self._zone).date()).days
+            lead_time = _LEAD_TIMES[bisect(self._turns(visit.start.date()), booked_at)]
         reminded = self._reminded.get((visit.id, visit.start), Reminded.NONE)
-        self._visits[lead_days, reminded, visit.status] += 1
+        self._visits[lead_time, reminded, visit.status] += 1
 
     def effect(self) -> Effect:
         """Return what was missed in each group."""
-        left_out = 0
-        groups = {(lead, had): Group(lead, had) for lead in LeadTime for had in Reminded}
-        for (lead_days, had, status), visits in self._visits.items():
-            if lead_days is None or lead_days < 0:
-                left_out += visits
-                continue
-            group = groups[LeadTime.of(lead_days), had]
-            missed = visits if status == AppointmentStatus.NO_SHOW else 0
-            groups[group.lead_time, had] = replace(
-                group, visits=group.visits + visits, no_show=group.no_show + missed
-            )
-        return Effect(tuple(groups.values()), left_out)
+        counted = self._visits
+        groups = [
+            Group(lead, had, kept + missed, missed)
+            for lead in LeadTime
+            for had in Reminded
+            for kept in [counted[lead, had, AppointmentStatus.COMPLETED]]
+            for missed in [counted[lead, had, AppointmentStatus.NO_SHOW]]
+        ]
+        left_out = sum(visits for (lead, _, _), visits in counted.items() if lead is None)
+        return Effect(tuple(groups), left_out)
 
 
 def what_reminded(

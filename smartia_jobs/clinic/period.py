@@ -40,9 +40,9 @@ class Period:
         """
         to_at = now
         if until is not None:
-            to_at = min(now, _midnight(until + timedelta(days=1), zone))
+            to_at = min(now, midnight(until + timedelta(days=1), zone))
         first = to_wall(to_at, zone).date() - timedelta(days=days)
-        return cls(_midnight(first, zone), to_at, days, zone)
+        return cls(midnight(first, zone), to_at, days, zone)
 
     def __contains__(self, start_at: datetime) -> bool:
         """Whether a visit that begins at this instant is of the period."""
@@ -70,5 +70,6 @@ class Period:
             day += timedelta(days=1)
 
 
-def _midnight(day: date, zone: ZoneInfo) -> datetime:
+def midnight(day: date, zone: ZoneInfo) -> datetime:
+    """Return the instant at which a local day begins, aware UTC."""
     return to_instant(datetime.combine(day, time()), zone)

@@ -220,23 +220,26 @@ def _count_messages(
         outbox.count_messages(connection, span.from_at, span.to_at, pulled=pulled)
         for span in (period, before)
     )
+    span = (period.from_at, period.to_at)
+    failed = any(counts.failed for counts in messages.values())
+    reengaged = messages[outbox.INVITATION_KIND].sent > 0
     return replace(
         metrics,
         figures=replace(metrics.figures, messages=messages),
         previous=replace(metrics.previous, messages=previous_messages),
-        reengagement=_count_reengaged(connection, times, period),
-        failure_reasons=tuple(outbox.top_failure_reasons(connection, period.from_at, period.to_at)),
+        reengagement=_count_reengaged(connection, times, period) if reengaged else Reengagement(),
+        failure_reasons=tuple(outbox.top_failure_reasons(connection, *span)) if failed else (),
         messages_since=record.since if record else None,
     )
 
 
 def _count_reengaged(connection: Connection, times: StoredTimes, period: Period) -> Reengagement:
     span = (period.from_at, period.to_at)
-    invited = outbox.count_invited(connection, *span)
-    if not invited:
-        return Reengagement()
     invitations = outbox.accepted_invitations(*span)
-    return Reengagement(invited, count_rebooked(connection, times, period, invitations))
+    return Reengagement(
+        invited=outbox.count_invited(connection, *span),
+        booked_again=count_rebooked(connection, times, period, invitations),
+    )
 
 
 def _notes_on_visits(metrics: Metrics, until: date | None) -> list[Note]:
