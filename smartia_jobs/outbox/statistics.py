@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 
-from sqlalchemy import ColumnElement, Connection, FromClause, case, func, select
+from sqlalchemy import ColumnElement, Connection, FromClause, case, exists, func, or_, select
 
 from smartia_jobs.appointment import AppointmentStatus
 from smartia_jobs.outbox.admin import FINAL
@@ -154,12 +154,22 @@ def reminders(
         the appointment's id with the wall time told, whether WhatsApp surely accepted the
         reminder, and whether the visit was confirmed when it was claimed.
     """
-    columns = outbox.c
+    columns, earlier = outbox.c, outbox.alias("earlier").c
+    told = sorted(ACCEPTED | _MAYBE_ACCEPTED)
+    # Moved away and back, a visit was told of this time twice, which is one reminder of it.
+    told_before = exists().where(
+        earlier.appointment_id == columns.appointment_id,
+        earlier.kind == columns.kind,
+        earlier.start == columns.start,
+        earlier.turn < columns.turn,
+        earlier.state.in_(told),
+    )
     query = select(columns.appointment_id, columns.start, columns.state, columns.appointment_status)
     query = query.where(
-        columns.state.in_(sorted(ACCEPTED | _MAYBE_ACCEPTED)),
+        columns.state.in_(told),
         columns.kind.in_(REMINDER_KINDS),
         columns.start.between(from_wall, to_wall),
+        or_(columns.turn == 1, ~told_before),
     )
     maybe = {str(state) for state in _MAYBE_ACCEPTED}
     confirmed = str(AppointmentStatus.CONFIRMED)

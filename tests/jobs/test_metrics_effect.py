@@ -104,6 +104,19 @@ def test_a_reminder_of_the_time_before_a_move_does_not_count(clinic: Clinic, des
     assert seen(metrics) == {(LeadTime.UP_TO_A_WEEK, Reminded.NONE): (1, 1)}
 
 
+def test_a_visit_moved_away_and_back_was_reminded_once_of_its_time(
+    clinic: Clinic, desk: Desk
+) -> None:
+    moved = visit(clinic)
+    remind(desk, moved, "24h", turn=1)
+    remind(desk, moved, "24h", turn=2, start=VISIT + timedelta(hours=3))
+    remind(desk, moved, "24h", turn=3)
+
+    metrics = measure(clinic, NOW)
+
+    assert seen(metrics) == {(LeadTime.UP_TO_A_WEEK, Reminded.ONE): (1, 1)}
+
+
 @pytest.mark.parametrize(
     ("lead_days", "lead_time"),
     [
