@@ -5,6 +5,7 @@ the tree on the path and ``from tests.support import Clinic`` works from any fol
 too. Test files still have names of their own.
 """
 
+import logging
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from uuid import uuid4
 import hypothesis
 import pytest
 
+from smartia_jobs.logs import stderr_console
 from tests.support import Clinic, CliResult, RunCli, StartCli
 from tests.support.clinic_data import create_sqlite
 from tests.support.postgres import (
@@ -155,3 +157,20 @@ def no_threads_left() -> Iterator[None]:
     for thread in left:
         thread.join(timeout=5)
     assert not [thread.name for thread in left if thread.is_alive()]
+
+
+@pytest.fixture
+def logging_as_before() -> Iterator[None]:
+    """Take back what a test does to the log of its own process."""
+    root = logging.getLogger()
+    level = root.level
+    levels = {name: logging.getLogger(name).level for name in list(root.manager.loggerDict)}
+    yield
+    logging.captureWarnings(False)
+    root.setLevel(level)
+    for handler in list(root.handlers):
+        if handler.name == "smartia_jobs":
+            root.removeHandler(handler)
+    for name in list(root.manager.loggerDict):
+        logging.getLogger(name).setLevel(levels.get(name, logging.NOTSET))
+    stderr_console.cache_clear()

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -18,27 +17,13 @@ from smartia_jobs.logs import (
     configure_logs,
     log_event,
     logs_held,
-    stderr_console,
 )
 from smartia_jobs.logs.lines import JsonLines
 
 logger = logging.getLogger("smartia_jobs.test")
 
 
-@pytest.fixture(autouse=True)
-def _leave_logging_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    level = root.level
-    levels = {name: logging.getLogger(name).level for name in list(root.manager.loggerDict)}
-    yield
-    logging.captureWarnings(False)
-    root.setLevel(level)
-    for handler in list(root.handlers):
-        if handler.name == "smartia_jobs":
-            root.removeHandler(handler)
-    for name in list(root.manager.loggerDict):
-        logging.getLogger(name).setLevel(levels.get(name, logging.NOTSET))
-    stderr_console.cache_clear()
+pytestmark = pytest.mark.usefixtures("logging_as_before")
 
 
 class Stream:

@@ -11,7 +11,6 @@ from smartia_jobs.cli.context import (
     listen_to_signals,
     print_json,
     read_settings,
-    start_logs,
 )
 from smartia_jobs.cli.options import EnvFile, Json
 
@@ -65,6 +64,7 @@ def _checked(env_file: Path | None, online: bool | None) -> "Checked":
     from smartia_jobs.errors import ConfigurationError
     from smartia_jobs.jobs.check import Checked, check
     from smartia_jobs.jobs.checks.finding import failure
+    from smartia_jobs.launch import start_logs
     from smartia_jobs.run import Stop
 
     clock = SystemClock()

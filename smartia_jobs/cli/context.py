@@ -1,4 +1,4 @@
-"""From options to an exit status: build the run, call the job, print, translate errors."""
+"""From options to an exit status: read settings, launch the job, print, translate errors."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ import typer
 
 from smartia_jobs.cli.streams import forget_output, output_error
 from smartia_jobs.clock import Clock, SystemClock
-from smartia_jobs.errors import ExitStatus, SmartiaJobsError
+from smartia_jobs.errors import SmartiaJobsError
 from smartia_jobs.logs import configure_logs, logs_are_json
 from smartia_jobs.report import Report
 from smartia_jobs.run import Run, Stop
@@ -60,41 +60,27 @@ def perform(
     settings: Settings,
     clock: Clock,
 ) -> Report:
-    """Call a job with everything it needs, and log the closing line of its run."""
+    """Launch a job as its command line says, with a bar for a person who waits."""
     from smartia_jobs.cli.progress import watched
-    from smartia_jobs.database import Database
-    from smartia_jobs.settings.checks import require_sending
+    from smartia_jobs.launch import launch
 
-    now = _moment(options.now, settings) or clock.now()
-    run_id = _run_id(settings, clock.now())
-    start_logs(settings, command, run_id)
-    if options.sends and not options.dry_run:
-        require_sending(settings)
-    database = Database(settings.database_url, read_only=options.dry_run)
+    now = _moment(options.now, settings)
     stop = Stop()
     listen_to_signals(stop)
-    began_s = clock.monotonic()
-    try:
-        with nullcontext() if options.dry_run else watched(command) as progress:
-            report = job(
-                Run(
-                    id=run_id,
-                    settings=settings,
-                    clock=clock,
-                    database=database,
-                    now=now,
-                    dry_run=options.dry_run,
-                    limit=options.limit,
-                    strict=options.strict,
-                    stop=stop,
-                    progress=progress,
-                )
-            )
-    finally:
-        database.close()
-    report.duration_s = clock.monotonic() - began_s
-    log_end(report)
-    return report
+    with nullcontext() if options.dry_run else watched(command) as progress:
+        return launch(
+            command,
+            job,
+            settings,
+            clock=clock,
+            stop=stop,
+            now=now,
+            dry_run=options.dry_run,
+            limit=options.limit,
+            strict=options.strict,
+            sends=options.sends,
+            progress=progress,
+        )
 
 
 def read_settings(env_file: Path | None) -> Settings:
@@ -113,34 +99,11 @@ def read_settings(env_file: Path | None) -> Settings:
     return understand(given)
 
 
-def start_logs(settings: Settings, command: str, run_id: str) -> None:
-    """Send log lines to standard error in the form the settings ask for."""
-    labels = {
-        "job": command,
-        "run_id": run_id,
-        "task": str(settings.task_index),
-        "attempt": str(settings.task_attempt),
-    }
-    _log_to_stderr(settings.log_format, settings.log_level, labels)
-
-
 def listen_to_signals(stop: Stop) -> None:
     """Let SIGTERM and Ctrl-C end the run in order."""
     from smartia_jobs.cli.signals import listen
 
     listen(stop)
-
-
-def log_end(report: Report) -> None:
-    """Log the one closing line of a run, with all its counts and its exit status."""
-    if sys.stderr.isatty() and not logs_are_json():
-        return  # the table says the same to a person
-    for warning in report.warnings:
-        logger.warning(warning, extra={"ctx": {"event": "run_warning"}})
-    body = report.as_json()
-    body.pop("decisions", None)
-    level = logging.INFO if report.exit_status is ExitStatus.OK else logging.WARNING
-    logger.log(level, "run finished", extra={"ctx": {"event": "run_finished", **body}})
 
 
 def finish(report: Report, *, as_json: bool) -> NoReturn:
@@ -253,15 +216,3 @@ def _no_moment(text: str) -> NoReturn:
     raise typer.BadParameter(
         f"{text!r} is no ISO time such as 2026-11-23T09:00", param_hint="--now"
     ) from None
-
-
-def _run_id(settings: Settings, now: datetime) -> str:
-    """Return a name that no other process has, nor had: it owns claims.
-
-    A container that is started again has the execution, task and attempt of the one that died.
-    """
-    random = os.urandom(4).hex()
-    if settings.cloud_run_execution:
-        task = f"{settings.task_index}/{settings.task_attempt}"
-        return f"{settings.cloud_run_execution}/{task}/{random}"
-    return f"{now:%Y%m%dT%H%M%SZ}-{random}"

@@ -134,14 +134,11 @@ def _steps() -> Iterator[_Step]:
 
 def _show_metrics(settings: Settings, *, number: int) -> None:
     from smartia_jobs.cli.metrics.table import to_text
-    from smartia_jobs.database import Database
     from smartia_jobs.jobs.metrics import build_metrics
-    from smartia_jobs.run import Run
+    from smartia_jobs.launch import run_that_reads
 
     _say("", f"{number}. What do the last 30 days say?", "   $ smartia-jobs metrics")
-    clock = ShiftedClock(_MONDAY_9)
-    with closing(Database(settings.database_url, read_only=True)) as database:
-        run = Run("demo", settings, clock, database, clock.now(), dry_run=True)
+    with run_that_reads("metrics", settings, ShiftedClock(_MONDAY_9)) as run:
         sys.stdout.write(to_text(build_metrics(run), terminal=sys.stdout.isatty()) + "\n")
 
 

@@ -9,7 +9,6 @@ from smartia_jobs.cli.context import (
     listen_to_signals,
     print_json,
     read_settings,
-    start_logs,
 )
 from smartia_jobs.cli.options import EnvFile, Json
 from smartia_jobs.errors import PRECEDENCE, ExitStatus
@@ -146,6 +145,7 @@ def preview(
 
 
 def _settings(env_file: Any, command: str) -> "Settings":
+    from smartia_jobs.launch import start_logs
     from smartia_jobs.run import Stop
 
     settings = read_settings(env_file)

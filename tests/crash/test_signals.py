@@ -110,11 +110,12 @@ def test_a_database_that_stays_busy_holds_up_no_process_that_must_leave(
 
 # A run as the command line performs it, but for how long it may stay after a signal.
 IMPATIENT = """
-from smartia_jobs.cli.context import read_settings, start_logs
+from smartia_jobs.cli.context import read_settings
 from smartia_jobs.cli.signals import listen
 from smartia_jobs.clock import SystemClock
 from smartia_jobs.database import Database
 from smartia_jobs.jobs.reminders import DAY_AHEAD, send_reminders
+from smartia_jobs.launch import start_logs
 from smartia_jobs.run import Run, Stop
 
 settings, clock, stop = read_settings(None), SystemClock(), Stop()

@@ -1,8 +1,6 @@
 """The reminder jobs as the clinic set them: every setting reaches what patients are sent."""
 
-import logging
 import shutil
-import signal
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -13,10 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
 
-from smartia_jobs.cli.context import JobOptions, perform
 from smartia_jobs.clock import ShiftedClock
 from smartia_jobs.database import Database
 from smartia_jobs.errors import ConfigurationError
@@ -640,40 +635,3 @@ def test_a_dry_run_does_not_even_tidy_up_behind_smartia(
 
     assert result.json["would_send"] == 1, result.stderr
     assert [one.read_bytes() for one in copies] == before
-
-
-def test_nothing_can_be_written_through_the_database_of_a_dry_run(
-    desk: ReminderDesk, _signals_as_before: None
-) -> None:
-    visit = desk.book(DAY)
-
-    def careless_job(run: Run) -> Report:
-        with run.database.write() as connection:
-            connection.execute(text("DELETE FROM appointments"))
-        return send_reminders(run, DAY_AHEAD)
-
-    now = desk.now.replace(tzinfo=desk.settings.clinic_timezone)
-    settings = replace(desk.settings, database_url=desk.clinic.url)
-    with pytest.raises(OperationalError, match="readonly"):
-        perform(
-            "24h",
-            careless_job,
-            JobOptions(dry_run=True),
-            settings=settings,
-            clock=ShiftedClock(now),
-        )
-
-    assert desk.clinic.status(visit) == "SCHEDULED"
-
-
-@pytest.fixture
-def _signals_as_before() -> Iterator[None]:
-    """Take back what a command does to its process: signals, and the logs' form."""
-    logger = logging.getLogger()
-    state = (logger.level, logger.handlers[:])
-    handlers = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for one, handler in handlers.items():
-        signal.signal(one, handler)
-    logger.setLevel(state[0])
-    logger.handlers[:] = state[1]

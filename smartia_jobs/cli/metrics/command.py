@@ -2,7 +2,6 @@
 
 import os
 import sys
-from contextlib import closing
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from smartia_jobs.cli.context import errors_as_status, read_settings, start_logs
+from smartia_jobs.cli.context import errors_as_status, read_settings
 from smartia_jobs.cli.options import EnvFile
 from smartia_jobs.errors import ConfigurationError
 
@@ -120,14 +119,11 @@ def render(metrics: "Metrics", chosen: Format, *, to_terminal: bool = False) -> 
 
 def _measure(env_file: Path | None, *, days: int, until: date | None) -> "Metrics":
     from smartia_jobs.clock import SystemClock
-    from smartia_jobs.database import Database
     from smartia_jobs.jobs.metrics import build_metrics
-    from smartia_jobs.run import Run
+    from smartia_jobs.launch import run_that_reads
 
-    settings, clock = read_settings(env_file), SystemClock()
-    start_logs(settings, "metrics", "metrics")
-    with closing(Database(settings.database_url, read_only=True)) as database:
-        run = Run("metrics", settings, clock, database, clock.now(), dry_run=True)
+    settings = read_settings(env_file)
+    with run_that_reads("metrics", settings, SystemClock()) as run:
         return build_metrics(run, days=days, until=until)
 
 

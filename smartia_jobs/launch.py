@@ -1,0 +1,127 @@
+"""From settings to a run and its exit status, for one clinic: its name, database, log lines, end.
+
+Whoever launches a run hears the signals, watches it and prints its report.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime
+
+from smartia_jobs.clock import Clock
+from smartia_jobs.errors import ExitStatus
+from smartia_jobs.logs import configure_logs, logs_are_json
+from smartia_jobs.report import Report
+from smartia_jobs.run import Progress, Run, Stop
+from smartia_jobs.settings import Settings
+
+logger = logging.getLogger("smartia_jobs")
+
+
+def launch(
+    command: str,
+    job: Callable[[Run], Report],
+    settings: Settings,
+    *,
+    clock: Clock,
+    stop: Stop,
+    now: datetime | None = None,
+    dry_run: bool = False,
+    limit: int | None = None,
+    strict: bool = False,
+    sends: bool = True,
+    progress: Progress | None = None,
+) -> Report:
+    """Call a job with everything it needs, and log the closing line of its run.
+
+    Args:
+        command: the job's, for the log lines.
+        job: what the run does.
+        settings: the clinic's, checked.
+        clock: the run's only clock.
+        stop: the wish to end.
+        now: decide as if the run began then; None for when it does.
+        dry_run: open the database so that nothing can be written.
+        limit: send at most so many messages.
+        strict: let one patient who is not reached change the exit status.
+        sends: whether this run may send at all, and so needs a token.
+        progress: who watches.
+
+    Raises:
+        ConfigurationError: what sending needs is not set.
+    """
+    from smartia_jobs.database import Database
+    from smartia_jobs.settings.checks import require_sending
+
+    began_at = clock.now()
+    run_id = _run_id(settings, began_at)
+    start_logs(settings, command, run_id)
+    if sends and not dry_run:
+        require_sending(settings)
+    with closing(Database(settings.database_url, read_only=dry_run)) as database:
+        began_s = clock.monotonic()
+        report = job(
+            Run(
+                id=run_id,
+                settings=settings,
+                clock=clock,
+                database=database,
+                now=now or began_at,
+                dry_run=dry_run,
+                limit=limit,
+                strict=strict,
+                stop=stop,
+                progress=progress,
+            )
+        )
+    report.duration_s = clock.monotonic() - began_s
+    _log_end(report)
+    return report
+
+
+@contextmanager
+def run_that_reads(command: str, settings: Settings, clock: Clock) -> Iterator[Run]:
+    """Open a run that writes nothing, and so is no claim's owner: its command names it."""
+    from smartia_jobs.database import Database
+
+    start_logs(settings, command, command)
+    with closing(Database(settings.database_url, read_only=True)) as database:
+        yield Run(command, settings, clock, database, clock.now(), dry_run=True)
+
+
+def start_logs(settings: Settings, command: str, run_id: str) -> None:
+    """Send log lines to standard error in the form the settings ask for."""
+    labels = {
+        "job": command,
+        "run_id": run_id,
+        "task": str(settings.task_index),
+        "attempt": str(settings.task_attempt),
+    }
+    terminal = sys.stderr.isatty()
+    configure_logs(settings.log_format, settings.log_level, terminal=terminal, labels=labels)
+
+
+def _log_end(report: Report) -> None:
+    """Log the one closing line of a run, with all its counts and its exit status."""
+    if sys.stderr.isatty() and not logs_are_json():
+        return  # the table says the same to a person
+    for warning in report.warnings:
+        logger.warning(warning, extra={"ctx": {"event": "run_warning"}})
+    body = report.as_json()
+    body.pop("decisions", None)
+    level = logging.INFO if report.exit_status is ExitStatus.OK else logging.WARNING
+    logger.log(level, "run finished", extra={"ctx": {"event": "run_finished", **body}})
+
+
+def _run_id(settings: Settings, now: datetime) -> str:
+    """Return a name that no other process has, nor had: it owns claims.
+
+    A container that is started again has the execution, task and attempt of the one that died.
+    """
+    random = os.urandom(4).hex()
+    if settings.cloud_run_execution:
+        task = f"{settings.task_index}/{settings.task_attempt}"
+        return f"{settings.cloud_run_execution}/{task}/{random}"
+    return f"{now:%Y%m%dT%H%M%SZ}-{random}"
