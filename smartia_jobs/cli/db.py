@@ -1,7 +1,5 @@
 """``smartia-jobs db upgrade`` and ``db current``: our tables, and the indexes on SmartIA's."""
 
-from collections.abc import Iterator
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import typer
@@ -10,7 +8,7 @@ from smartia_jobs.cli.context import errors_as_status, read_settings
 from smartia_jobs.cli.options import EnvFile
 
 if TYPE_CHECKING:
-    from smartia_jobs.database import Database
+    from smartia_jobs.jobs.tables import Built, Described, Upgraded
 
 app = typer.Typer(
     name="db",
@@ -29,13 +27,18 @@ def upgrade(*, env_file: EnvFile = None) -> None:
 
     Example: smartia-jobs db upgrade --env-file owner.env
     """
-    from smartia_jobs.database import Database
+    from smartia_jobs.jobs.tables import build_indexes, upgrade_tables
 
     with errors_as_status("db upgrade"):
         url = read_settings(env_file).database_url
-        with closing(Database(url)) as database, closing(Database(url)) as guard:
-            for line in upgrade_database(database, guard=guard):
-                typer.echo(line)
+        typer.echo(f"tables: {_changed(upgrade_tables(url))}")
+        refused = []
+        for built in build_indexes(url):
+            typer.echo(f"index on {built.index.on}: {_BUILT[built.result]}")
+            if built.owner_statements:
+                refused.append(built)
+        if refused:
+            _print_for_owner(refused)
 
 
 @app.command()
@@ -46,85 +49,40 @@ def current(*, env_file: EnvFile = None) -> None:
 
     Example: smartia-jobs db current
     """
-    from smartia_jobs.database import Database
+    from smartia_jobs.jobs.tables import describe_tables
 
     with errors_as_status("db current"):
-        url = read_settings(env_file).database_url
-        with closing(Database(url, read_only=True)) as database:
-            for line in describe_database(database):
-                typer.echo(line)
+        described = describe_tables(read_settings(env_file).database_url)
+        typer.echo(f"tables: {_standing(described)}")
+        for index, state in described.indexes.items():
+            typer.echo(f"index on {index.on}: {state}")
 
 
-def upgrade_database(database: "Database", *, guard: "Database") -> Iterator[str]:
-    """Create or upgrade our tables, build the indexes, and say in lines what was done.
-
-    Args:
-        database: open for writing.
-        guard: the same database over a second connection (see ``build_index``).
-
-    Raises:
-        ConfigurationError: this is no SmartIA database, or the role may not create tables.
-    """
-    from smartia_jobs.clinic.index import (
-        INDEXES,
-        IndexBuild,
-        build_index,
-        index_states,
-        owner_statements,
-    )
-    from smartia_jobs.clinic.schema import problems
-    from smartia_jobs.errors import ConfigurationError
-    from smartia_jobs.store.schema import current_version, ensure
-
-    with database.read() as connection:
-        wrong = problems(connection)
-        before = current_version(connection)
-    if wrong:
-        # Most likely another database was meant; ours must not be left in this one.
-        raise ConfigurationError(wrong)
-    ensure(database, auto_migrate=True)
-    with database.read() as connection:
-        after = current_version(connection)
-    yield f"tables: {_changed(before, after)}"
-
-    refused = []
-    for index in INDEXES:
-        built = build_index(database, index, guard=guard)
-        yield f"index on {index.on}: {_BUILT[built]}"
-        if built is IndexBuild.NOT_ALLOWED:
-            refused.append(index)
-    if refused:
-        yield "Everything works without, only slower as rows add up."
-        tables = " and ".join(index.table for index in refused)
-        yield f"Let the owner of {tables} run, outside any transaction:"
-        with database.read() as connection:
-            states = index_states(connection)
-        for index in refused:
-            yield from (f"  {sql};" for sql in owner_statements(index, states[index]))
+def _print_for_owner(refused: "list[Built]") -> None:
+    typer.echo("Everything works without, only slower as rows add up.")
+    tables = " and ".join(built.index.table for built in refused)
+    typer.echo(f"Let the owner of {tables} run, outside any transaction:")
+    for built in refused:
+        for sql in built.owner_statements:
+            typer.echo(f"  {sql};")
 
 
-def describe_database(database: "Database") -> Iterator[str]:
-    """Say in lines which version our tables have, and whether the indexes are there."""
-    from smartia_jobs.clinic.index import index_states
-    from smartia_jobs.store.schema import HEAD, current_version
-
-    with database.read() as connection:
-        version = current_version(connection)
-        states = index_states(connection)
-    if version == HEAD:
-        yield f"tables: version {version}, up to date"
-    elif version is not None and version > HEAD:
-        yield f"tables: version {version}, newer than this program needs ({HEAD})"
-    else:
-        found = "missing" if version is None else f"version {version}"
-        yield f"tables: {found}; this program needs version {HEAD}"
-    yield from (f"index on {index.on}: {state}" for index, state in states.items())
+def _changed(done: "Upgraded") -> str:
+    if done.before == done.after:
+        return f"nothing to do, version {done.after}"
+    if done.before is None:
+        return f"created, version {done.after}"
+    return f"upgraded, {done.before} to {done.after}"
 
 
-def _changed(before: str | None, after: str | None) -> str:
-    if before == after:
-        return f"nothing to do, version {after}"
-    return f"created, version {after}" if before is None else f"upgraded, {before} to {after}"
+def _standing(described: "Described") -> str:
+    version, needed = described.version, described.needed
+    if version == needed:
+        return f"version {version}, up to date"
+    if version is not None and version > needed:
+        return f"version {version}, newer than this program needs ({needed})"
+    found = "missing" if version is None else f"version {version}"
+    return f"{found}; this program needs version {needed}"
 
 
 #: By the name of what ``build_index`` returns.

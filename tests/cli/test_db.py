@@ -1,14 +1,11 @@
 """``smartia-jobs db``: what it prints, and what it does to which database."""
 
-from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from smartia_jobs.cli.db import describe_database, upgrade_database
 from smartia_jobs.clinic.index import INDEXES, IndexState, SmartiaIndex, owner_statements
-from smartia_jobs.database import Database
 from smartia_jobs.errors import ExitStatus
 from smartia_jobs.store.schema import HEAD
 from tests.support import Clinic, RunCli
@@ -30,30 +27,15 @@ def test_upgrade_creates_what_is_missing_and_says_so(clinic: Clinic, run_cli: Ru
         f"tables: created, version {HEAD}",
         *each_index("built"),
     ]
-    assert describe(clinic.url) == UP_TO_DATE
+    assert lines_of(run_cli, "current", clinic.url) == UP_TO_DATE
 
 
-def test_a_second_upgrade_has_nothing_to_do(clinic: Clinic) -> None:
-    upgrade(clinic.url)
+def test_a_second_upgrade_has_nothing_to_do(clinic: Clinic, run_cli: RunCli) -> None:
+    lines_of(run_cli, "upgrade", clinic.url)
 
-    lines = upgrade(clinic.url)
+    lines = lines_of(run_cli, "upgrade", clinic.url)
 
     assert lines == [f"tables: nothing to do, version {HEAD}", *each_index("nothing to do")]
-
-
-@pytest.mark.parametrize("missing", INDEXES, ids=lambda index: index.table)
-def test_each_index_is_told_by_itself(clinic: Clinic, missing: SmartiaIndex) -> None:
-    upgrade(clinic.url)
-    clinic.execute(f"DROP INDEX {missing.name}")
-
-    found = describe(clinic.url)
-    lines = upgrade(clinic.url)
-
-    assert f"index on {missing.on}: missing" in found
-    assert f"index on {missing.on}: built" in lines
-    (other,) = (index for index in INDEXES if index != missing)
-    assert f"index on {other.on}: present" in found
-    assert f"index on {other.on}: nothing to do" in lines
 
 
 def test_current_tells_what_is_missing_and_changes_nothing(
@@ -72,12 +54,12 @@ def test_current_tells_what_is_missing_and_changes_nothing(
     assert path.read_bytes() == before
 
 
-def test_current_tells_which_of_the_two_is_newer(clinic: Clinic) -> None:
-    upgrade(clinic.url)
+def test_current_tells_which_of_the_two_is_newer(clinic: Clinic, run_cli: RunCli) -> None:
+    lines_of(run_cli, "upgrade", clinic.url)
     clinic.execute("UPDATE smartia_jobs_version SET version_num = '0000'")
-    older, *_ = describe(clinic.url)
+    older, *_ = lines_of(run_cli, "current", clinic.url)
     clinic.execute("UPDATE smartia_jobs_version SET version_num = '9999'")
-    newer, *_ = describe(clinic.url)
+    newer, *_ = lines_of(run_cli, "current", clinic.url)
 
     assert older == f"tables: version 0000; this program needs version {HEAD}"
     assert newer == f"tables: version 9999, newer than this program needs ({HEAD})"
@@ -91,17 +73,18 @@ def test_a_database_that_is_not_smartias_gets_no_tables(clinic: Clinic, run_cli:
     assert result.exit_code == ExitStatus.CONFIGURATION
     assert result.stdout == ""
     assert "interactions" in result.stderr
-    assert describe(clinic.url)[0] == f"tables: missing; this program needs version {HEAD}"
+    tables, *_ = lines_of(run_cli, "current", clinic.url)
+    assert tables == f"tables: missing; this program needs version {HEAD}"
 
 
 def test_a_role_that_does_not_own_smartias_table_gets_the_sql_for_the_owner(
-    postgres_clinic: Clinic,
+    postgres_clinic: Clinic, run_cli: RunCli
 ) -> None:
     role = f"jobs_{uuid4().hex}"
     postgres_clinic.execute(f"CREATE ROLE {role} LOGIN")
     postgres_clinic.execute(f"GRANT CREATE ON SCHEMA public TO {role}")
 
-    lines = upgrade(postgres_clinic.url.replace("postgres@", f"{role}@"))
+    lines = lines_of(run_cli, "upgrade", postgres_clinic.url.replace("postgres@", f"{role}@"))
 
     postgres_clinic.execute(f"DROP OWNED BY {role} CASCADE")
     postgres_clinic.execute(f"DROP ROLE {role}")
@@ -119,14 +102,14 @@ def test_a_role_that_does_not_own_smartias_table_gets_the_sql_for_the_owner(
 
 @pytest.mark.parametrize("owned", INDEXES, ids=lambda index: index.table)
 def test_a_role_that_owns_one_of_the_tables_builds_that_index(
-    postgres_clinic: Clinic, owned: SmartiaIndex
+    postgres_clinic: Clinic, run_cli: RunCli, owned: SmartiaIndex
 ) -> None:
     role = f"jobs_{uuid4().hex}"
     postgres_clinic.execute(f"CREATE ROLE {role} LOGIN")
     postgres_clinic.execute(f"GRANT CREATE ON SCHEMA public TO {role}")
     postgres_clinic.execute(f"ALTER TABLE {owned.table} OWNER TO {role}")
 
-    lines = upgrade(postgres_clinic.url.replace("postgres@", f"{role}@"))
+    lines = lines_of(run_cli, "upgrade", postgres_clinic.url.replace("postgres@", f"{role}@"))
 
     postgres_clinic.execute(f"DROP OWNED BY {role} CASCADE")
     postgres_clinic.execute(f"DROP ROLE {role}")
@@ -147,13 +130,8 @@ def test_the_documented_sql_for_an_index_is_the_one_that_is_printed(index: Smart
     assert f"\n{statement};\n" in documentation.read_text(encoding="utf-8")
 
 
-def upgrade(url: str) -> list[str]:
-    """Return the lines that ``db upgrade`` prints."""
-    with closing(Database(url)) as database, closing(Database(url)) as guard:
-        return list(upgrade_database(database, guard=guard))
-
-
-def describe(url: str) -> list[str]:
-    """Return the lines that ``db current`` prints."""
-    with closing(Database(url, read_only=True)) as database:
-        return list(describe_database(database))
+def lines_of(run_cli: RunCli, command: str, url: str) -> list[str]:
+    """Return the lines that a command prints about a database."""
+    result = run_cli("db", command, env={"DATABASE_URL": url})
+    assert result.exit_code == ExitStatus.OK, result.stderr
+    return result.stdout.splitlines()
