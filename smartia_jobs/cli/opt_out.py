@@ -1,18 +1,11 @@
 """``smartia-jobs opt-out add``, ``remove`` and ``list``: who wants no more invitations."""
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from smartia_jobs.cli.context import errors_as_status, read_settings
 from smartia_jobs.cli.options import EnvFile
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from smartia_jobs.settings import Settings
 
 app = typer.Typer(
     name="opt-out",
@@ -35,14 +28,12 @@ def add(phone: PhoneNumber, *, env_file: EnvFile = None) -> None:
     Example: smartia-jobs opt-out add +5511987654321
     """
     from smartia_jobs.clock import SystemClock
-    from smartia_jobs.store.opt_outs import add_opt_out
+    from smartia_jobs.jobs.opt_outs import put_on_list
 
     with errors_as_status("opt-out add"):
-        settings = read_settings(env_file)
-        canonical = _canonical(phone, settings)
-        with _own_tables(settings) as connection:
-            added = add_opt_out(connection, canonical, at=SystemClock().now())
-        typer.echo(f"{_masked(canonical)} {'was added' if added else 'was on the list already'}")
+        change = put_on_list(read_settings(env_file), SystemClock(), phone=phone)
+        said = "was added" if change.made else "was on the list already"
+        typer.echo(f"{_masked(change.phone)} {said}")
 
 
 @app.command()
@@ -51,14 +42,12 @@ def remove(phone: PhoneNumber, *, env_file: EnvFile = None) -> None:
 
     Example: smartia-jobs opt-out remove +5511987654321
     """
-    from smartia_jobs.store.opt_outs import remove_opt_out
+    from smartia_jobs.jobs.opt_outs import take_off_list
 
     with errors_as_status("opt-out remove"):
-        settings = read_settings(env_file)
-        canonical = _canonical(phone, settings)
-        with _own_tables(settings) as connection:
-            removed = remove_opt_out(connection, canonical)
-        typer.echo(f"{_masked(canonical)} {'was removed' if removed else 'was not on the list'}")
+        change = take_off_list(read_settings(env_file), phone=phone)
+        said = "was removed" if change.made else "was not on the list"
+        typer.echo(f"{_masked(change.phone)} {said}")
 
 
 @app.command("list")
@@ -71,17 +60,11 @@ def list_(
 
     Example: smartia-jobs opt-out list
     """
-    from smartia_jobs.database import Database
-    from smartia_jobs.store.opt_outs import list_opt_outs
-    from smartia_jobs.store.schema import tables_exist
+    from smartia_jobs.jobs.opt_outs import show_list
 
     with errors_as_status("opt-out list"):
         settings = read_settings(env_file)
-        with (
-            closing(Database(settings.database_url, read_only=True)) as database,
-            database.read() as connection,
-        ):
-            found = list_opt_outs(connection) if tables_exist(connection) else []
+        found = show_list(settings)
         for one in found:
             phone = one.phone if reveal else _masked(one.phone)
             since = one.since.astimezone(settings.clinic_timezone)
@@ -89,41 +72,7 @@ def list_(
         typer.echo(f"{len(found)} {'phone' if len(found) == 1 else 'phones'}")
 
 
-def _canonical(typed: str, settings: "Settings") -> str:
-    """Return a typed phone as phones are compared.
-
-    Raises:
-        UsageError: it cannot be a phone, and why.
-    """
-    from smartia_jobs.errors import UsageError
-    from smartia_jobs.message import Unsendable
-    from smartia_jobs.phones import parse_phone
-
-    phone = parse_phone(typed, settings.clinic_country)
-    if isinstance(phone, Unsendable):
-        raise UsageError(phone.reason)
-    return phone.canonical
-
-
 def _masked(phone: str) -> str:
     from smartia_jobs.phones import mask_phone
 
     return mask_phone(phone)
-
-
-@contextmanager
-def _own_tables(settings: "Settings") -> "Iterator[Connection]":
-    """Write to our own tables, made where they are missing, in a database that is SmartIA's."""
-    from smartia_jobs.clinic.schema import problems
-    from smartia_jobs.database import Database
-    from smartia_jobs.errors import ConfigurationError
-    from smartia_jobs.store.schema import ensure
-
-    with closing(Database(settings.database_url)) as database:
-        with database.read() as connection:
-            wrong = problems(connection)
-        if wrong:
-            raise ConfigurationError(wrong)
-        ensure(database, auto_migrate=settings.auto_migrate)
-        with database.write() as connection:
-            yield connection

@@ -1,0 +1,84 @@
+"""The list of those who want no more invitations: a phone put on it, taken off, and the whole."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from smartia_jobs.clinic.schema import problems
+from smartia_jobs.clock import Clock
+from smartia_jobs.database import Database
+from smartia_jobs.errors import ConfigurationError, UsageError
+from smartia_jobs.message import Unsendable
+from smartia_jobs.phones import parse_phone
+from smartia_jobs.settings import Settings
+from smartia_jobs.store.opt_outs import OptOut, add_opt_out, list_opt_outs, remove_opt_out
+from smartia_jobs.store.schema import ensure, tables_exist
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of one phone.
+
+    Attributes:
+        phone: canonical E.164.
+        made: False when the list had, or had not, the phone already.
+    """
+
+    phone: str
+    made: bool
+
+
+def put_on_list(settings: Settings, clock: Clock, *, phone: str) -> Change:
+    """Put a phone on the list.
+
+    Args:
+        settings: where the list is, and the country of phones without one.
+        clock: since when.
+        phone: as a person types it.
+
+    Raises:
+        UsageError: it cannot be a phone, and why.
+        ConfigurationError: the database is not SmartIA's.
+    """
+    canonical = _canonical(phone, settings)
+    with _own_tables(settings) as connection:
+        return Change(canonical, add_opt_out(connection, canonical, at=clock.now()))
+
+
+def take_off_list(settings: Settings, *, phone: str) -> Change:
+    """Take a phone off the list; arguments and errors are those of :func:`put_on_list`."""
+    canonical = _canonical(phone, settings)
+    with _own_tables(settings) as connection:
+        return Change(canonical, remove_opt_out(connection, canonical))
+
+
+def show_list(settings: Settings) -> list[OptOut]:
+    """Return the list, the newest first; nothing is made where there is none."""
+    with (
+        closing(Database(settings.database_url, read_only=True)) as database,
+        database.read() as connection,
+    ):
+        return list_opt_outs(connection) if tables_exist(connection) else []
+
+
+def _canonical(typed: str, settings: Settings) -> str:
+    """Return a typed phone as phones are compared."""
+    phone = parse_phone(typed, settings.clinic_country)
+    if isinstance(phone, Unsendable):
+        raise UsageError(phone.reason)
+    return phone.canonical
+
+
+@contextmanager
+def _own_tables(settings: Settings) -> Iterator[Connection]:
+    """Write to our own tables, made where they are missing, in a database that is SmartIA's."""
+    with closing(Database(settings.database_url)) as database:
+        with database.read() as connection:
+            wrong = problems(connection)
+        if wrong:
+            raise ConfigurationError(wrong)
+        ensure(database, auto_migrate=settings.auto_migrate)
+        with database.write() as connection:
+            yield connection
