@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from smartia_jobs.errors import ConfigurationError, ExitStatus
-from smartia_jobs.settings import QuietHours, ReminderTimes, Settings
+from smartia_jobs.kinds import DAY_AHEAD, HOURS_AHEAD
+from smartia_jobs.settings import QuietHours, Settings
 from smartia_jobs.settings.checks import require_sending
 from smartia_jobs.settings.declarations import PLATFORM_VARIABLES, VARIABLES, describe
 from smartia_jobs.settings.environment import gather, load_settings, log_form, understand
@@ -81,11 +82,10 @@ def test_an_example_is_a_good_value(tmp_path: Path, variable: Variable) -> None:
 def test_every_part_of_the_settings_has_one_variable() -> None:
     declared = [variable.field for variable in VARIABLES + PLATFORM_VARIABLES]
 
-    parts = {
-        f"{one.name}.{part.name}" if isinstance(value, ReminderTimes) else one.name
-        for one in fields(Settings)
-        for value in [getattr(Settings(), one.name)]
-        for part in (fields(value) if isinstance(value, ReminderTimes) else [one])
+    parts = {one.name for one in fields(Settings)} - {"reminders"} | {
+        f"reminders.{kind}.{part.name}"
+        for kind, times in Settings().reminders.items()
+        for part in fields(times)
     }
     assert sorted(declared) == sorted(parts)
 
@@ -418,10 +418,10 @@ def test_a_mistyped_file_name_of_a_secret_is_a_problem(tmp_path: Path, name: str
         ("SEND_WORKERS", "256", "send_workers", 256),
         ("ONLY_TO", "+55 (11) 98765-4321, 5511912345678,", "only_to",
          frozenset({"+55 (11) 98765-4321", "5511912345678"})),
-        ("REMINDER_2H_LATEST_MINUTES", "90", "reminder_2h",
-         replace(Settings().reminder_2h, latest=timedelta(minutes=90))),
-        ("REMINDER_24H_LEAD_HOURS", "48", "reminder_24h",
-         replace(Settings().reminder_24h, lead=timedelta(hours=48))),
+        ("REMINDER_2H_LATEST_MINUTES", "90", "reminders",
+         {**Settings().reminders, "2h": replace(HOURS_AHEAD.times, latest=timedelta(minutes=90))}),
+        ("REMINDER_24H_LEAD_HOURS", "48", "reminders",
+         {**Settings().reminders, "24h": replace(DAY_AHEAD.times, lead=timedelta(hours=48))}),
         ("MIN_NOTICE_HOURS", "1.5", "min_notice", timedelta(minutes=90)),
         ("QUIET_HOURS", "21:00-07:00", "quiet_hours", QuietHours(time(21), time(7))),
         ("QUIET_HOURS", "9:05 - 10:10", "quiet_hours", QuietHours(time(9, 5), time(10, 10))),

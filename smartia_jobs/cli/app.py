@@ -13,10 +13,11 @@ from smartia_jobs.cli.metrics.command import metrics
 from smartia_jobs.cli.no_show import no_show
 from smartia_jobs.cli.opt_out import app as opt_out
 from smartia_jobs.cli.outbox import app as outbox
-from smartia_jobs.cli.reminders import day_ahead, hours_ahead
+from smartia_jobs.cli.reminders import reminder_command
 from smartia_jobs.cli.sandbox import sandbox
 from smartia_jobs.cli.templates import app as templates
 from smartia_jobs.errors import ExitStatus
+from smartia_jobs.kinds import REMINDERS
 
 # Typer carries its own copy of click from some version on: the root of click's errors is
 # reached through the one that Typer exports, whichever copy that is.
@@ -30,8 +31,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("24h")(day_ahead)
-app.command("2h")(hours_ahead)
+for _kind in REMINDERS:
+    app.command(_kind.command, help=_kind.help)(reminder_command(_kind))
 app.command("no-show")(no_show)
 app.command("metrics")(metrics)
 app.command("check")(check)

@@ -81,11 +81,11 @@ def _checked(env_file: Path | None, online: bool | None) -> "Checked":
 
 def _jobs() -> "dict[str, Callable[[Run], Report]]":
     """Return each job by its command."""
-    from smartia_jobs.jobs.no_show import mark_no_shows
-    from smartia_jobs.jobs.reminders import DAY_AHEAD, HOURS_AHEAD, send_reminders
+    from functools import partial
 
-    return {
-        "24h": lambda run: send_reminders(run, DAY_AHEAD),
-        "2h": lambda run: send_reminders(run, HOURS_AHEAD),
-        "no-show": mark_no_shows,
-    }
+    from smartia_jobs.jobs.no_show import mark_no_shows
+    from smartia_jobs.jobs.reminders import send_reminders
+    from smartia_jobs.kinds import REMINDERS
+
+    reminders = {kind.command: partial(send_reminders, kind=kind) for kind in REMINDERS}
+    return {**reminders, "no-show": mark_no_shows}

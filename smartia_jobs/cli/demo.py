@@ -99,7 +99,8 @@ def _play(folder: Path) -> None:
 
 def _steps() -> Iterator[_Step]:
     from smartia_jobs.jobs.no_show import mark_no_shows
-    from smartia_jobs.jobs.reminders import DAY_AHEAD, HOURS_AHEAD, send_reminders
+    from smartia_jobs.jobs.reminders import send_reminders
+    from smartia_jobs.kinds import DAY_AHEAD, HOURS_AHEAD
 
     yield _Step(
         "What would be sent, and why not? Nothing is sent or written.",

@@ -12,6 +12,7 @@ from smartia_jobs.cli.context import (
 )
 from smartia_jobs.cli.options import EnvFile, Json
 from smartia_jobs.errors import PRECEDENCE, ExitStatus
+from smartia_jobs.kinds import KINDS
 
 if TYPE_CHECKING:
     from smartia_jobs.jobs.checks.finding import Finding
@@ -57,7 +58,7 @@ def templates(context: typer.Context, *, json: Json = False, env_file: EnvFile =
 def submit(
     kinds: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KIND]...", help="24h, 2h, no_show; all unless named."),
+        typer.Argument(metavar="[KIND]...", help=f"{', '.join(KINDS)}; all unless named."),
     ] = None,
     *,
     json: Json = False,
@@ -95,7 +96,7 @@ def submit(
 def preview(
     kind: Annotated[
         str | None,
-        typer.Argument(metavar="[KIND]", help="24h, 2h or no_show; all unless named."),
+        typer.Argument(metavar="[KIND]", help=f"One of {', '.join(KINDS)}; all unless named."),
     ] = None,
     *,
     send_to: Annotated[
@@ -122,7 +123,7 @@ def preview(
     Example: smartia-jobs templates preview 24h --send-to +5511987654321
     """
     if send_to is not None and kind is None:
-        raise typer.BadParameter("needs one KIND (24h, 2h or no_show)", param_hint="--send-to")
+        raise typer.BadParameter(f"needs one KIND ({', '.join(KINDS)})", param_hint="--send-to")
     with errors_as_status("templates preview", as_json=json):
         from smartia_jobs.jobs.templates import preview_templates, send_preview
 

@@ -21,7 +21,7 @@ class ReminderRule:
         times: lead, cadence and latest moment of this kind.
         hours: when the clinic may write at all.
         min_notice: visits booked less than this before they start get no reminder.
-        bridges_days: whether days without sending push the window's upper edge (24h only).
+        bridges_days: whether days without sending push the window's upper edge.
     """
 
     times: ReminderTimes

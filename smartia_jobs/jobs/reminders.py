@@ -1,7 +1,5 @@
 """The reminder jobs: tell every patient about the visit this run is nearest to, once."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 from smartia_jobs.clinic.appointments import Appointments
@@ -13,33 +11,15 @@ from smartia_jobs.jobs.checks.settings import outlives
 from smartia_jobs.jobs.delivery import deliver, expect, new_report
 from smartia_jobs.jobs.opening import open_clinic
 from smartia_jobs.jobs.sender import OnlyTo, WhatsAppSender, person
+from smartia_jobs.kinds import ReminderKind
 from smartia_jobs.messages.catalogue import load_catalogue
 from smartia_jobs.outbox.source import Source
 from smartia_jobs.outbox.tellings import rows_of
 from smartia_jobs.report import MOST_NAMED, Report
 from smartia_jobs.run import Run
-from smartia_jobs.settings import ReminderTimes, Settings
+from smartia_jobs.settings import Settings
 from smartia_jobs.store.recipients import first_used_at
 from smartia_jobs.store.schema import tables_exist
-
-
-@dataclass(frozen=True, slots=True)
-class ReminderKind:
-    """One kind of reminder.
-
-    Attributes:
-        command: what the scheduler calls, and the kind in the outbox.
-        times: its lead, cadence and latest moment, as the clinic set them.
-        bridges_days: whether days without sending push the window's upper edge.
-    """
-
-    command: str
-    times: Callable[[Settings], ReminderTimes]
-    bridges_days: bool = False
-
-
-DAY_AHEAD = ReminderKind("24h", lambda settings: settings.reminder_24h, bridges_days=True)
-HOURS_AHEAD = ReminderKind("2h", lambda settings: settings.reminder_2h)
 
 
 def send_reminders(run: Run, kind: ReminderKind) -> Report:
@@ -50,15 +30,15 @@ def send_reminders(run: Run, kind: ReminderKind) -> Report:
         sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
     """
     report = new_report(run, kind.command)
-    template = load_catalogue(run.settings.messages_file)[kind.command]
+    template = load_catalogue(run.settings.messages_file)[kind.name]
     appointments = open_clinic(run)
     rule = _rule(run.settings, kind)
-    if (warning := outlives(template, rule.times.latest)) is not None:
+    if (warning := outlives(template, kind, run.settings)) is not None:
         report.warnings.append(warning)
     only_to = OnlyTo(run.settings)
     identify = partial(person, country=run.settings.clinic_country)
     source = Source(
-        kind=kind.command,
+        kind=kind.name,
         template=template.name,
         next_page=VisitDays(appointments, rule.window(run.now), identify).next_page,
         reread=appointments.by_id,
@@ -83,7 +63,7 @@ def send_reminders(run: Run, kind: ReminderKind) -> Report:
 
 def _rule(settings: Settings, kind: ReminderKind) -> ReminderRule:
     return ReminderRule(
-        times=kind.times(settings),
+        times=settings.times_of(kind),
         hours=SendingHours.of(settings),
         min_notice=settings.min_notice,
         bridges_days=kind.bridges_days,
@@ -114,9 +94,9 @@ def _missed(
                 if rule.could_have_been_reminded(visit) and only_to.refusal(visit, run.now) is None
             ]
             known = visits and tables_exist(connection)
-            first_at = first_used_at(connection, kind.command) if known else None
+            first_at = first_used_at(connection, kind.name) if known else None
             visits = [visit for visit in visits if rule.was_in_time(visit, first_at)]
-            rows = rows_of(connection, kind.command, {v.id for v in visits}) if visits else {}
+            rows = rows_of(connection, kind.name, {v.id for v in visits}) if visits else {}
         missed += [
             visit.id
             for visit in visits

@@ -11,8 +11,9 @@ from enum import StrEnum
 from smartia_jobs.clock import Clock
 from smartia_jobs.errors import ConfigurationError, ExitStatus, SmartiaJobsError, UsageError
 from smartia_jobs.jobs.checks.standing import Standing, compare, wanted_definition
+from smartia_jobs.kinds import KINDS
 from smartia_jobs.message import Answer, Unsendable
-from smartia_jobs.messages.catalogue import KINDS, Catalogue, MessageTemplate, load_catalogue
+from smartia_jobs.messages.catalogue import Catalogue, MessageTemplate, load_catalogue
 from smartia_jobs.messages.render import example_message, preview_text
 from smartia_jobs.phones import parse_phone
 from smartia_jobs.settings import Settings

@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from smartia_jobs.errors import ConfigurationError
+from smartia_jobs.kinds import KINDS
 from smartia_jobs.messages import rules
-
-#: The kinds of message, by the name their outbox rows carry.
-KINDS = ("24h", "2h", "no_show")
 
 _SHIPPED = "default.pt_BR.toml"
 
@@ -56,7 +54,7 @@ class MessageTemplate:
     """What is sent for one kind of message; whatever :mod:`rules` demands holds.
 
     Attributes:
-        kind: one of :data:`KINDS`.
+        kind: one of :data:`smartia_jobs.kinds.KINDS`.
         name: the template's name at Meta.
         language: Meta's language code, also that of dates and lists.
         category: ``UTILITY`` or ``MARKETING``.
@@ -87,7 +85,7 @@ class MessageTemplate:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The template of every kind, in the order of :data:`KINDS`."""
+    """The template of every kind, in the order of :data:`smartia_jobs.kinds.KINDS`."""
 
     templates: Mapping[str, MessageTemplate]
 

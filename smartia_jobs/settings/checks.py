@@ -6,10 +6,10 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 from smartia_jobs.errors import ConfigurationError
+from smartia_jobs.kinds import REMINDERS, longest_latest, too_long
 from smartia_jobs.settings.database_url import sqlite_path
 from smartia_jobs.settings.declarations import VARIABLES, Settings
 from smartia_jobs.settings.readers import is_loopback
-from smartia_jobs.timing import ReminderTimes
 
 #: A POST may start on a claim up to 60 s old, connect for 5 s and be read for 30 s: a claim
 #: that ends earlier could be taken for dead, and its message be sent twice.
@@ -77,20 +77,20 @@ def _started_in_a_folder() -> bool:
 
 def _reminders_of_no_run(settings: Settings) -> Iterator[str]:
     """Yield which times of a reminder leave visits that no run would remind."""
-    variables = {variable.field: variable for variable in VARIABLES}
-    for kind in {field.partition(".")[0]: None for field in variables if "." in field}:
-        times: ReminderTimes = getattr(settings, kind)
-        lead, every = variables[f"{kind}.lead"].name, variables[f"{kind}.cadence"].name
-        latest = variables[f"{kind}.latest"]
-        most = times.lead - times.cadence / 2
-        if most <= timedelta(0):
+    variables = {variable.name: variable for variable in VARIABLES}
+    for kind in REMINDERS:
+        times, lead, every = settings.times_of(kind), kind.setting("lead"), kind.setting("cadence")
+        latest = variables[kind.setting("latest")]
+        wrong = too_long(times)
+        if wrong == "cadence":
             yield (
                 f"{every} is too long: it must be less than twice {lead}, or some visits would "
                 "be reminded by no run."
             )
-        elif times.latest > most:
+        elif wrong == "latest":
+            most = latest.shown(longest_latest(times))
             yield (
                 f"{latest.name} is too long: with {lead} and {every} as they are, some visits "
-                f"would be reminded by no run. It can be at most {latest.shown(most)}: the lead "
-                "less half of the time between two runs."
+                f"would be reminded by no run. It can be at most {most}: the lead less half of "
+                "the time between two runs."
             )

@@ -4,12 +4,14 @@ This is the single place in which one is declared: reading it, the README's tabl
 the tests follow.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from smartia_jobs.kinds import REMINDERS, ReminderKind, Unit
 from smartia_jobs.settings import readers
 from smartia_jobs.settings.variable import DECLARED, Variable, setting, setting_in_parts
 from smartia_jobs.timing import QuietHours, ReminderTimes
@@ -19,35 +21,40 @@ _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 
 #: In which unit a reminder's latest moment is given.
 _LATEST = {
-    "HOURS": readers.duration(_HOUR, 0.01, 336),
-    "MINUTES": readers.duration(_MINUTE, 1, 20160),
+    Unit.HOURS: readers.duration(_HOUR, 0.01, 336),
+    Unit.MINUTES: readers.duration(_MINUTE, 1, 20160),
 }
 
 
-def _reminder(command: str, times: ReminderTimes, *, latest_in: str) -> Any:
-    """Declare when one kind of reminder is due, with these times as its default."""
-    prefix, before = f"REMINDER_{command.upper()}", "how long before the visit the reminder"
-    return setting_in_parts(
-        times,
-        lead=Variable(
-            f"{prefix}_LEAD_HOURS",
+def _reminder(kind: ReminderKind) -> dict[str, Variable]:
+    """Declare when one kind of reminder is due: a variable for each of its times."""
+    command, before = kind.command, "how long before the visit the reminder"
+    return {
+        f"{kind.name}.lead": Variable(
+            kind.setting("lead"),
             readers.duration(_HOUR, 0.1, 336),
             f"`{command}`: {before} is best",
-            lambda: times.lead,
+            lambda: kind.times.lead,
         ),
-        cadence=Variable(
-            f"{prefix}_EVERY_HOURS",
+        f"{kind.name}.cadence": Variable(
+            kind.setting("cadence"),
             readers.duration(_HOUR, 0.01, 168),
             f"`{command}`: how often the job is scheduled",
-            lambda: times.cadence,
+            lambda: kind.times.cadence,
         ),
-        latest=Variable(
-            f"{prefix}_LATEST_{latest_in}",
-            _LATEST[latest_in],
+        f"{kind.name}.latest": Variable(
+            kind.setting("latest"),
+            _LATEST[kind.latest_in],
             f"`{command}`: {before} stops being useful",
-            lambda: times.latest,
+            lambda: kind.times.latest,
         ),
-    )
+    }
+
+
+def _reminders() -> Any:
+    """Declare when each kind of reminder is due, with the times of its own as the default."""
+    variables = {path: one for kind in REMINDERS for path, one in _reminder(kind).items()}
+    return setting_in_parts({kind.name: kind.times for kind in REMINDERS}, variables)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,12 +178,8 @@ class Settings:
     )
 
     # When
-    reminder_24h: ReminderTimes = _reminder(
-        "24h", ReminderTimes(24 * _HOUR, cadence=24 * _HOUR, latest=6 * _HOUR), latest_in="HOURS"
-    )
-    reminder_2h: ReminderTimes = _reminder(
-        "2h", ReminderTimes(2 * _HOUR, cadence=_HOUR, latest=45 * _MINUTE), latest_in="MINUTES"
-    )
+    #: By the name of the kind.
+    reminders: Mapping[str, ReminderTimes] = _reminders()
     min_notice: timedelta = setting(
         "MIN_NOTICE_HOURS",
         readers.duration(_HOUR, 0, 336),
@@ -321,6 +324,10 @@ class Settings:
         platform=True,
     )
 
+    def times_of(self, kind: ReminderKind) -> ReminderTimes:
+        """Return when a kind of reminder is due in this clinic."""
+        return self.reminders.get(kind.name, kind.times)
+
 
 _DECLARED = tuple(
     replace(variable, field=f"{one.name}.{part}".rstrip("."))
@@ -344,5 +351,5 @@ def describe(settings: Settings) -> list[tuple[str, str]]:
 def _shown(variable: Variable, settings: Settings) -> str:
     value: Any = settings
     for part in variable.field.split("."):
-        value = getattr(value, part)
+        value = value[part] if isinstance(value, Mapping) else getattr(value, part)
     return variable.shown(value)

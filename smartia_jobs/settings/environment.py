@@ -190,10 +190,15 @@ def _problem(variable: Variable, text: str, error: ValueError) -> str:
 
 
 def _assemble(values: Mapping[str, Any]) -> Settings:
-    whole: dict[str, Any] = {}
+    settings = Settings()
     for path, value in values.items():
-        name, _, part = path.partition(".")
-        if part:
-            value = replace(whole.get(name, getattr(Settings(), name)), **{part: value})
-        whole[name] = value
-    return Settings(**whole)
+        settings = _with(settings, path, value)
+    return settings
+
+
+def _with(whole: Any, path: str, value: Any) -> Any:
+    """Return the settings, or a part of them, with one value changed."""
+    name, _, rest = path.partition(".")
+    if isinstance(whole, Mapping):
+        return {**whole, name: _with(whole[name], rest, value) if rest else value}
+    return replace(whole, **{name: _with(getattr(whole, name), rest, value) if rest else value})

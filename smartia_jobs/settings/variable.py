@@ -1,6 +1,6 @@
 """One setting as it is declared: the variable, how its text is read, what it means."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,6 +99,11 @@ def setting(
     return field(default_factory=initial, repr=not secret, metadata={DECLARED: {"": variable}})
 
 
-def setting_in_parts(default: Any, **variables: Variable) -> Any:
-    """Declare a field of the settings of which each part has a variable of its own."""
+def setting_in_parts(default: Any, variables: Mapping[str, Variable]) -> Any:
+    """Declare a field of the settings of which each part has a variable of its own.
+
+    Args:
+        default: the whole field without any of them.
+        variables: by the path of their part, with a dot between its steps.
+    """
     return field(default_factory=lambda: default, metadata={DECLARED: variables})

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smartia_jobs import kinds
 from smartia_jobs.appointment import Appointment, AppointmentStatus
 from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.hours import SendingHours
@@ -14,13 +15,13 @@ from smartia_jobs.clinic.reminders import ReminderRule
 from smartia_jobs.clinic.times import Storage, StoredTimes, to_instant, to_wall
 from smartia_jobs.database import Database
 from smartia_jobs.report import Reason
-from smartia_jobs.settings import QuietHours, ReminderTimes, Settings
+from smartia_jobs.settings import QuietHours, ReminderTimes
 from tests.clinic.wall_clock import DAY, DAYS, MINUTE, around, first_shown, minutes, wall
 from tests.support import Clinic
 
 SAO_PAULO = ZoneInfo("America/Sao_Paulo")
 HOUR = timedelta(hours=1)
-DAY_AHEAD, HOURS_AHEAD = Settings().reminder_24h, Settings().reminder_2h
+DAY_AHEAD, HOURS_AHEAD = (kinds.DAY_AHEAD.times, kinds.HOURS_AHEAD.times)
 WEEKEND = frozenset({5, 6})
 NOW = wall("2026-11-23 09:00").replace(tzinfo=SAO_PAULO).astimezone(UTC)
 

@@ -10,7 +10,8 @@ from smartia_jobs.clock import ShiftedClock
 from smartia_jobs.jobs.check import Checked, check
 from smartia_jobs.jobs.checks.finding import Finding, Level
 from smartia_jobs.jobs.no_show import mark_no_shows
-from smartia_jobs.jobs.reminders import DAY_AHEAD, HOURS_AHEAD, send_reminders
+from smartia_jobs.jobs.reminders import send_reminders
+from smartia_jobs.kinds import DAY_AHEAD, HOURS_AHEAD
 from smartia_jobs.messages.catalogue import load_catalogue
 from smartia_jobs.messages.definition import definition
 from smartia_jobs.sandbox import PHONE_NUMBER_ID, WABA_ID, Sandbox

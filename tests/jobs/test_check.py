@@ -21,6 +21,7 @@ from smartia_jobs.database.errors import explain
 from smartia_jobs.errors import ConfigurationError, ExitStatus, InterruptedRunError
 from smartia_jobs.jobs.check import check
 from smartia_jobs.jobs.checks.finding import Level
+from smartia_jobs.kinds import DAY_AHEAD
 from smartia_jobs.report import Report
 from smartia_jobs.run import Run
 from smartia_jobs.settings import QuietHours, Settings
@@ -492,9 +493,15 @@ def test_a_clinic_without_quiet_hours_is_told(sqlite_clinic: Clinic) -> None:
 
 
 def test_a_reminder_that_outlives_its_use_is_pointed_out(sqlite_clinic: Clinic) -> None:
-    latest = replace(READY.reminder_24h, latest=timedelta(hours=4))
+    latest = replace(READY.times_of(DAY_AHEAD), latest=timedelta(hours=4))
 
-    found = by_name(checked(sqlite_clinic, replace(READY, reminder_24h=latest), online=False))
+    found = by_name(
+        checked(
+            sqlite_clinic,
+            replace(READY, reminders={**READY.reminders, DAY_AHEAD.name: latest}),
+            online=False,
+        )
+    )
 
     assert found["time_to_live"].level is Level.WARNING
     assert "6 h" in found["time_to_live"].text

@@ -10,7 +10,8 @@ import pytest
 
 from smartia_jobs.clinic.times import to_wall
 from smartia_jobs.errors import ExitStatus, UsageError
-from smartia_jobs.jobs.reminders import DAY_AHEAD, send_reminders
+from smartia_jobs.jobs.reminders import send_reminders
+from smartia_jobs.kinds import DAY_AHEAD
 from smartia_jobs.report import Reason, Result
 from smartia_jobs.sandbox.scripts import Scripted
 from smartia_jobs.sandbox.server import Sandbox

@@ -15,7 +15,8 @@ import pytest
 from smartia_jobs.clock import ShiftedClock
 from smartia_jobs.database import Database
 from smartia_jobs.errors import ConfigurationError
-from smartia_jobs.jobs.reminders import DAY_AHEAD, HOURS_AHEAD, ReminderKind, send_reminders
+from smartia_jobs.jobs.reminders import send_reminders
+from smartia_jobs.kinds import DAY_AHEAD, HOURS_AHEAD, ReminderKind
 from smartia_jobs.messages.catalogue import load_catalogue
 from smartia_jobs.messages.definition import definition
 from smartia_jobs.report import Reason, Report, Result
@@ -113,7 +114,7 @@ class ReminderDesk:
     def has_run(self, kind: ReminderKind) -> None:
         """Let the job have run before, long ago, for somebody without a usable phone."""
         now, self.now = self.now, self.now - 30 * DAY
-        self.book(kind.times(self.settings).lead, phone="98765-4321")
+        self.book(self.settings.times_of(kind).lead, phone="98765-4321")
         self.run(kind)
         self.now = now
 
@@ -167,7 +168,7 @@ def test_what_grew_too_near_since_the_run_before_is_missed_and_what_is_older_was
 ) -> None:
     desk = ReminderDesk(clinic, sandbox)
     desk.has_run(kind)
-    times = kind.times(desk.settings)
+    times = kind.times
     first = desk.book(times.latest - times.cadence)
     desk.book(times.latest - times.cadence - MINUTE)
     last = desk.book(times.latest - MINUTE)
@@ -196,7 +197,7 @@ def test_the_visits_of_a_morning_after_a_run_that_never_happened_are_missed(
 @BOTH_KINDS
 def test_regular_runs_count_each_missed_visit_once(desk: ReminderDesk, kind: ReminderKind) -> None:
     desk.has_run(kind)
-    times = kind.times(desk.settings)
+    times = kind.times
     start = desk.now + times.latest - MINUTE
     desk.book(times.latest - MINUTE)
 
@@ -240,7 +241,7 @@ def test_what_was_too_near_before_the_first_run_is_missed_by_no_later_one(
     clinic: Clinic, sandbox: Sandbox, kind: ReminderKind
 ) -> None:
     desk = ReminderDesk(clinic, sandbox)
-    times = kind.times(desk.settings)
+    times = kind.times
     for too_near in (times.latest - MINUTE, MINUTE, -MINUTE):
         desk.book(too_near)
     desk.book(times.lead)
@@ -261,7 +262,7 @@ def test_what_nobody_could_have_reminded_is_not_missed(
     desk: ReminderDesk, kind: ReminderKind, ahead: timedelta
 ) -> None:
     desk.has_run(kind)
-    lead = kind.times(desk.settings).lead
+    lead = kind.times.lead
     desk.book(ahead, booked=lead)
     desk.book(ahead, status="CANCELLED")
 
@@ -274,7 +275,7 @@ def test_what_nobody_could_have_reminded_is_not_missed(
 def test_a_reminded_visit_is_not_missed_when_it_draws_near_or_has_begun(
     desk: ReminderDesk, kind: ReminderKind
 ) -> None:
-    times = kind.times(desk.settings)
+    times = kind.times
     desk.book(times.lead)
     desk.run(kind)
     desk.now += times.lead - times.latest + MINUTE
@@ -395,7 +396,7 @@ def test_something_in_only_to_that_is_no_phone_sends_nothing(
     desk: ReminderDesk, kind: ReminderKind
 ) -> None:
     desk.setting(only_to=frozenset({"+5511987654321", "12345"}))
-    desk.book(kind.times(desk.settings).lead, phone="5511987654321")
+    desk.book(kind.times.lead, phone="5511987654321")
 
     with pytest.raises(ConfigurationError, match="ONLY_TO"):
         desk.run(kind)
@@ -410,7 +411,7 @@ def test_something_in_only_to_that_is_no_phone_sends_nothing(
 def test_a_visit_booked_at_short_notice_gets_no_reminder_where_the_clinic_wants_none(
     desk: ReminderDesk, kind: ReminderKind
 ) -> None:
-    lead = kind.times(desk.settings).lead
+    lead = kind.times.lead
     desk.setting(min_notice=48 * HOUR)
     desk.book(lead, booked=48 * HOUR - MINUTE)
     desk.book(lead, booked=48 * HOUR, phone="5511987654321")
@@ -430,7 +431,7 @@ def test_quiet_hours_hold_a_reminder_until_they_end(desk: ReminderDesk, kind: Re
             datetime.fromisoformat("2026-01-01T07:00").time(),
         )
     )
-    desk.book(kind.times(desk.settings).lead)
+    desk.book(kind.times.lead)
 
     quiet = desk.run(kind)
     desk.now += MINUTE
@@ -477,7 +478,7 @@ def test_fridays_hours_ahead_run_reminds_nobody_of_monday(desk: ReminderDesk) ->
 def test_nothing_leaves_on_a_day_without_sending(desk: ReminderDesk, kind: ReminderKind) -> None:
     desk.now = FRIDAY_9 + DAY
     desk.setting(no_send_days=frozenset({5, 6}))
-    desk.book(kind.times(desk.settings).lead)
+    desk.book(kind.times.lead)
 
     report = desk.run(kind)
 
@@ -492,7 +493,7 @@ def test_nothing_leaves_on_a_day_without_sending(desk: ReminderDesk, kind: Remin
 def test_a_message_that_may_have_arrived_is_resent_once_where_the_clinic_chose_so(
     desk: ReminderDesk, kind: ReminderKind
 ) -> None:
-    desk.book(kind.times(desk.settings).lead)
+    desk.book(kind.times.lead)
     desk.sandbox.script("*", Scripted(cut=True), repeat_last=True)
     desk.run(kind)
     held = desk.run(kind)
@@ -511,19 +512,16 @@ def test_a_message_that_may_have_arrived_is_resent_once_where_the_clinic_chose_s
 
 
 @pytest.mark.parametrize(
-    ("kind", "setting", "variable"),
-    [
-        (DAY_AHEAD, "reminder_24h", "REMINDER_24H_LATEST_HOURS"),
-        (HOURS_AHEAD, "reminder_2h", "REMINDER_2H_LATEST_MINUTES"),
-    ],
+    ("kind", "variable"),
+    [(DAY_AHEAD, "REMINDER_24H_LATEST_HOURS"), (HOURS_AHEAD, "REMINDER_2H_LATEST_MINUTES")],
     ids=["24h", "2h"],
 )
 def test_a_reminder_that_may_arrive_when_it_is_of_no_use_is_warned_of(
-    desk: ReminderDesk, kind: ReminderKind, setting: str, variable: str
+    desk: ReminderDesk, kind: ReminderKind, variable: str
 ) -> None:
     as_shipped = desk.run(kind)
-    latest = kind.times(desk.settings).latest - MINUTE
-    desk.setting(**{setting: replace(kind.times(desk.settings), latest=latest)})
+    earlier = replace(kind.times, latest=kind.times.latest - MINUTE)
+    desk.setting(reminders={**desk.settings.reminders, kind.name: earlier})
 
     report = desk.run(kind)
 
@@ -547,7 +545,7 @@ def env(sqlite_clinic: Clinic, sandbox: Sandbox) -> dict[str, str]:
 
 def book_from_today(clinic: Clinic, kind: ReminderKind, visits: int) -> None:
     """Book visits that a run at this hour reminds."""
-    start = datetime.now(ZoneInfo("America/Sao_Paulo")) + kind.times(Settings()).lead
+    start = datetime.now(ZoneInfo("America/Sao_Paulo")) + kind.times.lead
     for _ in range(visits):
         clinic.add_appointment(clinic.add_patient(), start.replace(tzinfo=None, microsecond=0))
 

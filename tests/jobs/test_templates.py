@@ -17,8 +17,8 @@ from smartia_jobs.jobs.templates import (
     show_templates,
     submit_templates,
 )
+from smartia_jobs.kinds import KINDS
 from smartia_jobs.message import Verdict
-from smartia_jobs.messages.catalogue import KINDS
 from smartia_jobs.sandbox import WABA_ID, Sandbox, Scripted
 from smartia_jobs.whatsapp.management import Management
 from smartia_jobs.whatsapp.templates import registered_templates
@@ -85,9 +85,9 @@ def test_what_was_submitted_stands_as_wanted_once_it_is_approved(sandbox: Sandbo
 
 def test_a_reminder_is_never_registered_to_live_longer_than_its_use(sandbox: Sandbox) -> None:
     settings = online_settings(sandbox)
-    earlier = replace(settings.reminder_24h, latest=timedelta(hours=4))
+    earlier = replace(settings.reminders["24h"], latest=timedelta(hours=4))
 
-    submit_templates(replace(settings, reminder_24h=earlier), CLOCK)
+    submit_templates(replace(settings, reminders={**settings.reminders, "24h": earlier}), CLOCK)
 
     assert registered(sandbox)["message_send_ttl_seconds"] == 14_400
 

@@ -11,7 +11,8 @@ import pytest
 
 import smartia_jobs
 from smartia_jobs.errors import ConfigurationError, ExitStatus
-from smartia_jobs.messages.catalogue import KINDS, Button, load_catalogue
+from smartia_jobs.kinds import KINDS
+from smartia_jobs.messages.catalogue import Button, load_catalogue
 
 PACKAGE = Path(smartia_jobs.__file__).parent
 

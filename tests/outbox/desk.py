@@ -100,7 +100,7 @@ class Desk:
         storage = Storage.TEXT if self.clinic.dialect == "sqlite" else Storage.WALL_AS_UTC
         appointments = Appointments(StoredTimes(storage, self.settings.clinic_timezone))
         rule = ReminderRule(
-            self.settings.reminder_24h, SendingHours.of(self.settings), bridges_days=True
+            self.settings.reminders["24h"], SendingHours.of(self.settings), bridges_days=True
         )
         days = VisitDays(appointments, rule.window(run.now), partial(person, country="BR"))
         return Source(

@@ -6,6 +6,7 @@ from math import ceil
 
 from smartia_jobs.jobs.checks.finding import Finding, Level
 from smartia_jobs.jobs.sender import OnlyTo
+from smartia_jobs.kinds import REMINDERS, ReminderKind
 from smartia_jobs.messages.catalogue import Catalogue, MessageTemplate
 from smartia_jobs.settings import Settings
 from smartia_jobs.settings.declarations import describe
@@ -76,8 +77,7 @@ def cloud_run(settings: Settings, people: int | None) -> Finding:
 
 def time_to_live(settings: Settings, catalogue: Catalogue) -> Finding:
     """Compare how long the catalogue lets WhatsApp try with when reminders lose their use."""
-    latest = {"24h": settings.reminder_24h.latest, "2h": settings.reminder_2h.latest}
-    found = (outlives(catalogue[kind], limit) for kind, limit in latest.items())
+    found = (outlives(catalogue[kind.name], kind, settings) for kind in REMINDERS)
     too_long = [problem for problem in found if problem is not None]
     if not too_long:
         return Finding("time_to_live", Level.OK, "No reminder outlives its use.")
@@ -85,17 +85,18 @@ def time_to_live(settings: Settings, catalogue: Catalogue) -> Finding:
     return Finding("time_to_live", Level.WARNING, too_long[0], step, tuple(too_long[1:]))
 
 
-def outlives(template: MessageTemplate, latest: timedelta) -> str | None:
+def outlives(template: MessageTemplate, kind: ReminderKind, settings: Settings) -> str | None:
     """Say that WhatsApp may try longer than a reminder is of use; None when it may not.
 
     A phone that was off could show it after the visit.
     """
+    latest = settings.times_of(kind).latest
     if template.time_to_live is not None and template.time_to_live <= latest:
         return None
-    setting = "REMINDER_2H_LATEST_MINUTES" if template.kind == "2h" else "REMINDER_24H_LATEST_HOURS"
     return (
-        f"The {template.kind} reminder may reach a phone that was off for up to"
-        f" {in_words(template.time_to_live)}, which is longer than {setting} ({in_words(latest)})."
+        f"The {kind.name} reminder may reach a phone that was off for up to"
+        f" {in_words(template.time_to_live)}, which is longer than {kind.setting('latest')}"
+        f" ({in_words(latest)})."
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.jobs.checks.finding import Level
 from smartia_jobs.jobs.checks.settings import in_words
+from smartia_jobs.kinds import REMINDERS
 from smartia_jobs.message import Phone
 from smartia_jobs.messages.catalogue import Catalogue, MessageTemplate
 from smartia_jobs.messages.definition import definition, differences
@@ -112,7 +113,8 @@ def wanted_definition(template: MessageTemplate, settings: Settings) -> dict[str
 
 def latest_of(kind: str, settings: Settings) -> timedelta | None:
     """Return how long before the visit a kind of reminder loses its use; None for others."""
-    return {"24h": settings.reminder_24h.latest, "2h": settings.reminder_2h.latest}.get(kind)
+    reminders = (one for one in REMINDERS if one.name == kind)
+    return next((settings.times_of(one).latest for one in reminders), None)
 
 
 #: Source: Meta, "Time to live" (2026-09).

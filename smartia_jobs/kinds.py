@@ -1,0 +1,102 @@
+"""The kinds of message: each is declared here once, and the rest of the program follows.
+
+A further reminder is one entry of :data:`REMINDERS` and a section of the shipped catalogue. Its
+command, its settings, the limit of its time to live, what ``check`` and the statistics say of it
+come from here; the tests then ask for its rows in the README.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from smartia_jobs.timing import ReminderTimes
+
+_MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+class Unit(StrEnum):
+    """In which unit a reminder's latest moment is given."""
+
+    HOURS = "HOURS"
+    MINUTES = "MINUTES"
+
+
+@dataclass(frozen=True, slots=True)
+class ReminderKind:
+    """One kind of reminder.
+
+    Attributes:
+        name: its section of the catalogue, and the ``kind`` of its outbox rows.
+        times: its lead, cadence and latest moment, unless the clinic sets others.
+        help: what ``--help`` of its command says, with an example.
+        latest_in: the unit of the setting of its latest moment.
+    """
+
+    name: str
+    times: ReminderTimes
+    help: str = ""
+    latest_in: Unit = Unit.HOURS
+
+    @property
+    def command(self) -> str:
+        """What the scheduler calls."""
+        return self.name
+
+    @property
+    def bridges_days(self) -> bool:
+        """Whether days without sending that follow are reminded ahead: no run makes up for them."""
+        return self.times.cadence >= _DAY
+
+    def setting(self, part: str) -> str:
+        """Return what sets its ``lead``, ``cadence`` or ``latest``."""
+        words = {"lead": "LEAD_HOURS", "cadence": "EVERY_HOURS"}
+        return f"REMINDER_{self.name.upper()}_{words.get(part, f'LATEST_{self.latest_in}')}"
+
+
+DAY_AHEAD = ReminderKind(
+    "24h",
+    ReminderTimes(24 * _HOUR, cadence=24 * _HOUR, latest=6 * _HOUR),
+    help="""\
+    Remind patients about a day ahead (schedule it daily at 9:00 clinic time).
+
+    Running it more often is harmless, and catches outages and late bookings.
+
+    Example: smartia-jobs 24h --dry-run
+    """,
+)
+HOURS_AHEAD = ReminderKind(
+    "2h",
+    ReminderTimes(2 * _HOUR, cadence=_HOUR, latest=45 * _MINUTE),
+    help="""\
+    Remind patients about two hours ahead (schedule it hourly).
+
+    Example: smartia-jobs 2h --dry-run --now 2026-11-23T14:00
+    """,
+    latest_in=Unit.MINUTES,
+)
+
+#: The reminders, farthest ahead first.
+REMINDERS = (DAY_AHEAD, HOURS_AHEAD)
+
+#: The invitation to come back after a missed visit.
+INVITATION = "no_show"
+
+#: Every kind of message, by the name that its section and its outbox rows carry.
+KINDS = (*(kind.name for kind in REMINDERS), INVITATION)
+
+
+def too_long(times: ReminderTimes) -> str | None:
+    """Return which of its times leaves visits that no run would remind; None when none does.
+
+    Returns:
+        ``cadence`` when half of it reaches the lead, ``latest`` when it is longer than the lead
+        less half of the cadence.
+    """
+    if longest_latest(times) <= timedelta(0):
+        return "cadence"
+    return "latest" if times.latest > longest_latest(times) else None
+
+
+def longest_latest(times: ReminderTimes) -> timedelta:
+    """Return the nearest that a visit comes to the run before which it was too far away."""
+    return times.lead - times.cadence / 2
