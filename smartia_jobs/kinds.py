@@ -5,6 +5,7 @@ command, its settings, the limit of its time to live, what ``check`` and the sta
 come from here; the tests then ask for its rows in the README.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -21,6 +22,30 @@ class Unit(StrEnum):
     MINUTES = "MINUTES"
 
 
+#: From how many to how many hours each time of a reminder may be.
+LIMITS: Mapping[str, tuple[float, float]] = {
+    "lead": (0.1, 336),
+    "cadence": (0.01, 168),
+    "latest": (0.01, 336),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Which visits a kind of reminder leaves alone: keys of its section of the catalogue.
+
+    Attributes:
+        only_unconfirmed: visits that are CONFIRMED are.
+        booked_days_ahead: visits booked fewer local days before they start are; 0: none for that.
+        followed_by: a kind nearer to the visit that takes over. Visits in its window are left to
+            it, and those that this kind has missed are no ``missed``. Empty: none.
+    """
+
+    only_unconfirmed: bool = False
+    booked_days_ahead: int = 0
+    followed_by: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class ReminderKind:
     """One kind of reminder.
@@ -30,12 +55,16 @@ class ReminderKind:
         times: its lead, cadence and latest moment, unless the clinic sets others.
         help: what ``--help`` of its command says, with an example.
         latest_in: the unit of the setting of its latest moment.
+        conditions: which visits it leaves alone, unless the clinic's catalogue says otherwise.
+        optional: a clinic may well do without it, so nothing is wrong while Meta has no template.
     """
 
     name: str
     times: ReminderTimes
     help: str = ""
     latest_in: Unit = Unit.HOURS
+    conditions: Conditions = Conditions()
+    optional: bool = False
 
     @property
     def command(self) -> str:
@@ -53,6 +82,20 @@ class ReminderKind:
         return f"REMINDER_{self.name.upper()}_{words.get(part, f'LATEST_{self.latest_in}')}"
 
 
+DAYS_AHEAD = ReminderKind(
+    "72h",
+    ReminderTimes(72 * _HOUR, cadence=24 * _HOUR, latest=24 * _HOUR),
+    help="""\
+    Ask patients who booked long ahead to confirm (schedule it daily at 9:00).
+
+    Three days before the visit, at the clinic's time. Visits that are
+    confirmed, or were booked less than a week ahead, are left to `24h`.
+
+    Example: smartia-jobs 72h --dry-run
+    """,
+    conditions=Conditions(only_unconfirmed=True, booked_days_ahead=7, followed_by="24h"),
+    optional=True,
+)
 DAY_AHEAD = ReminderKind(
     "24h",
     ReminderTimes(24 * _HOUR, cadence=24 * _HOUR, latest=6 * _HOUR),
@@ -76,7 +119,7 @@ HOURS_AHEAD = ReminderKind(
 )
 
 #: The reminders, farthest ahead first.
-REMINDERS = (DAY_AHEAD, HOURS_AHEAD)
+REMINDERS = (DAYS_AHEAD, DAY_AHEAD, HOURS_AHEAD)
 
 #: The invitation to come back after a missed visit.
 INVITATION = "no_show"

@@ -41,6 +41,10 @@ class Reason(StrEnum):
     QUIET_HOURS = "quiet_hours"
     NO_SEND_DAY = "no_send_day"
     SHORT_NOTICE = "short_notice"
+    #: The patient has confirmed, and this kind of reminder only asks those who have not.
+    CONFIRMED = "confirmed"
+    #: Booked so near to the visit that this kind of reminder is not for it.
+    BOOKED_LATELY = "booked_lately"
     NOT_IN_ONLY_TO = "not_in_only_to"
     NO_STATUS = "no_status"
     UNREADABLE_DATE = "unreadable_date"

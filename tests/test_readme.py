@@ -1,16 +1,22 @@
 """The README and the code say the same: commands, variables, exit statuses, JSON keys, links."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from operator import add
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 import typer
 
 from smartia_jobs.cli.app import app
+from smartia_jobs.clinic.hours import SendingHours
+from smartia_jobs.clinic.reminders import ReminderRule
 from smartia_jobs.errors import ExitStatus
+from smartia_jobs.kinds import DAY_AHEAD, DAYS_AHEAD
 from smartia_jobs.report import Report
 from smartia_jobs.settings.declarations import VARIABLES
+from smartia_jobs.settings.readers import DAYS
 
 _ROOT = Path(__file__).parents[1]
 _README = (_ROOT / "README.md").read_text(encoding="utf-8")
@@ -42,6 +48,34 @@ def test_every_variable_and_its_default_stands_in_the_readme_and_back() -> None:
     documented = {name: (default.strip("`–"), meaning) for name, default, meaning in rows}
 
     assert documented == {v.name: (v.default, v.meaning) for v in VARIABLES}
+
+
+def as_shown(text: str) -> datetime:
+    """Return a moment of the example week, such as ``Mon 9:00``."""
+    day, clock = text.split()
+    monday = datetime(2026, 11, 23, tzinfo=ZoneInfo("America/Sao_Paulo"))
+    hour, minute = clock.split(":")
+    days = DAYS.index(day.lower())
+    return monday + timedelta(days=days, hours=int(hour), minutes=int(minute))
+
+
+def test_the_example_week_is_what_the_rule_says() -> None:
+    rows = re.findall(r"^\| (\w{3} 9:00) \| (.+) \| (.+) \|$", _README, re.MULTILINE)
+    hours = SendingHours(ZoneInfo("America/Sao_Paulo"), None, frozenset({5, 6}))
+    nearer = ReminderRule(DAY_AHEAD.times, hours, bridges_days=True)
+    farther = ReminderRule(DAYS_AHEAD.times, hours, bridges_days=True, followed_by=nearer)
+
+    shown = [[as_shown(end) for end in f"{a} – {b}".split(" – ")] for _, a, b in rows]
+
+    windows = [[rule.window(as_shown(run)) for rule in (farther, nearer)] for run, *_ in rows]
+    assert [run for run, *_ in rows] == [
+        f"{day} 9:00" for day in ("Mon", "Tue", "Wed", "Thu", "Fri")
+    ]
+    for ends, (far, near) in zip(shown, windows, strict=True):
+        week_later = [timedelta(days=7) if end < near.from_at else timedelta(0) for end in ends]
+        far_from, far_until, near_from, near_until = map(add, ends, week_later)
+        assert (near.from_at, near.until_at) == (near_from, near_until)
+        assert (far.from_at - timedelta.resolution, far.until_at) == (far_from, far_until)
 
 
 def test_every_exit_status_stands_in_the_readme_and_back() -> None:

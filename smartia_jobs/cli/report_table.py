@@ -16,6 +16,8 @@ REASONS = {
     Reason.QUIET_HOURS: "quiet hours",
     Reason.NO_SEND_DAY: "no messages on this day",
     Reason.SHORT_NOTICE: "booked at short notice",
+    Reason.CONFIRMED: "confirmed already",
+    Reason.BOOKED_LATELY: "booked not far ahead",
     Reason.NOT_IN_ONLY_TO: "not in ONLY_TO",
     Reason.NO_STATUS: "no readable status",
     Reason.UNREADABLE_DATE: "date cannot be read",

@@ -1,16 +1,21 @@
 """The due rule of reminders, pure: which visits a run at a given moment is nearest to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from smartia_jobs.appointment import OPEN, Appointment, AppointmentStatus
 from smartia_jobs.clinic.appointments import Window
 from smartia_jobs.clinic.hours import SendingHours
+from smartia_jobs.clinic.times import to_wall
+from smartia_jobs.kinds import Conditions
 from smartia_jobs.report import Reason
 from smartia_jobs.settings import ReminderTimes
 
 #: Visits that took place, or were meant to: each should have had its reminder.
 EXPECTED = OPEN | {AppointmentStatus.COMPLETED, AppointmentStatus.NO_SHOW}
+
+#: The finest step between two instants.
+_A_MOMENT = timedelta.resolution
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,24 +27,30 @@ class ReminderRule:
         hours: when the clinic may write at all.
         min_notice: visits booked less than this before they start get no reminder.
         bridges_days: whether days without sending push the window's upper edge.
+        conditions: which visits this kind leaves alone.
+        followed_by: the rule of the kind that takes over nearer to the visit; None: none does.
     """
 
     times: ReminderTimes
     hours: SendingHours
     min_notice: timedelta = timedelta(0)
     bridges_days: bool = False
+    conditions: Conditions = field(default_factory=Conditions)
+    followed_by: "ReminderRule | None" = None
 
     def window(self, now: datetime) -> Window:
         """Return the visits that a run at ``now`` reminds: ``latest`` to ``lead + cadence/2``.
 
         So each visit belongs to the run nearest to its lead, and a run that was skipped is
-        caught up by the next while the reminder is still useful.
+        caught up by the next while the reminder is still useful. Visits that the kind which takes
+        over can remind are its own.
         """
+        from_at = now + self.times.latest
+        if self.followed_by is not None:
+            from_at = max(from_at, self.followed_by.window(now).until_at + _A_MOMENT)
         bridge = timedelta(days=self.hours.closed_days_after(now) if self.bridges_days else 0)
-        return Window(
-            from_at=now + self.times.latest,
-            until_at=now + self.times.lead + self.times.cadence / 2 + bridge,
-        )
+        until_at = now + self.times.lead + self.times.cadence / 2 + bridge
+        return Window(from_at, until_at)
 
     def missed_window(self, now: datetime) -> Window:
         """Return the visits that grew too near for a reminder since the run before this one.
@@ -48,7 +59,7 @@ class ReminderRule:
         a run of each morning also those that have begun since the morning before.
         """
         too_near_at = now + self.times.latest
-        return Window(too_near_at - self.times.cadence, too_near_at - timedelta(microseconds=1))
+        return Window(too_near_at - self.times.cadence, too_near_at - _A_MOMENT)
 
     def was_in_time(self, appointment: Appointment, first_at: datetime | None) -> bool:
         """Whether a reminder was of use yet when the first of its kind was sent; None: never."""
@@ -57,15 +68,35 @@ class ReminderRule:
         return appointment.start_at >= first_at + self.times.latest
 
     def could_have_been_reminded(self, appointment: Appointment) -> bool:
-        """Whether the visit was expected, and booked early enough for a reminder at its lead."""
+        """Whether the visit was expected, and booked early enough for a reminder at its lead.
+
+        One that a condition leaves alone could not.
+        """
         if appointment.start_at is None or appointment.status not in EXPECTED:
             return False
-        if not appointment.patient_exists:
+        if not appointment.patient_exists or self.left_alone(appointment) is not None:
             return False
         if appointment.booked_at is None:
             return True
         notice = appointment.start_at - appointment.booked_at
         return notice > self.times.lead and notice >= self.min_notice
+
+    def left_alone(self, appointment: Appointment) -> Reason | None:
+        """Return which condition leaves this visit alone; None when none does."""
+        if self.conditions.only_unconfirmed and appointment.status is AppointmentStatus.CONFIRMED:
+            return Reason.CONFIRMED
+        if self.conditions.booked_days_ahead and self._is_booked_lately(appointment):
+            return Reason.BOOKED_LATELY
+        return None
+
+    def _is_booked_lately(self, appointment: Appointment) -> bool:
+        """Whether too few local days lay between booking and visit; not when that is unknown."""
+        if appointment.booked_at is None or appointment.start is None:
+            return False
+        booked = to_wall(appointment.booked_at, self.hours.zone)
+        ahead = (appointment.start.date() - booked.date()).days
+        # Fewer than none: that date of booking is wrong, and nobody knows the right one.
+        return 0 <= ahead < self.conditions.booked_days_ahead
 
     def refusal(self, appointment: Appointment, now: datetime) -> Reason | None:
         """Return why this visit gets no reminder at ``now``; None when it is due."""
@@ -77,6 +108,8 @@ class ReminderRule:
             return Reason.NO_LONGER_OPEN
         if not appointment.patient_exists:
             return Reason.PATIENT_MISSING
+        if (reason := self.left_alone(appointment)) is not None:
+            return reason
         if appointment.start_at < now + self.times.latest:
             return Reason.TOO_LATE
         if (

@@ -1,8 +1,9 @@
 """The reminder jobs: tell every patient about the visit this run is nearest to, once."""
 
+from collections.abc import Iterator
 from functools import partial
 
-from smartia_jobs.clinic.appointments import Appointments
+from smartia_jobs.clinic.appointments import Appointments, Window
 from smartia_jobs.clinic.hours import SendingHours
 from smartia_jobs.clinic.interactions import write_interactions
 from smartia_jobs.clinic.reminders import EXPECTED, ReminderRule
@@ -12,7 +13,7 @@ from smartia_jobs.jobs.delivery import deliver, expect, new_report
 from smartia_jobs.jobs.opening import open_clinic
 from smartia_jobs.jobs.sender import OnlyTo, WhatsAppSender, person
 from smartia_jobs.kinds import ReminderKind
-from smartia_jobs.messages.catalogue import load_catalogue
+from smartia_jobs.messages.catalogue import MessageTemplate, load_catalogue
 from smartia_jobs.outbox.source import Source
 from smartia_jobs.outbox.tellings import rows_of
 from smartia_jobs.report import MOST_NAMED, Report
@@ -30,17 +31,18 @@ def send_reminders(run: Run, kind: ReminderKind) -> Report:
         sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
     """
     report = new_report(run, kind.command)
-    template = load_catalogue(run.settings.messages_file)[kind.name]
+    catalogue = load_catalogue(run.settings.messages_file)
+    kind, template = catalogue.reminders[kind.name], catalogue[kind.name]
     appointments = open_clinic(run)
-    rule = _rule(run.settings, kind)
-    if (warning := outlives(template, kind, run.settings)) is not None:
-        report.warnings.append(warning)
+    rule = _rule(run.settings, kind, catalogue.reminders.get(kind.conditions.followed_by))
+    window = rule.window(run.now)
+    report.warnings += _warnings(run.settings, template, kind, window)
     only_to = OnlyTo(run.settings)
     identify = partial(person, country=run.settings.clinic_country)
     source = Source(
         kind=kind.name,
         template=template.name,
-        next_page=VisitDays(appointments, rule.window(run.now), identify).next_page,
+        next_page=VisitDays(appointments, window, identify).next_page,
         reread=appointments.by_id,
         refusals=(only_to.refusal, rule.refusal),
         send_before=rule.send_before,
@@ -48,8 +50,10 @@ def send_reminders(run: Run, kind: ReminderKind) -> Report:
     )
     missed = _missed(run, kind, appointments, rule=rule, only_to=only_to)
     report.missed = len(missed)
-    expect(run, appointments, rule.window(run.now))
+    expect(run, appointments, window)
     deliver(run, source, WhatsAppSender(run.settings, template, run.clock), report)
+    if rule.followed_by is not None:  # it takes over
+        report.missed = 0
     if report.missed:
         more = ["…"] if report.missed > MOST_NAMED else []
         named = ", ".join([*map(str, missed[:MOST_NAMED]), *more])
@@ -61,12 +65,29 @@ def send_reminders(run: Run, kind: ReminderKind) -> Report:
     return report
 
 
-def _rule(settings: Settings, kind: ReminderKind) -> ReminderRule:
+def _warnings(
+    settings: Settings, template: MessageTemplate, kind: ReminderKind, window: Window
+) -> Iterator[str]:
+    """Yield what a person should mend, although the run goes on."""
+    if window.from_at > window.until_at:
+        yield (
+            f"{kind.name} reminds nobody, because {kind.conditions.followed_by} reminds of the same"
+            f" visits: set {kind.setting('lead')} to more than its lead, or do without {kind.name}."
+        )
+    if (outliving := outlives(template, settings)) is not None:
+        yield outliving
+
+
+def _rule(
+    settings: Settings, kind: ReminderKind, followed_by: ReminderKind | None = None
+) -> ReminderRule:
     return ReminderRule(
         times=settings.times_of(kind),
         hours=SendingHours.of(settings),
         min_notice=settings.min_notice,
         bridges_days=kind.bridges_days,
+        conditions=kind.conditions,
+        followed_by=None if followed_by is None else _rule(settings, followed_by),
     )
 
 
@@ -81,9 +102,11 @@ def _missed(
     """Return the ids of visits, booked in time, that no run reminded of while it was of use.
 
     Before the first run of a kind on a database nobody was to remind of them: those that were
-    too near by then do not count.
+    too near by then do not count. What a kind that takes over reminds of is not missed.
     """
     missed: list[int] = []
+    if rule.followed_by is not None:
+        return missed
     window, after = rule.missed_window(run.now), None
     while True:
         with run.database.read() as connection:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from smartia_jobs.errors import ConfigurationError
-from smartia_jobs.kinds import KINDS
-from smartia_jobs.messages import rules
+from smartia_jobs.kinds import KINDS, ReminderKind
+from smartia_jobs.messages import reminders, rules
 
 _SHIPPED = "default.pt_BR.toml"
 
@@ -27,6 +27,9 @@ _KEYS: Mapping[str, tuple[type, str]] = {
     "call_button": (str, _TEXT),
     "buttons": (list, "sections, each begun by [[kind.buttons]]"),
     "time_to_live_seconds": (int, "a whole number of seconds"),
+    "only_unconfirmed": (bool, "true or false"),
+    "booked_days_ahead": (int, "a whole number of days"),
+    "followed_by": (str, _TEXT),
 }
 _REQUIRED = ("name", "language", "category", "body")
 
@@ -67,6 +70,7 @@ class MessageTemplate:
         buttons: in order; the call button is not among them.
         call_button: the label of the button that calls the clinic; None for no such button.
         time_to_live: how long Meta tries to deliver; None for its default of 30 days.
+        reminder: when it is due, and about which visits; None for what is no reminder.
     """
 
     kind: str
@@ -81,6 +85,7 @@ class MessageTemplate:
     buttons: tuple[Button, ...] = ()
     call_button: str | None = None
     time_to_live: timedelta | None = None
+    reminder: ReminderKind | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,11 @@ class Catalogue:
     def __getitem__(self, kind: str) -> MessageTemplate:
         """Return the template of a kind."""
         return self.templates[kind]
+
+    @property
+    def reminders(self) -> Mapping[str, ReminderKind]:
+        """Every kind of reminder, by its name, with the conditions in force."""
+        return {t.kind: t.reminder for t in self.templates.values() if t.reminder is not None}
 
 
 def load_catalogue(path: Path | None) -> Catalogue:
@@ -106,9 +116,13 @@ def load_catalogue(path: Path | None) -> Catalogue:
     custom = {} if path is None else _read(path.name, _file(path))
     shipped = {} if custom.keys() >= set(KINDS) else _read(_SHIPPED, _shipped())
     templates = {kind: custom.get(kind) or shipped[kind] for kind in KINDS}
-    if clashes := list(_clashes(templates)):
-        raise ConfigurationError([f"{path.name if path else _SHIPPED}: {c}" for c in clashes])
-    return Catalogue(templates)
+    catalogue, file = Catalogue(templates), path.name if path else _SHIPPED
+    wrong = [f"{file}: {clash}" for clash in _clashes(templates)]
+    followers = reminders.wrong_followers(catalogue.reminders)
+    wrong += [f"{file} [{kind}]: {problem}" for kind, problem in followers]
+    if wrong:
+        raise ConfigurationError(wrong)
+    return catalogue
 
 
 def _file(path: Path) -> bytes:
@@ -166,10 +180,12 @@ def _problems(kind: str, table: object) -> Iterator[str]:
         if key not in table:
             yield f"{key}: is missing"
     yield from rules.problems(fit)
+    yield from reminders.problems(kind, fit)
 
 
 def _fits(key: str, value: object) -> bool:
-    if not isinstance(value, _KEYS[key][0]) or isinstance(value, bool):
+    wanted = _KEYS[key][0]
+    if not isinstance(value, wanted) or isinstance(value, bool) is not (wanted is bool):
         return False
     item = {"variables": str, "buttons": dict}.get(key)
     return item is None or (isinstance(value, list) and all(isinstance(i, item) for i in value))
@@ -190,6 +206,7 @@ def _template(kind: str, table: Mapping[str, Any]) -> MessageTemplate:
         buttons=tuple(Button(**button) for button in table.get("buttons", ())),
         call_button=table.get("call_button"),
         time_to_live=None if seconds == rules.THIRTY_DAYS else timedelta(seconds=seconds),
+        reminder=reminders.reminder(kind, table),
     )
 
 

@@ -7,11 +7,12 @@ the tests follow.
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
+from math import ceil
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from smartia_jobs.kinds import REMINDERS, ReminderKind, Unit
+from smartia_jobs.kinds import LIMITS, REMINDERS, ReminderKind, Unit
 from smartia_jobs.settings import readers
 from smartia_jobs.settings.variable import DECLARED, Variable, setting, setting_in_parts
 from smartia_jobs.timing import QuietHours, ReminderTimes
@@ -19,11 +20,20 @@ from smartia_jobs.timing import QuietHours, ReminderTimes
 _SECOND, _MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 
+
+def _hours(part: str) -> readers.Reader:
+    """Read one of a reminder's times in hours."""
+    return readers.duration(_HOUR, *LIMITS[part])
+
+
+def _minutes(part: str) -> readers.Reader:
+    """Read it in minutes, within the same limits."""
+    least, most = LIMITS[part]
+    return readers.duration(_MINUTE, ceil(60 * least), 60 * most)
+
+
 #: In which unit a reminder's latest moment is given.
-_LATEST = {
-    Unit.HOURS: readers.duration(_HOUR, 0.01, 336),
-    Unit.MINUTES: readers.duration(_MINUTE, 1, 20160),
-}
+_LATEST = {Unit.HOURS: _hours("latest"), Unit.MINUTES: _minutes("latest")}
 
 
 def _reminder(kind: ReminderKind) -> dict[str, Variable]:
@@ -32,13 +42,13 @@ def _reminder(kind: ReminderKind) -> dict[str, Variable]:
     return {
         f"{kind.name}.lead": Variable(
             kind.setting("lead"),
-            readers.duration(_HOUR, 0.1, 336),
+            _hours("lead"),
             f"`{command}`: {before} is best",
             lambda: kind.times.lead,
         ),
         f"{kind.name}.cadence": Variable(
             kind.setting("cadence"),
-            readers.duration(_HOUR, 0.01, 168),
+            _hours("cadence"),
             f"`{command}`: how often the job is scheduled",
             lambda: kind.times.cadence,
         ),

@@ -1,5 +1,6 @@
 """The due rule, restated slowly and compared: in minutes on a wall clock, and in real SQL."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -116,6 +117,88 @@ def test_only_the_reminder_of_a_day_ahead_bridges_days() -> None:
     window = ReminderRule(HOURS_AHEAD, hours).window(friday)
 
     assert window.until_at == friday + 2.5 * HOUR
+
+
+# -- three days ahead ---------------------------------------------------------------------------
+
+
+def days_ahead(
+    zone: ZoneInfo = SAO_PAULO, no_send_days: frozenset[int] = frozenset()
+) -> ReminderRule:
+    """The rule of 72h as shipped, whose visits 24h takes over."""
+    kind = kinds.DAYS_AHEAD
+    return replace(
+        rule_of(kind.times, zone, no_send_days),
+        conditions=kind.conditions,
+        followed_by=rule_of(DAY_AHEAD, zone, no_send_days),
+    )
+
+
+@given(zoned_days, st.integers(0, 72 * 60), st.frozensets(st.integers(0, 6), max_size=6))
+def test_what_a_day_ahead_can_be_reminded_of_is_not_reminded_of_three_days_ahead(
+    zoned_day: tuple[str, date], minute: int, no_send_days: frozenset[int]
+) -> None:
+    zone, day = zoned_day
+    now, _ = minutes(zone, day)[3 * 24 * 60 + minute]
+    nearer = rule_of(DAY_AHEAD, ZoneInfo(zone), no_send_days).window(now)
+
+    window = days_ahead(ZoneInfo(zone), no_send_days).window(now)
+
+    assert nearer.until_at not in window
+    assert nearer.until_at + timedelta(microseconds=1) in window
+    assert window.until_at - nearer.until_at == 48 * HOUR
+
+
+def test_the_days_of_a_weekend_without_messages_are_bridged_three_days_ahead_as_well() -> None:
+    friday = NOW - 3 * DAY
+
+    window = days_ahead(no_send_days=WEEKEND).window(friday)
+
+    assert (
+        window.from_at == wall("2026-11-23 21:00").replace(tzinfo=SAO_PAULO) + timedelta.resolution
+    )
+    assert window.until_at == wall("2026-11-25 21:00").replace(tzinfo=SAO_PAULO)
+
+
+@given(st.integers(0, 4 * 24 * 3600))
+def test_runs_each_morning_ask_every_patient_three_days_ahead(seconds: int) -> None:
+    start_at = NOW + timedelta(seconds=seconds)
+    runs = [NOW + n * DAY for n in range(-5, 5)]
+
+    asking = [now for now in runs if start_at in days_ahead().window(now)]
+
+    # The first of them tells; the second makes up for one that did not happen.
+    assert len(asking) == 2
+    assert 60 * HOUR <= start_at - asking[0] <= 84 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("status", "booked_at", "reason"),
+    [
+        ("SCHEDULED", "2026-11-19 23:59", None),
+        ("SCHEDULED", "2026-11-20 00:00", Reason.BOOKED_LATELY),  # six days, not seven
+        ("SCHEDULED", "2026-11-26 08:00", Reason.BOOKED_LATELY),
+        ("SCHEDULED", "2026-11-27 08:00", None),  # after the visit: nobody knows when
+        ("SCHEDULED", None, None),
+        ("CONFIRMED", "2026-11-01 08:00", Reason.CONFIRMED),
+        ("CONFIRMED", None, Reason.CONFIRMED),
+        ("CANCELLED", None, Reason.NO_LONGER_OPEN),
+    ],
+)
+def test_three_days_ahead_only_who_booked_long_ahead_and_has_not_confirmed_is_asked(
+    status: str, booked_at: str | None, reason: Reason | None
+) -> None:
+    booked = wall(booked_at).replace(tzinfo=SAO_PAULO).astimezone(UTC) if booked_at else None
+    visit = visit_at(NOW + 72 * HOUR, status=AppointmentStatus(status), booked_at=booked)
+
+    assert days_ahead().refusal(visit, NOW) is reason
+
+
+def test_a_condition_outranks_that_it_is_too_late_so_that_nothing_is_missed_of_it() -> None:
+    confirmed = visit_at(NOW + HOUR, status=AppointmentStatus.CONFIRMED)
+
+    assert days_ahead().refusal(confirmed, NOW) is Reason.CONFIRMED
+    assert not days_ahead().could_have_been_reminded(confirmed)
 
 
 # -- the same in SQL ----------------------------------------------------------------------------

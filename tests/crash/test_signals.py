@@ -114,7 +114,7 @@ from smartia_jobs.cli.context import read_settings
 from smartia_jobs.cli.signals import listen
 from smartia_jobs.clock import SystemClock
 from smartia_jobs.database import Database
-from smartia_jobs.jobs.reminders import DAY_AHEAD, send_reminders
+from smartia_jobs.jobs.reminders import send_reminders
 from smartia_jobs.launch import start_logs
 from smartia_jobs.run import Run, Stop
 

@@ -357,7 +357,7 @@ def test_a_template_that_differs_is_told_by_what_it_means(
     level: Level,
     word: str,
 ) -> None:
-    body = definitions()[0]["components"]
+    (body,) = (one["components"] for one in definitions() if one["name"] == DAY_AHEAD[0])
     if components[0]["type"] != "BODY":
         components = [*body, *components]
     sandbox.templates.change(*DAY_AHEAD, components=components)

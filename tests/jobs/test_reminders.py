@@ -20,7 +20,7 @@ from smartia_jobs.kinds import DAY_AHEAD, HOURS_AHEAD, ReminderKind
 from smartia_jobs.messages.catalogue import load_catalogue
 from smartia_jobs.messages.definition import definition
 from smartia_jobs.report import Reason, Report, Result
-from smartia_jobs.run import Run
+from smartia_jobs.run import Progress, Run
 from smartia_jobs.sandbox.account import PHONE_NUMBER_ID
 from smartia_jobs.sandbox.scripts import Scripted
 from smartia_jobs.sandbox.server import Sandbox
@@ -41,7 +41,7 @@ TOO_NEAR = pytest.mark.parametrize(
     ("kind", "ahead"), [(DAY_AHEAD, 5 * HOUR), (HOURS_AHEAD, 30 * MINUTE)], ids=["24h", "2h"]
 )
 
-_TEMPLATES = [
+TEMPLATES = [
     definition(template, clinic_name="Clínica Aurora", clinic_phone=None)
     for template in load_catalogue(None).templates.values()
 ]
@@ -85,7 +85,9 @@ class ReminderDesk:
             created_at=(start - booked).replace(tzinfo=self.settings.clinic_timezone),
         )
 
-    def run(self, kind: ReminderKind, *, dry_run: bool = False) -> Report:
+    def run(
+        self, kind: ReminderKind, *, dry_run: bool = False, progress: Progress | None = None
+    ) -> Report:
         """Run the job once, as one process would, and check that the numbers add up."""
         settings = replace(
             self.settings,
@@ -104,6 +106,7 @@ class ReminderDesk:
                 database=database,
                 now=now_at.astimezone(UTC),
                 dry_run=dry_run,
+                progress=progress,
             )
             report = send_reminders(run, kind)
         body = report.as_json()
@@ -134,7 +137,7 @@ class ReminderDesk:
 
 @pytest.fixture
 def sandbox(no_threads_left: None) -> Iterator[Sandbox]:
-    with Sandbox(templates=_TEMPLATES) as running:
+    with Sandbox(templates=TEMPLATES) as running:
         yield running
 
 

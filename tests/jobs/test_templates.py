@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from smartia_jobs.errors import ConfigurationError, RefusedError, UnavailableError, UsageError
+from smartia_jobs.jobs.checks.finding import Level
 from smartia_jobs.jobs.templates import (
     Registration,
     preview_templates,
@@ -80,7 +81,9 @@ def test_what_was_submitted_stands_as_wanted_once_it_is_approved(sandbox: Sandbo
 
     standings = show_templates(settings, CLOCK)
 
-    assert [(s.status, s.level, s.differences) for s in standings] == [("APPROVED", "ok", ())] * 3
+    assert [(s.status, s.level, s.differences) for s in standings] == [
+        ("APPROVED", "ok", ()) for _ in KINDS
+    ]
 
 
 def test_a_reminder_is_never_registered_to_live_longer_than_its_use(sandbox: Sandbox) -> None:
@@ -111,12 +114,20 @@ def test_only_the_named_kinds_are_submitted(sandbox: Sandbox) -> None:
     done = submit_templates(online_settings(sandbox), CLOCK, kinds=["2h"])
 
     assert [s.template.kind for s in done] == ["2h"]
-    assert len(show_templates(online_settings(sandbox), CLOCK)) == 3
-    assert [s.status for s in show_templates(online_settings(sandbox), CLOCK)] == [
-        "MISSING",
-        "PENDING",
-        "MISSING",
-    ]
+    standings = show_templates(online_settings(sandbox), CLOCK)
+    assert {s.template.kind: s.status for s in standings} == {
+        **dict.fromkeys(KINDS, "MISSING"),
+        "2h": "PENDING",
+    }
+
+
+def test_a_message_that_a_clinic_may_do_without_is_no_problem_while_meta_has_none(
+    sandbox: Sandbox,
+) -> None:
+    standings = show_templates(online_settings(sandbox), CLOCK)
+
+    levels = {s.template.kind: s.level for s in standings}
+    assert levels == {**dict.fromkeys(KINDS, Level.PROBLEM), "72h": Level.WARNING}
 
 
 def test_what_exists_is_never_edited_or_submitted_again(full: Sandbox) -> None:
@@ -144,7 +155,7 @@ def test_a_changed_text_is_explained_to_be_a_new_version(full: Sandbox, tmp_path
     assert "never edited" in done.text
     assert "_v2" in done.next_step
     assert registered(full) == before
-    (standing, *_) = show_templates(settings, CLOCK)
+    (standing,) = (s for s in show_templates(settings, CLOCK) if s.template.kind == "24h")
     assert [part.partition(":")[0] for part in standing.differences] == ["variables", "text"]
 
 

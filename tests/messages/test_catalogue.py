@@ -11,7 +11,7 @@ import pytest
 
 import smartia_jobs
 from smartia_jobs.errors import ConfigurationError, ExitStatus
-from smartia_jobs.kinds import KINDS
+from smartia_jobs.kinds import KINDS, Conditions
 from smartia_jobs.messages.catalogue import Button, load_catalogue
 
 PACKAGE = Path(smartia_jobs.__file__).parent
@@ -50,12 +50,18 @@ def test_the_shipped_catalogue_has_every_kind() -> None:
     assert tuple(templates) == KINDS
     assert {t.language for t in templates.values()} == {"pt_BR"}
     assert all(t.named and not t.buttons and t.call_button for t in templates.values())
-    assert [t.category for t in templates.values()] == ["UTILITY", "UTILITY", "MARKETING"]
+    assert [t.category for t in templates.values()] == [
+        "UTILITY",
+        "UTILITY",
+        "UTILITY",
+        "MARKETING",
+    ]
 
 
 def test_no_shipped_reminder_outlives_its_use() -> None:
     catalogue = load_catalogue(None)
 
+    assert catalogue["72h"].time_to_live == timedelta(hours=12)
     assert catalogue["24h"].time_to_live == timedelta(hours=6)
     assert catalogue["2h"].time_to_live == timedelta(minutes=45)
     assert catalogue["no_show"].time_to_live is None
@@ -342,7 +348,7 @@ def test_all_problems_of_all_kinds_are_told_at_once(tmp_path: Path) -> None:
         "mensagens.toml [2h]",
         "mensagens.toml [36h]",
     ]
-    assert "there are 24h, 2h, no_show" in found[-1]
+    assert "there are 72h, 24h, 2h, no_show" in found[-1]
 
 
 def test_a_kind_must_be_a_section(tmp_path: Path) -> None:
@@ -422,3 +428,49 @@ def test_the_shipped_catalogue_is_read_without_babel() -> None:
     )
 
     assert done.stdout.strip() == "False"
+
+
+# -- which visits a reminder leaves alone -------------------------------------------------------
+
+
+def test_what_a_section_does_not_say_of_its_visits_is_as_shipped(tmp_path: Path) -> None:
+    text = section("72h", booked_days_ahead="3") + section("24h", name='"b"', followed_by='"2h"')
+
+    reminders = load_catalogue(written(tmp_path, text)).reminders
+
+    assert reminders["72h"].conditions == Conditions(True, 3, "24h")
+    assert reminders["24h"].conditions == Conditions(followed_by="2h")
+    assert reminders["2h"].conditions == Conditions()
+
+
+def test_a_section_may_do_without_the_conditions_that_are_shipped(tmp_path: Path) -> None:
+    text = section("72h", only_unconfirmed="false", booked_days_ahead="0", followed_by='""')
+
+    reminders = load_catalogue(written(tmp_path, text)).reminders
+
+    assert reminders["72h"].conditions == Conditions()
+
+
+@pytest.mark.parametrize(
+    ("head", "changes", "problem"),
+    [
+        ("72h", {"only_unconfirmed": "1"}, "only_unconfirmed: must be true or false"),
+        ("72h", {"booked_days_ahead": "true"}, "booked_days_ahead: must be a whole number of days"),
+        ("72h", {"booked_days_ahead": "-1"}, "booked_days_ahead: must be from 0 to 365 days"),
+        ("72h", {"booked_days_ahead": "366"}, "booked_days_ahead: must be from 0 to 365 days"),
+        ("72h", {"followed_by": "24"}, "followed_by: must be a text in quotes"),
+        ("72h", {"followed_by": '"no_show"'},
+         "followed_by: must be a reminder nearer to the visit; there are: 24h, 2h"),
+        ("24h", {"followed_by": '"72h"'},
+         "followed_by: must be a reminder nearer to the visit; there are: 2h"),
+        ("2h", {"followed_by": '"2h"'},
+         "followed_by: must be a reminder nearer to the visit; there are: none"),
+        ("no_show", {"only_unconfirmed": "true"}, "only_unconfirmed: is only for reminders"),
+    ],
+)  # fmt: skip
+def test_a_condition_that_cannot_hold_is_refused(
+    tmp_path: Path, head: str, changes: dict[str, str], problem: str
+) -> None:
+    assert refused(written(tmp_path, section(head, **changes))) == (
+        f"mensagens.toml [{head}]: {problem}",
+    )

@@ -6,7 +6,6 @@ from math import ceil
 
 from smartia_jobs.jobs.checks.finding import Finding, Level
 from smartia_jobs.jobs.sender import OnlyTo
-from smartia_jobs.kinds import REMINDERS, ReminderKind
 from smartia_jobs.messages.catalogue import Catalogue, MessageTemplate
 from smartia_jobs.settings import Settings
 from smartia_jobs.settings.declarations import describe
@@ -77,7 +76,7 @@ def cloud_run(settings: Settings, people: int | None) -> Finding:
 
 def time_to_live(settings: Settings, catalogue: Catalogue) -> Finding:
     """Compare how long the catalogue lets WhatsApp try with when reminders lose their use."""
-    found = (outlives(catalogue[kind.name], kind, settings) for kind in REMINDERS)
+    found = (outlives(template, settings) for template in catalogue.templates.values())
     too_long = [problem for problem in found if problem is not None]
     if not too_long:
         return Finding("time_to_live", Level.OK, "No reminder outlives its use.")
@@ -85,11 +84,14 @@ def time_to_live(settings: Settings, catalogue: Catalogue) -> Finding:
     return Finding("time_to_live", Level.WARNING, too_long[0], step, tuple(too_long[1:]))
 
 
-def outlives(template: MessageTemplate, kind: ReminderKind, settings: Settings) -> str | None:
+def outlives(template: MessageTemplate, settings: Settings) -> str | None:
     """Say that WhatsApp may try longer than a reminder is of use; None when it may not.
 
     A phone that was off could show it after the visit.
     """
+    kind = template.reminder
+    if kind is None:
+        return None
     latest = settings.times_of(kind).latest
     if template.time_to_live is not None and template.time_to_live <= latest:
         return None

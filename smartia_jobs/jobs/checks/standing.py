@@ -8,7 +8,6 @@ from typing import Any
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.jobs.checks.finding import Level
 from smartia_jobs.jobs.checks.settings import in_words
-from smartia_jobs.kinds import REMINDERS
 from smartia_jobs.message import Phone
 from smartia_jobs.messages.catalogue import Catalogue, MessageTemplate
 from smartia_jobs.messages.definition import definition, differences
@@ -104,17 +103,16 @@ def wanted_definition(template: MessageTemplate, settings: Settings) -> dict[str
     wanted = definition(
         template, clinic_name=settings.clinic_name, clinic_phone=_clinic_phone(settings)
     )
-    latest = latest_of(template.kind, settings)
+    latest = latest_of(template, settings)
     if latest is not None and template.category == "UTILITY":
         longest = template.time_to_live or _LONGEST_UTILITY
         wanted["message_send_ttl_seconds"] = int(min(longest, latest).total_seconds())
     return wanted
 
 
-def latest_of(kind: str, settings: Settings) -> timedelta | None:
-    """Return how long before the visit a kind of reminder loses its use; None for others."""
-    reminders = (one for one in REMINDERS if one.name == kind)
-    return next((settings.times_of(one).latest for one in reminders), None)
+def latest_of(template: MessageTemplate, settings: Settings) -> timedelta | None:
+    """Return how long before the visit a reminder loses its use; None for what is none."""
+    return None if template.reminder is None else settings.times_of(template.reminder).latest
 
 
 #: Source: Meta, "Time to live" (2026-09).
@@ -127,6 +125,9 @@ def _standing(
     wanted = wanted_definition(template, settings)
     if registered is None:
         text = f"WhatsApp has no template {template.name} in {template.language}."
+        if template.reminder is not None and template.reminder.optional:
+            text = f"{text} It is needed for {template.kind} alone."
+            return Standing(template, wanted, None, (), (text,), ())
         return Standing(template, wanted, None, (text,), (), ())
     parts = tuple(differences(wanted, registered.definition))
     serious = [part for part in parts if _is_serious(part, template, registered)]
@@ -170,7 +171,7 @@ def _worth_a_look(
         yield f"category: Meta is about to move it to {moves_to}"
     if registered.quality == "RED":
         yield "quality: patients often block or report it; Meta may pause it"
-    latest = latest_of(template.kind, settings)
+    latest = latest_of(template, settings)
     lives = registered.time_to_live
     if latest is None or not registered.time_to_live_known:
         return
