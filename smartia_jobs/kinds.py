@@ -2,9 +2,11 @@
 
 A further reminder is one entry of :data:`REMINDERS` and a section of the shipped catalogue. Its
 command, its settings, the limit of its time to live, what ``check`` and the statistics say of it
-come from here; the tests then ask for its rows in the README.
+come from here; the tests then ask for its rows in the README. A clinic adds one of its own by a
+section of its catalogue that says when it is due.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,6 +29,13 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "lead": (0.1, 336),
     "cadence": (0.01, 168),
     "latest": (0.01, 336),
+}
+
+#: What each time is called in a section of the clinic's catalogue.
+KEYS: Mapping[str, str] = {
+    "lead": "lead_hours",
+    "cadence": "every_hours",
+    "latest": "latest_hours",
 }
 
 
@@ -57,6 +66,7 @@ class ReminderKind:
         latest_in: the unit of the setting of its latest moment.
         conditions: which visits it leaves alone, unless the clinic's catalogue says otherwise.
         optional: a clinic may well do without it, so nothing is wrong while Meta has no template.
+        own: the clinic's catalogue defines it, with its times.
     """
 
     name: str
@@ -65,11 +75,12 @@ class ReminderKind:
     latest_in: Unit = Unit.HOURS
     conditions: Conditions = Conditions()
     optional: bool = False
+    own: bool = False
 
     @property
     def command(self) -> str:
         """What the scheduler calls."""
-        return self.name
+        return f"remind {self.name}" if self.own else self.name
 
     @property
     def bridges_days(self) -> bool:
@@ -77,7 +88,9 @@ class ReminderKind:
         return self.times.cadence >= _DAY
 
     def setting(self, part: str) -> str:
-        """Return what sets its ``lead``, ``cadence`` or ``latest``."""
+        """Return what sets its ``lead``, ``cadence`` or ``latest``, for an operator."""
+        if self.own:
+            return f"{KEYS[part]} of [{self.name}] in MESSAGES_FILE"
         words = {"lead": "LEAD_HOURS", "cadence": "EVERY_HOURS"}
         return f"REMINDER_{self.name.upper()}_{words.get(part, f'LATEST_{self.latest_in}')}"
 
@@ -126,6 +139,11 @@ INVITATION = "no_show"
 
 #: Every kind of message, by the name that its section and its outbox rows carry.
 KINDS = (*(kind.name for kind in REMINDERS), INVITATION)
+
+
+def is_a_name(text: str) -> bool:
+    """Whether a reminder of the clinic's own may have this name."""
+    return re.fullmatch(r"[a-z0-9_-]{1,20}", text) is not None
 
 
 def too_long(times: ReminderTimes) -> str | None:

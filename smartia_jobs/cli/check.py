@@ -1,6 +1,7 @@
 """``smartia-jobs check``: everything a run depends on, looked at before patients find out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,8 +17,10 @@ from smartia_jobs.cli.options import EnvFile, Json
 
 if TYPE_CHECKING:
     from smartia_jobs.jobs.check import Checked
+    from smartia_jobs.kinds import ReminderKind
     from smartia_jobs.report import Report
     from smartia_jobs.run import Run
+    from smartia_jobs.settings import Settings
 
 Online = Annotated[
     bool | None,
@@ -76,16 +79,21 @@ def _checked(env_file: Path | None, online: bool | None) -> "Checked":
     start_logs(settings, "check", "check")
     stop = Stop()
     listen_to_signals(stop)
-    return check(settings, clock, _jobs(), online=online, stop=stop)
+    return check(settings, clock, _jobs(settings), online=online, stop=stop)
 
 
-def _jobs() -> "dict[str, Callable[[Run], Report]]":
-    """Return each job by its command."""
+def _jobs(settings: "Settings") -> "dict[str, Callable[[Run], Report]]":
+    """Return each job by the kind of its message."""
     from functools import partial
 
+    from smartia_jobs.errors import ConfigurationError
     from smartia_jobs.jobs.no_show import mark_no_shows
     from smartia_jobs.jobs.reminders import send_reminders
-    from smartia_jobs.kinds import REMINDERS
+    from smartia_jobs.kinds import INVITATION, REMINDERS
+    from smartia_jobs.messages.catalogue import load_catalogue
 
-    reminders = {kind.command: partial(send_reminders, kind=kind) for kind in REMINDERS}
-    return {**reminders, "no-show": mark_no_shows}
+    kinds: Iterable[ReminderKind] = REMINDERS
+    with suppress(ConfigurationError):  # the check looks at the catalogue, too, and says so
+        kinds = load_catalogue(settings.messages_file).reminders.values()
+    reminders = {kind.name: partial(send_reminders, kind=kind) for kind in kinds}
+    return {**reminders, INVITATION: mark_no_shows}

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="templates")
 
+_KINDS = f"{', '.join(KINDS)} or a reminder of your own"
+
 
 @app.callback(invoke_without_command=True)
 def templates(context: typer.Context, *, json: Json = False, env_file: EnvFile = None) -> None:
@@ -58,7 +60,7 @@ def templates(context: typer.Context, *, json: Json = False, env_file: EnvFile =
 def submit(
     kinds: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KIND]...", help=f"{', '.join(KINDS)}; all unless named."),
+        typer.Argument(metavar="[KIND]...", help=f"{_KINDS}; all unless named."),
     ] = None,
     *,
     json: Json = False,
@@ -96,7 +98,7 @@ def submit(
 def preview(
     kind: Annotated[
         str | None,
-        typer.Argument(metavar="[KIND]", help=f"One of {', '.join(KINDS)}; all unless named."),
+        typer.Argument(metavar="[KIND]", help=f"{_KINDS}; all unless named."),
     ] = None,
     *,
     send_to: Annotated[
@@ -123,7 +125,7 @@ def preview(
     Example: smartia-jobs templates preview 24h --send-to +5511987654321
     """
     if send_to is not None and kind is None:
-        raise typer.BadParameter(f"needs one KIND ({', '.join(KINDS)})", param_hint="--send-to")
+        raise typer.BadParameter(f"needs one KIND ({_KINDS})", param_hint="--send-to")
     with errors_as_status("templates preview", as_json=json):
         from smartia_jobs.jobs.templates import preview_templates, send_preview
 

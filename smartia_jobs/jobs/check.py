@@ -71,7 +71,7 @@ def check(
     Args:
         settings: as a run would have them.
         clock: the only clock.
-        jobs: each job by its command, to be asked what it would do now.
+        jobs: each job by the kind of its message, to be asked what it would do now.
         online: whether to ask Meta; None: if there is a token.
         stop: the wish to end.
     """
@@ -137,8 +137,8 @@ def _look_at_book(run: Run, stored: StoredTimes, jobs: Jobs, found: Findings) ->
     found.look("moved_by_chat", lambda: book.moved_by_chat(run, stored))
     found.look("asked_to_cancel", lambda: book.asked_to_cancel(run, stored))
     dry = replace(run, dry_run=True, limit=None)
-    for command, job in jobs.items():
-        name = f"due_{command.replace('-', '_')}"
+    for kind, job in jobs.items():
+        name = f"due_{kind}"
         found.look(name, partial(book.due, dry, name, job))
 
 

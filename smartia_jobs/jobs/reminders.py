@@ -8,6 +8,7 @@ from smartia_jobs.clinic.hours import SendingHours
 from smartia_jobs.clinic.interactions import write_interactions
 from smartia_jobs.clinic.reminders import EXPECTED, ReminderRule
 from smartia_jobs.clinic.visit_days import VisitDays
+from smartia_jobs.errors import UsageError
 from smartia_jobs.jobs.checks.settings import outlives
 from smartia_jobs.jobs.delivery import deliver, expect, new_report
 from smartia_jobs.jobs.opening import open_clinic
@@ -63,6 +64,25 @@ def send_reminders(run: Run, kind: ReminderKind) -> Report:
             " still ahead, and see that the job runs when it should."
         )
     return report
+
+
+def own_reminder(settings: Settings, name: str) -> ReminderKind:
+    """Return a reminder that the clinic's own catalogue defines.
+
+    Raises:
+        UsageError: it defines none of this name.
+        ConfigurationError: the catalogue is wrong.
+    """
+    reminders = load_catalogue(settings.messages_file).reminders
+    own = {one: kind for one, kind in reminders.items() if kind.own}
+    if name in own:
+        return own[name]
+    if name in reminders:
+        raise UsageError(f"{name} is a command of its own; run: smartia-jobs {name}")
+    raise UsageError(
+        f"There is no reminder {name!r}; MESSAGES_FILE defines {', '.join(own) or 'none'}."
+        " A section of it that has lead_hours is one."
+    )
 
 
 def _warnings(

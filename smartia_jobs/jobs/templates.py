@@ -11,7 +11,6 @@ from enum import StrEnum
 from smartia_jobs.clock import Clock
 from smartia_jobs.errors import ConfigurationError, ExitStatus, SmartiaJobsError, UsageError
 from smartia_jobs.jobs.checks.standing import Standing, compare, wanted_definition
-from smartia_jobs.kinds import KINDS
 from smartia_jobs.message import Answer, Unsendable
 from smartia_jobs.messages.catalogue import Catalogue, MessageTemplate, load_catalogue
 from smartia_jobs.messages.render import example_message, preview_text
@@ -154,12 +153,12 @@ def chosen(catalogue: Catalogue, kinds: Iterable[str]) -> list[MessageTemplate]:
         UsageError: one of them is none.
     """
     named = set(kinds)
-    if wrong := sorted(named - set(KINDS)):
-        raise UsageError(f"There is no message kind {', '.join(wrong)}; there are {_KINDS}.")
+    if wrong := sorted(named - catalogue.templates.keys()):
+        known = ", ".join(catalogue.templates)
+        raise UsageError(f"There is no message kind {', '.join(wrong)}; there are {known}.")
     return [t for t in catalogue.templates.values() if not named or t.kind in named]
 
 
-_KINDS = ", ".join(KINDS)
 _SHARED = "Another kind has the same template."
 _NEVER_CHANGED = (
     "Nothing was changed: what exists at Meta is never edited here, because patients get the"

@@ -15,7 +15,8 @@ from smartia_jobs.messages import reminders, rules
 _SHIPPED = "default.pt_BR.toml"
 
 _TEXT = "a text in quotes"
-_KEYS: Mapping[str, tuple[type, str]] = {
+_HOURS = "a number of hours"
+_KEYS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "name": (str, _TEXT),
     "language": (str, _TEXT),
     "category": (str, _TEXT),
@@ -27,6 +28,9 @@ _KEYS: Mapping[str, tuple[type, str]] = {
     "call_button": (str, _TEXT),
     "buttons": (list, "sections, each begun by [[kind.buttons]]"),
     "time_to_live_seconds": (int, "a whole number of seconds"),
+    "lead_hours": ((int, float), _HOURS),
+    "every_hours": ((int, float), _HOURS),
+    "latest_hours": ((int, float), _HOURS),
     "only_unconfirmed": (bool, "true or false"),
     "booked_days_ahead": (int, "a whole number of days"),
     "followed_by": (str, _TEXT),
@@ -57,7 +61,7 @@ class MessageTemplate:
     """What is sent for one kind of message; whatever :mod:`rules` demands holds.
 
     Attributes:
-        kind: one of :data:`smartia_jobs.kinds.KINDS`.
+        kind: one of :data:`smartia_jobs.kinds.KINDS`, or a section of the clinic's own.
         name: the template's name at Meta.
         language: Meta's language code, also that of dates and lists.
         category: ``UTILITY`` or ``MARKETING``.
@@ -90,7 +94,10 @@ class MessageTemplate:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The template of every kind, in the order of :data:`smartia_jobs.kinds.KINDS`."""
+    """The template of every kind, in the order of :data:`smartia_jobs.kinds.KINDS`.
+
+    Reminders that the clinic's own catalogue defines come last, as they stand there.
+    """
 
     templates: Mapping[str, MessageTemplate]
 
@@ -115,7 +122,7 @@ def load_catalogue(path: Path | None) -> Catalogue:
     """
     custom = {} if path is None else _read(path.name, _file(path))
     shipped = {} if custom.keys() >= set(KINDS) else _read(_SHIPPED, _shipped())
-    templates = {kind: custom.get(kind) or shipped[kind] for kind in KINDS}
+    templates = {kind: custom.get(kind) or shipped[kind] for kind in KINDS} | custom
     catalogue, file = Catalogue(templates), path.name if path else _SHIPPED
     wrong = [f"{file}: {clash}" for clash in _clashes(templates)]
     followers = reminders.wrong_followers(catalogue.reminders)
@@ -161,8 +168,11 @@ def _read(file: str, content: bytes) -> dict[str, MessageTemplate]:
 
 
 def _problems(kind: str, table: object) -> Iterator[str]:
-    if kind not in KINDS:
-        yield f"is no kind of message; there are {', '.join(KINDS)}"
+    if kind not in KINDS and not reminders.is_own(kind, table):
+        yield (
+            f"is no kind of message; there are {', '.join(KINDS)}, and reminders of your own,"
+            f" which have {', '.join(reminders.TIMES)}"
+        )
         return
     if not isinstance(table, dict):
         yield f"must be a section, begun by [{kind}]"
@@ -176,7 +186,7 @@ def _problems(kind: str, table: object) -> Iterator[str]:
             yield f"{key}: must be {_KEYS[key][1]}"
         else:
             fit[key] = value
-    for key in _REQUIRED:
+    for key in (*_REQUIRED, *(reminders.TIMES if reminders.is_own(kind, table) else ())):
         if key not in table:
             yield f"{key}: is missing"
     yield from rules.problems(fit)

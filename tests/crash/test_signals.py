@@ -115,6 +115,7 @@ from smartia_jobs.cli.signals import listen
 from smartia_jobs.clock import SystemClock
 from smartia_jobs.database import Database
 from smartia_jobs.jobs.reminders import send_reminders
+from smartia_jobs.kinds import DAY_AHEAD
 from smartia_jobs.launch import start_logs
 from smartia_jobs.run import Run, Stop
 

@@ -27,7 +27,7 @@ NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 JOBS = {
     "24h": lambda run: send_reminders(run, DAY_AHEAD),
     "2h": lambda run: send_reminders(run, HOURS_AHEAD),
-    "no-show": mark_no_shows,
+    "no_show": mark_no_shows,
 }
 
 

@@ -11,8 +11,9 @@ import pytest
 
 import smartia_jobs
 from smartia_jobs.errors import ConfigurationError, ExitStatus
-from smartia_jobs.kinds import KINDS, Conditions
+from smartia_jobs.kinds import KINDS, Conditions, ReminderKind
 from smartia_jobs.messages.catalogue import Button, load_catalogue
+from smartia_jobs.timing import ReminderTimes
 
 PACKAGE = Path(smartia_jobs.__file__).parent
 
@@ -474,3 +475,63 @@ def test_a_condition_that_cannot_hold_is_refused(
     assert refused(written(tmp_path, section(head, **changes))) == (
         f"mensagens.toml [{head}]: {problem}",
     )
+
+
+# -- reminders of the clinic's own --------------------------------------------------------------
+
+OWN = {"name": '"smartia_lembrete_5d_v1"', "lead_hours": "120", "every_hours": "24",
+       "latest_hours": "72.5"}  # fmt: skip
+
+
+def test_a_section_that_says_when_it_is_due_is_a_further_reminder(tmp_path: Path) -> None:
+    text = section("5d", **OWN, followed_by='"72h"') + section("a_week-before", **OWN)
+
+    catalogue = load_catalogue(written(tmp_path, text))
+
+    hour = timedelta(hours=1)
+    times = ReminderTimes(120 * hour, cadence=24 * hour, latest=72.5 * hour)
+    own = ReminderKind("5d", times, conditions=Conditions(followed_by="72h"), own=True)
+    assert [*catalogue.templates] == [*KINDS, "5d", "a_week-before"]
+    assert catalogue.reminders["5d"] == catalogue["5d"].reminder == own
+    assert own.command == "remind 5d"
+
+
+@pytest.mark.parametrize(
+    ("head", "changes", "problem"),
+    [
+        ("5d", {"lead_hours": None}, "lead_hours: is missing"),
+        ("5d", {"every_hours": None}, "every_hours: is missing"),
+        ("5d", {"latest_hours": None}, "latest_hours: is missing"),
+        ("5d", {"lead_hours": '"120"'}, "lead_hours: must be a number of hours"),
+        ("5d", {"lead_hours": "true"}, "lead_hours: must be a number of hours"),
+        ("5d", {"lead_hours": "337"}, "lead_hours: must be from 0.1 to 336 hours"),
+        ("5d", {"lead_hours": "nan"}, "lead_hours: must be from 0.1 to 336 hours"),
+        ("5d", {"every_hours": "inf"}, "every_hours: must be from 0.01 to 168 hours"),
+        ("5d", {"latest_hours": "0"}, "latest_hours: must be from 0.01 to 336 hours"),
+        ("5d", {"lead_hours": "12"},
+         "every_hours: must be less than twice lead_hours, or no run would remind some visits"),
+        ("5d", {"latest_hours": "108.5"},
+         "latest_hours: can be at most 108, or no run would remind some visits"),
+        ("5d", {"followed_by": '"6d"'},
+         "followed_by: must be a reminder nearer to the visit; there are: 72h, 24h, 2h"),
+        ("5D", {}, "the name of a reminder may only have a-z, 0-9, _ and -, at most 20 characters"),
+        ("a23456789012345678901", {},
+         "the name of a reminder may only have a-z, 0-9, _ and -, at most 20 characters"),
+        ("24h", {}, "lead_hours: is only for reminders of your own; set REMINDER_24H_LEAD_HOURS"
+                    " instead"),
+        ("no_show", {}, "lead_hours: is only for reminders of your own"),
+    ],
+)  # fmt: skip
+def test_a_reminder_that_cannot_be_is_refused(
+    tmp_path: Path, head: str, changes: dict[str, str | None], problem: str
+) -> None:
+    found = refused(written(tmp_path, section(head, **{**OWN, **changes})))
+
+    assert found[0] == f"mensagens.toml [{head}]: {problem}"
+    assert len(found) == (3 if head in KINDS else 1)
+
+
+def test_a_name_of_a_reminder_may_have_twenty_characters(tmp_path: Path) -> None:
+    text = section("a2345678901234567-_0", **OWN)
+
+    assert "a2345678901234567-_0" in load_catalogue(written(tmp_path, text)).templates

@@ -14,7 +14,7 @@ from smartia_jobs.phones import parse_phone
 from smartia_jobs.report import Report, Result
 from smartia_jobs.run import Run
 
-#: Each job by its command, to be asked what it would do.
+#: Each job by the kind of its message, to be asked what it would do.
 Jobs = Mapping[str, Callable[[Run], Report]]
 
 
