@@ -165,6 +165,19 @@ def test_the_crontab_schedules_each_job_at_a_minute_of_its_own() -> None:
     assert all("--env-file /" in line["command"] for line in scheduled)
 
 
+def test_what_the_crontab_leaves_off_is_a_good_line_once_its_mark_is_taken_away() -> None:
+    marked = re.findall(r"^#(\d.*)$", _crontab(), re.MULTILINE)
+
+    hourly = next(line for line in SCHEDULED.finditer(_crontab()) if " 2h " in line["command"])
+
+    when = {" ".join(line.split()[:5]): line.split()[6] for line in marked}
+    assert when == {"5 9 * * *": "72h", "0 10-17 * * *": "24h"}
+    for line, job in zip(marked, when.values(), strict=True):
+        found = SCHEDULED.fullmatch(line)
+        assert found is not None
+        assert found["command"] == hourly["command"].replace(" 2h ", f" {job} ")
+
+
 def test_the_crontab_avoids_what_cron_stumbles_over() -> None:
     crontab = _crontab()
 

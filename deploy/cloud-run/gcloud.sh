@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 placeholders=(PROJECT REGION CLOUD_SQL_INSTANCE IMAGE DATABASE_URL_VERSION TOKEN_VERSION
     CLINIC_NAME CLINIC_TIMEZONE STORED_TIMES QUIET_HOURS META_PHONE_NUMBER_ID META_WABA_ID)
-jobs=(24h 2h no-show metrics check upgrade)
+jobs=(72h 24h 2h no-show metrics check upgrade)
 secrets=(smartia-jobs-database-url smartia-jobs-token)
 
 main() {
@@ -102,7 +102,7 @@ jobs() {
         render "$job.yaml" >"$rendered/$job.yaml"
         in_project run jobs replace "$rendered/$job.yaml" --region="$REGION"
     done
-    for job in 24h 2h no-show metrics; do
+    for job in 72h 24h 2h no-show metrics; do
         in_project run jobs add-iam-policy-binding "smartia-jobs-$job" --region="$REGION" \
             --member="serviceAccount:$starter" --role=roles/run.invoker >/dev/null
     done
@@ -125,6 +125,11 @@ triggers() {
     trigger 2h '10 * * * *' Etc/UTC
     trigger no-show '40 * * * *' Etc/UTC
     trigger metrics '0 8 * * 1' "$CLINIC_TIMEZONE"
+    # Off at first: asks who booked long ahead to confirm. A further message, which Meta charges for.
+    # trigger 72h '5 9 * * *' "$CLINIC_TIMEZONE"
+    # Off at first: repeats 24h until 17. Worth it once delivery statuses are heard, which tell what
+    # Meta gave up; nobody is reminded twice. It takes the place of the trigger above.
+    # trigger 24h '0 9-17 * * *' "$CLINIC_TIMEZONE"
 }
 
 trigger() {

@@ -19,7 +19,7 @@ from tests.deploy.google_schemas import problems
 from tests.deploy.program import DEPLOY, NAMES, SECRET, parse, settings_from
 
 FOLDER = DEPLOY / "cloud-run"
-JOBS = ["24h", "2h", "no-show", "metrics", "check", "upgrade"]
+JOBS = ["72h", "24h", "2h", "no-show", "metrics", "check", "upgrade"]
 STEPS = ["accounts", "image", "secrets", "jobs", "upgrade", "check", "triggers", "alerts"]
 README = (DEPLOY / "README.md").read_text("utf-8")
 
@@ -66,7 +66,13 @@ class Called:
 
 
 def run(
-    tmp_path: Path, step: str, *, exists: bool = False, status: int = 0, **settings: str
+    tmp_path: Path,
+    step: str,
+    *,
+    exists: bool = False,
+    status: int = 0,
+    script: Path = FOLDER / "gcloud.sh",
+    **settings: str,
 ) -> Called:
     """Run a step with a gcloud that only takes notes."""
     program, log, rendered = tmp_path / "gcloud", tmp_path / "log", tmp_path / "rendered"
@@ -78,7 +84,7 @@ def run(
     chosen = tmp_path / "clinic.env"
     chosen.write_text(lines + "".join(f"{name}='{value}'\n" for name, value in settings.items()))
     done = subprocess.run(
-        ["bash", FOLDER / "gcloud.sh", step],
+        ["bash", script, step],
         env={
             "PATH": f"{tmp_path}:/usr/bin:/bin",
             "SETTINGS": str(chosen),
@@ -266,7 +272,7 @@ def test_accounts_get_the_least_roles(tmp_path: Path) -> None:
         ]
         + [
             (starter, "roles/run.invoker", f"smartia-jobs-{job}")
-            for job in ("24h", "2h", "no-show", "metrics")
+            for job in ("72h", "24h", "2h", "no-show", "metrics")
         ]
     )
 
@@ -325,6 +331,25 @@ def test_triggers_call_the_jobs_api_as_google_describes_it(tmp_path: Path, exist
             r"\d+ \* \* \* \*" if hourly else r"0 [89] \* \* [*1]", trigger["schedule"]
         )
         CronSim(trigger["schedule"], _AN_INSTANT)
+
+
+def test_the_triggers_that_are_left_off_are_good_ones_once_their_mark_is_taken_away(
+    tmp_path: Path,
+) -> None:
+    script = tmp_path / "all.sh"
+    text = (FOLDER / "gcloud.sh").read_text("utf-8")
+    script.write_text(re.sub(r"^    # (trigger )", r"    \1", text, flags=re.M), "utf-8")
+
+    made = run(tmp_path, "triggers", script=script).of("scheduler", "jobs", "create", "http")
+
+    more = [(call[4], call[6], call[7]) for call in made[-2:]]
+    assert len(made) == 6
+    assert more == [
+        ("smartia-jobs-72h", "--schedule=5 9 * * *", "--time-zone=America/Sao_Paulo"),
+        ("smartia-jobs-24h", "--schedule=0 9-17 * * *", "--time-zone=America/Sao_Paulo"),
+    ]
+    for _, schedule, _ in more:
+        CronSim(schedule.removeprefix("--schedule="), _AN_INSTANT)
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("alerts/*.yaml")), ids=lambda path: path.stem)

@@ -44,14 +44,33 @@ def test_the_schedules_are_cloud_run_s() -> None:
         "smartia-jobs-24h": ("0 9 * * *", "America/Sao_Paulo"),
         "smartia-jobs-2h": ("10 * * * *", "Etc/UTC"),
         "smartia-jobs-no-show": ("40 * * * *", "Etc/UTC"),
+        "smartia-jobs-72h": ("5 9 * * *", "America/Sao_Paulo"),
     }
     script = (DEPLOY / "cloud-run" / "gcloud.sh").read_text("utf-8")
-    triggers = re.findall(r"^    trigger (\S+) '(.+?)'", script, re.M)
+    triggers = re.findall(r"^    (?:# )?trigger (\S+) '(.+?)'", script, re.M)
+    hourly = ("smartia-jobs-24h", "0 9-17 * * *")
     assert {(f"smartia-jobs-{job}", when) for job, when in triggers if job != "metrics"} == {
-        (name, when) for name, (when, _) in schedules.items()
+        hourly,
+        *((name, when) for name, (when, _) in schedules.items()),
     }
     for when, _ in schedules.values():
         CronSim(when, datetime(2026, 11, 23, tzinfo=UTC))
+
+
+def test_what_costs_a_message_or_is_of_no_use_yet_is_off_at_first() -> None:
+    text = (FOLDER / "cronjobs.yaml").read_text("utf-8")
+
+    hourly = text.replace('  schedule: "0 9 * * *"\n', "", 1).replace(
+        '  # schedule: "0 9-17 * * *"\n', '  schedule: "0 9-17 * * *"\n'
+    )
+
+    suspended = [name for name, one in CRON_JOBS.items() if one["spec"].get("suspend")]
+    assert suspended == ["smartia-jobs-72h"]
+    repeated = next(iter(yaml.safe_load_all(hourly)))
+    assert repeated["metadata"]["name"] == "smartia-jobs-24h"
+    assert repeated["spec"]["schedule"] == "0 9-17 * * *"
+    kubernetes_validate.validate(repeated, "1.31", strict=True)
+    CronSim("0 9-17 * * *", datetime(2026, 11, 23, tzinfo=UTC))
 
 
 def test_every_job_runs_its_command() -> None:
@@ -74,10 +93,10 @@ def test_a_job_fails_at_once_for_exits_that_no_retry_mends() -> None:
 def test_the_jobs_differ_in_nothing_but_what_they_run_and_when() -> None:
     plain = []
     for job in CRON_JOBS.values():
-        text = yaml.safe_dump(job)
+        text = yaml.safe_dump(job).replace("  suspend: true\n", "")
         for word in (job["metadata"]["name"], job["spec"]["schedule"], job["spec"]["timeZone"]):
             text = text.replace(word, "…")
-        plain.append(re.sub(r"- (24h|2h|no-show)$", "- …", text, flags=re.M))
+        plain.append(re.sub(r"- (72h|24h|2h|no-show)$", "- …", text, flags=re.M))
 
     assert len(set(plain)) == 1
     one = next(iter(CRON_JOBS.values()))

@@ -15,7 +15,8 @@ from tests.deploy.program import DEPLOY, NAMES, parse
 from tests.deploy.statuses import FINAL
 
 FOLDER = DEPLOY / "systemd"
-JOBS = ["24h", "2h", "no-show"]
+README = (DEPLOY / "README.md").read_text("utf-8")
+JOBS = ["72h", "24h", "2h", "no-show"]
 PROGRAM = "/srv/smartia/smartia-jobs/.venv/bin/smartia-jobs"
 
 needs_systemd = pytest.mark.skipif(
@@ -90,9 +91,33 @@ def test_a_timer_goes_off_when_cloud_run_s_trigger_does(job: str) -> None:
 
     assert shown.returncode == 0, shown.stderr
     elapses = re.findall(r"\d\d:\d\d:00 UTC$", shown.stdout, re.M)
-    expected = {"24h": "12:00:00 UTC", "2h": r"10:00 UTC", "no-show": "40:00 UTC"}
+    expected = {"72h": "12:05:00", "24h": "12:00:00", "2h": "10:00", "no-show": "40:00"}
     assert len(elapses) == 3
-    assert all(elapse.endswith(expected[job]) for elapse in elapses)
+    assert all(elapse.endswith(f"{expected[job]} UTC") for elapse in elapses)
+
+
+@needs_systemd
+def test_the_line_that_is_left_off_repeats_a_day_ahead_until_seventeen() -> None:
+    text = (FOLDER / "smartia-jobs@24h.timer").read_text("utf-8")
+    (when,) = re.findall(r"^#OnCalendar=(.+)$", text, re.M)
+
+    shown = subprocess.run(
+        ["systemd-analyze", "calendar", "--iterations=8", when],
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/bin:/bin", "TZ": "UTC"},
+    )
+
+    assert shown.returncode == 0, shown.stderr
+    elapses = re.findall(r"(\d\d):00:00 UTC$", shown.stdout, re.M)
+    assert {int(hour) for hour in elapses} == set(range(13, 21))  # 10 to 17 in São Paulo
+
+
+def test_three_days_ahead_is_off_until_it_is_enabled() -> None:
+    enabled = re.findall(r"^systemctl enable --now (.+)$", README, re.M)
+
+    assert enabled == ["smartia-jobs@24h.timer smartia-jobs@2h.timer smartia-jobs@no-show.timer"]
+    assert "`systemctl enable --now smartia-jobs@72h.timer`" in README
 
 
 @pytest.mark.parametrize("job", JOBS)
