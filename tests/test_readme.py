@@ -10,8 +10,8 @@ import pytest
 import typer
 
 from smartia_jobs.cli.app import app
-from smartia_jobs.clinic.hours import SendingHours
-from smartia_jobs.clinic.reminders import ReminderRule
+from smartia_jobs.clinic.rules.hours import SendingHours
+from smartia_jobs.clinic.rules.reminders import ReminderRule
 from smartia_jobs.errors import ExitStatus
 from smartia_jobs.kinds import DAY_AHEAD, DAYS_AHEAD
 from smartia_jobs.report import Report

@@ -86,11 +86,11 @@ def _jobs(settings: "Settings") -> "dict[str, Callable[[Run], Report]]":
     """Return each job by the kind of its message."""
     from functools import partial
 
+    from smartia_jobs.catalogue.loading import load_catalogue
     from smartia_jobs.errors import ConfigurationError
     from smartia_jobs.jobs.no_show import mark_no_shows
     from smartia_jobs.jobs.reminders import send_reminders
     from smartia_jobs.kinds import INVITATION, REMINDERS
-    from smartia_jobs.messages.catalogue import load_catalogue
 
     kinds: Iterable[ReminderKind] = REMINDERS
     with suppress(ConfigurationError):  # the check looks at the catalogue, too, and says so

@@ -55,8 +55,8 @@ def demo() -> None:
 
 
 def _play(folder: Path) -> None:
-    from smartia_jobs.messages.catalogue import load_catalogue
-    from smartia_jobs.messages.definition import definition
+    from smartia_jobs.catalogue.definition import definition
+    from smartia_jobs.catalogue.loading import load_catalogue
     from smartia_jobs.sandbox.account import PHONE_NUMBER_ID
     from smartia_jobs.sandbox.clinic import make_clinic
     from smartia_jobs.sandbox.server import Sandbox

@@ -21,8 +21,8 @@ def sandbox(
 
     Example: smartia-jobs sandbox --port 8025
     """
-    from smartia_jobs.messages.catalogue import load_catalogue
-    from smartia_jobs.messages.definition import definition
+    from smartia_jobs.catalogue.definition import definition
+    from smartia_jobs.catalogue.loading import load_catalogue
     from smartia_jobs.sandbox.server import Sandbox
 
     with errors_as_status("sandbox"):

@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 
 from smartia_jobs.appointment import DEFAULT_DURATION, Appointment, AppointmentStatus
+from smartia_jobs.clinic.rules.window import Window
 from smartia_jobs.clinic.tables import appointments, patients
 from smartia_jobs.clinic.times import StoredTimes, read_booked_at, to_wall
 
@@ -59,18 +60,6 @@ _DIGITS_ONLY: ColumnElement[Any] = literal_column(
     ") SELECT digits FROM walk WHERE length(rest) = 0)",
     Text,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A span of instants, both edges included."""
-
-    from_at: datetime
-    until_at: datetime
-
-    def __contains__(self, instant: datetime) -> bool:
-        """Whether ``instant`` lies in the span."""
-        return self.from_at <= instant <= self.until_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Connection
 
 from smartia_jobs.appointment import Appointment, PersonDay
-from smartia_jobs.clinic.appointments import CLOSED, Appointments, Cursor, Window
+from smartia_jobs.clinic.appointments import CLOSED, Appointments, Cursor
+from smartia_jobs.clinic.rules.window import Window
 
 
 class VisitDays:

@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from smartia_jobs.catalogue.loading import load_catalogue
 from smartia_jobs.clinic.times import StoredTimes
 from smartia_jobs.clock import Clock
 from smartia_jobs.database import Database
@@ -20,7 +21,6 @@ from smartia_jobs.jobs.checks.book import Jobs
 from smartia_jobs.jobs.checks.finding import Finding, Findings, Level, exit_status
 from smartia_jobs.jobs.checks.settings import cloud_run, settings_in_force, time_to_live
 from smartia_jobs.jobs.opening import Reading, reading
-from smartia_jobs.messages.catalogue import load_catalogue
 from smartia_jobs.run import Run, Stop
 from smartia_jobs.settings import Settings
 

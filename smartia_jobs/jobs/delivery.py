@@ -3,7 +3,8 @@
 from collections.abc import Collection
 
 from smartia_jobs.appointment import AppointmentStatus
-from smartia_jobs.clinic.appointments import Appointments, Window
+from smartia_jobs.clinic.appointments import Appointments
+from smartia_jobs.clinic.rules.window import Window
 from smartia_jobs.clinic.times import to_wall
 from smartia_jobs.outbox.dispatcher import Dispatcher
 from smartia_jobs.outbox.preview import preview

@@ -7,12 +7,13 @@ from functools import partial
 from sqlalchemy import Connection
 
 from smartia_jobs.appointment import Appointment, AppointmentStatus, Key
+from smartia_jobs.catalogue.loading import MessageTemplate
 from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.chats import Cancellations
 from smartia_jobs.clinic.interactions import write_interactions
-from smartia_jobs.clinic.reengagement import MissedVisits, ReengagementRule, veto
+from smartia_jobs.clinic.missed_visits import MissedVisits
+from smartia_jobs.clinic.rules.reengagement import ReengagementRule, veto
 from smartia_jobs.jobs.sender import OnlyTo, person
-from smartia_jobs.messages.catalogue import MessageTemplate
 from smartia_jobs.outbox.source import Source
 from smartia_jobs.outbox.tellings import rows_of
 from smartia_jobs.report import Reason

@@ -7,23 +7,18 @@ from functools import partial
 from typing import Any
 
 from smartia_jobs.appointment import Appointment, AppointmentStatus
+from smartia_jobs.catalogue.loading import load_catalogue
 from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.chats import Cancellations
-from smartia_jobs.clinic.no_shows import (
-    Attendance,
-    NoShowRule,
-    count_attendance,
-    count_left_open,
-    find_missed,
-)
-from smartia_jobs.clinic.reengagement import ReengagementRule
+from smartia_jobs.clinic.no_shows import Attendance, count_attendance, count_left_open, find_missed
+from smartia_jobs.clinic.rules.no_shows import NoShowRule
+from smartia_jobs.clinic.rules.reengagement import ReengagementRule
 from smartia_jobs.errors import ExitStatus, UsageError
 from smartia_jobs.jobs.delivery import deliver, expect, new_report
 from smartia_jobs.jobs.invitation import KIND, invitation
 from smartia_jobs.jobs.marking import mark_missed, take_back
 from smartia_jobs.jobs.opening import open_clinic
 from smartia_jobs.jobs.sender import WhatsAppSender, person_of
-from smartia_jobs.messages.catalogue import load_catalogue
 from smartia_jobs.phones import mask_phone
 from smartia_jobs.report import MOST_NAMED, Outcome, Reason, Report, Result
 from smartia_jobs.run import Run

@@ -8,8 +8,9 @@ from sqlalchemy import Connection
 
 from smartia_jobs.appointment import Appointment
 from smartia_jobs.clinic.access import hidden_rows
-from smartia_jobs.clinic.appointments import Appointments, Window
+from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.index import IndexState, ensure_indexes
+from smartia_jobs.clinic.rules.window import Window
 from smartia_jobs.clinic.schema import DateStorage, date_storage, problems
 from smartia_jobs.clinic.tables import metadata
 from smartia_jobs.clinic.times import Storage, StoredTimes, to_instant, to_wall

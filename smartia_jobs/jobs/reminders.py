@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from functools import partial
 
-from smartia_jobs.clinic.appointments import Appointments, Window
-from smartia_jobs.clinic.hours import SendingHours
+from smartia_jobs.catalogue.loading import MessageTemplate, load_catalogue
+from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.interactions import write_interactions
-from smartia_jobs.clinic.reminders import EXPECTED, ReminderRule
+from smartia_jobs.clinic.rules.hours import SendingHours
+from smartia_jobs.clinic.rules.reminders import EXPECTED, ReminderRule
+from smartia_jobs.clinic.rules.window import Window
 from smartia_jobs.clinic.visit_days import VisitDays
 from smartia_jobs.errors import UsageError
 from smartia_jobs.jobs.checks.settings import outlives
@@ -14,7 +16,6 @@ from smartia_jobs.jobs.delivery import deliver, expect, new_report
 from smartia_jobs.jobs.opening import open_clinic
 from smartia_jobs.jobs.sender import OnlyTo, WhatsAppSender, person
 from smartia_jobs.kinds import ReminderKind
-from smartia_jobs.messages.catalogue import MessageTemplate, load_catalogue
 from smartia_jobs.outbox.source import Source
 from smartia_jobs.outbox.tellings import rows_of
 from smartia_jobs.report import MOST_NAMED, Report

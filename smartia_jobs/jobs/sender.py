@@ -7,10 +7,10 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from smartia_jobs.appointment import Appointment
+from smartia_jobs.catalogue.loading import MessageTemplate
 from smartia_jobs.clock import Clock
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.message import Answer, Message, Phone, Unsendable
-from smartia_jobs.messages.catalogue import MessageTemplate
 from smartia_jobs.phones import mask_phone, parse_phone
 from smartia_jobs.report import Reason
 from smartia_jobs.settings import Settings
@@ -46,7 +46,7 @@ class WhatsAppSender:
 
     def write(self, visits: Sequence[Appointment]) -> Message:
         """Write the one message that tells of these visits, earliest first."""
-        from smartia_jobs.messages.render import write_message
+        from smartia_jobs.catalogue.render import write_message
 
         return write_message(self._template, visits, clinic_name=self._settings.clinic_name)
 

@@ -8,12 +8,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 
+from smartia_jobs.catalogue.loading import Catalogue, MessageTemplate, load_catalogue
+from smartia_jobs.catalogue.render import example_message, preview_text
 from smartia_jobs.clock import Clock
 from smartia_jobs.errors import ConfigurationError, ExitStatus, SmartiaJobsError, UsageError
 from smartia_jobs.jobs.checks.standing import Standing, compare, wanted_definition
 from smartia_jobs.message import Answer, Unsendable
-from smartia_jobs.messages.catalogue import Catalogue, MessageTemplate, load_catalogue
-from smartia_jobs.messages.render import example_message, preview_text
 from smartia_jobs.phones import parse_phone
 from smartia_jobs.settings import Settings
 from smartia_jobs.whatsapp.client import Client

@@ -12,8 +12,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from smartia_jobs.messages.catalogue import load_catalogue
-from smartia_jobs.messages.definition import definition
+from smartia_jobs.catalogue.definition import definition
+from smartia_jobs.catalogue.loading import load_catalogue
 from smartia_jobs.sandbox.server import Sandbox
 from tests.crash.site import Site, ended
 from tests.outbox.test_schema import documented

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from smartia_jobs.messages.catalogue import load_catalogue
-from smartia_jobs.messages.definition import definition
+from smartia_jobs.catalogue.definition import definition
+from smartia_jobs.catalogue.loading import load_catalogue
 from smartia_jobs.sandbox.account import PHONE_NUMBER_ID
 from smartia_jobs.sandbox.scripts import Scripted
 from smartia_jobs.sandbox.server import Sandbox
@@ -219,7 +219,7 @@ def test_a_terminal_shows_no_more(sqlite_clinic: Clinic, sandbox: Sandbox, tmp_p
 #: thread that sends them, and where the database is read.
 _BUGS = {
     "writing": (
-        "import smartia_jobs.messages.render as module\n"
+        "import smartia_jobs.catalogue.render as module\n"
         "def bug(template, visits, **_):\n"
         "    raise ValueError(f'{visits[0].patient_name}, {visits[0].phone}')\n"
         "module.write_message = bug\n"

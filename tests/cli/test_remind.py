@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from smartia_jobs.messages.catalogue import load_catalogue
-from smartia_jobs.messages.definition import definition
+from smartia_jobs.catalogue.definition import definition
+from smartia_jobs.catalogue.loading import load_catalogue
 from smartia_jobs.sandbox import PHONE_NUMBER_ID, WABA_ID, Sandbox
 from tests.support import Clinic, RunCli
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, event
 
 from smartia_jobs.appointment import Appointment, AppointmentStatus
-from smartia_jobs.clinic.appointments import PAGE_SIZE, Appointments, Cursor, Page, Window
+from smartia_jobs.clinic.appointments import PAGE_SIZE, Appointments, Cursor, Page
 from smartia_jobs.clinic.index import INDEXES, build_index
+from smartia_jobs.clinic.rules.window import Window
 from smartia_jobs.database import Database
 from smartia_jobs.message import Phone
 from smartia_jobs.phones import parse_phone

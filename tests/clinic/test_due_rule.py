@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from smartia_jobs import kinds
 from smartia_jobs.appointment import Appointment, AppointmentStatus
 from smartia_jobs.clinic.appointments import Appointments
-from smartia_jobs.clinic.hours import SendingHours
-from smartia_jobs.clinic.reminders import ReminderRule
+from smartia_jobs.clinic.rules.hours import SendingHours
+from smartia_jobs.clinic.rules.reminders import ReminderRule
 from smartia_jobs.clinic.times import Storage, StoredTimes, to_instant, to_wall
 from smartia_jobs.database import Database
 from smartia_jobs.report import Reason

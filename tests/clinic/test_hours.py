@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from smartia_jobs.clinic.hours import SendingHours
+from smartia_jobs.clinic.rules.hours import SendingHours
 from smartia_jobs.report import Reason
 from smartia_jobs.settings import QuietHours, Settings
 from tests.clinic.wall_clock import DAYS, MINUTE, minutes, wall

@@ -14,12 +14,12 @@ from smartia_jobs.appointment import OPEN, Appointment, AppointmentStatus
 from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.no_shows import (
     Attendance,
-    NoShowRule,
     change_status,
     count_attendance,
     count_left_open,
     find_missed,
 )
+from smartia_jobs.clinic.rules.no_shows import NoShowRule
 from smartia_jobs.clinic.times import Storage, StoredTimes
 from smartia_jobs.database import Database
 from smartia_jobs.settings import Settings

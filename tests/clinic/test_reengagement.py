@@ -10,9 +10,11 @@ import pytest
 from sqlalchemy import event
 
 from smartia_jobs.appointment import Appointment, AppointmentStatus
-from smartia_jobs.clinic.appointments import Appointments, Window
-from smartia_jobs.clinic.hours import SendingHours
-from smartia_jobs.clinic.reengagement import MissedVisits, ReengagementRule, veto
+from smartia_jobs.clinic.appointments import Appointments
+from smartia_jobs.clinic.missed_visits import MissedVisits
+from smartia_jobs.clinic.rules.hours import SendingHours
+from smartia_jobs.clinic.rules.reengagement import ReengagementRule, veto
+from smartia_jobs.clinic.rules.window import Window
 from smartia_jobs.clinic.times import Storage, StoredTimes, to_instant
 from smartia_jobs.database import Database
 from smartia_jobs.report import Reason

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection
 
 from smartia_jobs.appointment import Appointment
-from smartia_jobs.clinic.appointments import Appointments, Page, Window
+from smartia_jobs.clinic.appointments import Appointments, Page
+from smartia_jobs.clinic.rules.window import Window
 from smartia_jobs.clinic.visit_days import VisitDays
 from smartia_jobs.database import Database
 from smartia_jobs.jobs.sender import person

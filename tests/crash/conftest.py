@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from smartia_jobs.messages.catalogue import load_catalogue
-from smartia_jobs.messages.definition import definition
+from smartia_jobs.catalogue.definition import definition
+from smartia_jobs.catalogue.loading import load_catalogue
 from smartia_jobs.sandbox.server import Sandbox
 from tests.crash.site import Site
 from tests.support import Clinic, StartCli

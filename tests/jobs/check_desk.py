@@ -6,14 +6,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, time
 from typing import Any
 
+from smartia_jobs.catalogue.definition import definition
+from smartia_jobs.catalogue.loading import load_catalogue
 from smartia_jobs.clock import ShiftedClock
 from smartia_jobs.jobs.check import Checked, check
 from smartia_jobs.jobs.checks.finding import Finding, Level
 from smartia_jobs.jobs.no_show import mark_no_shows
 from smartia_jobs.jobs.reminders import send_reminders
 from smartia_jobs.kinds import DAY_AHEAD, HOURS_AHEAD
-from smartia_jobs.messages.catalogue import load_catalogue
-from smartia_jobs.messages.definition import definition
 from smartia_jobs.sandbox import PHONE_NUMBER_ID, WABA_ID, Sandbox
 from smartia_jobs.settings import QuietHours, Settings
 from tests.support import Clinic

@@ -9,12 +9,12 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from smartia_jobs.catalogue.definition import definition
+from smartia_jobs.catalogue.loading import load_catalogue
 from smartia_jobs.clinic.index import ensure_indexes
 from smartia_jobs.clock import ShiftedClock
 from smartia_jobs.database import Database
 from smartia_jobs.jobs.no_show import mark_no_shows, undo_no_shows
-from smartia_jobs.messages.catalogue import load_catalogue
-from smartia_jobs.messages.definition import definition
 from smartia_jobs.report import Report
 from smartia_jobs.run import Run
 from smartia_jobs.sandbox.account import PHONE_NUMBER_ID

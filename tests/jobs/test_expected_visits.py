@@ -2,7 +2,8 @@
 
 from datetime import UTC, timedelta
 
-from smartia_jobs.clinic.appointments import Appointments, Window
+from smartia_jobs.clinic.appointments import Appointments
+from smartia_jobs.clinic.rules.window import Window
 from smartia_jobs.clinic.times import Storage, StoredTimes
 from smartia_jobs.database import Database
 from tests.clinic.wall_clock import wall

@@ -12,13 +12,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from smartia_jobs.catalogue.definition import definition
+from smartia_jobs.catalogue.loading import load_catalogue
 from smartia_jobs.clock import ShiftedClock
 from smartia_jobs.database import Database
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.jobs.reminders import send_reminders
 from smartia_jobs.kinds import DAY_AHEAD, HOURS_AHEAD, ReminderKind
-from smartia_jobs.messages.catalogue import load_catalogue
-from smartia_jobs.messages.definition import definition
 from smartia_jobs.report import Reason, Report, Result
 from smartia_jobs.run import Progress, Run
 from smartia_jobs.sandbox.account import PHONE_NUMBER_ID

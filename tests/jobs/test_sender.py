@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 import pytest
 
 from smartia_jobs.appointment import Appointment, AppointmentStatus
+from smartia_jobs.catalogue.loading import load_catalogue
 from smartia_jobs.clock import ShiftedClock
 from smartia_jobs.errors import ConfigurationError, ExitStatus
 from smartia_jobs.jobs.sender import OnlyTo, WhatsAppSender, person, workers_for
 from smartia_jobs.message import Phone, Unsendable
-from smartia_jobs.messages.catalogue import load_catalogue
 from smartia_jobs.report import Reason
 from smartia_jobs.settings import Settings
 from tests.clinic.wall_clock import wall

@@ -8,9 +8,9 @@ from functools import partial
 from itertools import count
 
 from smartia_jobs.clinic.appointments import Appointments
-from smartia_jobs.clinic.hours import SendingHours
 from smartia_jobs.clinic.interactions import write_interactions
-from smartia_jobs.clinic.reminders import ReminderRule
+from smartia_jobs.clinic.rules.hours import SendingHours
+from smartia_jobs.clinic.rules.reminders import ReminderRule
 from smartia_jobs.clinic.times import Storage, StoredTimes
 from smartia_jobs.clinic.visit_days import VisitDays
 from smartia_jobs.clock import ShiftedClock

@@ -6,12 +6,12 @@ from contextlib import closing
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
+from smartia_jobs.catalogue.loading import load_catalogue
 from smartia_jobs.clinic import access
 from smartia_jobs.clinic.interactions import stored_utc
 from smartia_jobs.clinic.tables import appointments, conversations, interactions, patients
 from smartia_jobs.database import Database, is_transient, why
 from smartia_jobs.jobs.checks.finding import Finding, Level
-from smartia_jobs.messages.catalogue import load_catalogue
 from smartia_jobs.run import Run
 from smartia_jobs.store.schema import VERSION_TABLE
 from smartia_jobs.store.tables import metadata as ours

@@ -2,11 +2,11 @@
 
 from datetime import datetime
 
+from smartia_jobs.catalogue.loading import load_catalogue
 from smartia_jobs.errors import SmartiaJobsError
 from smartia_jobs.jobs.checks import whatsapp
 from smartia_jobs.jobs.checks.finding import Finding, Findings, Level, failure
 from smartia_jobs.jobs.checks.standing import Standing, compare
-from smartia_jobs.messages.catalogue import load_catalogue
 from smartia_jobs.settings import Settings
 from smartia_jobs.whatsapp import account as meta
 from smartia_jobs.whatsapp.graph import GraphRefusalError

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 from math import ceil
 
+from smartia_jobs.catalogue.loading import Catalogue, MessageTemplate
 from smartia_jobs.jobs.checks.finding import Finding, Level
 from smartia_jobs.jobs.sender import OnlyTo
-from smartia_jobs.messages.catalogue import Catalogue, MessageTemplate
 from smartia_jobs.settings import Settings
 from smartia_jobs.settings.declarations import describe
 

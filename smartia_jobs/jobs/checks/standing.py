@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from smartia_jobs.catalogue.definition import definition, differences
+from smartia_jobs.catalogue.loading import Catalogue, MessageTemplate
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.jobs.checks.finding import Level
 from smartia_jobs.jobs.checks.settings import in_words
 from smartia_jobs.message import Phone
-from smartia_jobs.messages.catalogue import Catalogue, MessageTemplate
-from smartia_jobs.messages.definition import definition, differences
 from smartia_jobs.phones import parse_phone
 from smartia_jobs.settings import Settings
 from smartia_jobs.whatsapp.templates import APPROVED, RegisteredTemplate

@@ -4,8 +4,9 @@ from collections import Counter
 from datetime import datetime, timedelta
 
 from smartia_jobs.appointment import Appointment
-from smartia_jobs.clinic.appointments import Appointments, Window
+from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.findings import hours_of_visits
+from smartia_jobs.clinic.rules.window import Window
 from smartia_jobs.clinic.times import StoredTimes, to_instant, to_wall
 from smartia_jobs.jobs.checks.finding import Finding, Level
 from smartia_jobs.jobs.opening import Reading, both_ways

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from smartia_jobs.messages.catalogue import Button, MessageTemplate, load_catalogue
-from smartia_jobs.messages.definition import definition, differences
+from smartia_jobs.catalogue.definition import definition, differences
+from smartia_jobs.catalogue.loading import Button, MessageTemplate, load_catalogue
 
 SHIPPED = load_catalogue(None)
 

@@ -6,10 +6,10 @@ from datetime import date, datetime, time
 from functools import lru_cache
 
 from smartia_jobs.appointment import Appointment, AppointmentStatus
+from smartia_jobs.catalogue.loading import MessageTemplate
+from smartia_jobs.catalogue.names import clean, first_name, shorten
+from smartia_jobs.catalogue.variables import LONGEST, fill
 from smartia_jobs.message import Message
-from smartia_jobs.messages.catalogue import MessageTemplate
-from smartia_jobs.messages.names import clean, first_name, shorten
-from smartia_jobs.messages.variables import LONGEST, fill
 
 #: What stands for the clinic when CLINIC_NAME shows nothing (the setting's own default).
 _NAMELESS_CLINIC = "sua clínica"

@@ -8,9 +8,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from smartia_jobs.catalogue import reminders, rules
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.kinds import KINDS, ReminderKind
-from smartia_jobs.messages import reminders, rules
 
 _SHIPPED = "default.pt_BR.toml"
 
@@ -145,7 +145,7 @@ def _file(path: Path) -> bytes:
 def _shipped() -> bytes:
     from importlib import resources
 
-    return resources.files("smartia_jobs.messages").joinpath(_SHIPPED).read_bytes()
+    return resources.files("smartia_jobs.catalogue").joinpath(_SHIPPED).read_bytes()
 
 
 def _read(file: str, content: bytes) -> dict[str, MessageTemplate]:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import smartia_jobs
+from smartia_jobs.catalogue.loading import Button, load_catalogue
 from smartia_jobs.errors import ConfigurationError, ExitStatus
 from smartia_jobs.kinds import KINDS, Conditions, ReminderKind
-from smartia_jobs.messages.catalogue import Button, load_catalogue
 from smartia_jobs.timing import ReminderTimes
 
 PACKAGE = Path(smartia_jobs.__file__).parent
@@ -393,20 +393,20 @@ def test_the_shipped_catalogue_is_part_of_the_package() -> None:
 
     packaged = {path for glob in globs for path in PACKAGE.glob(glob)}
 
-    assert PACKAGE / "messages" / "default.pt_BR.toml" in packaged
+    assert PACKAGE / "catalogue" / "default.pt_BR.toml" in packaged
 
 
 def test_the_shipped_catalogue_is_found_where_the_package_is_no_folder(tmp_path: Path) -> None:
     archive = tmp_path / "package.zip"
     with zipfile.ZipFile(archive, "w") as packed:
-        for path in [*PACKAGE.glob("*.py"), *(PACKAGE / "messages").iterdir()]:
+        for path in [*PACKAGE.glob("*.py"), *(PACKAGE / "catalogue").iterdir()]:
             if path.is_file():
                 packed.write(path, path.relative_to(PACKAGE.parent))
     program = (
         f"import sys; sys.path.insert(0, {str(archive)!r})\n"
-        "from smartia_jobs.messages import catalogue\n"
-        f"assert catalogue.__file__.startswith({str(archive)!r})\n"
-        "print(*catalogue.load_catalogue(None).templates)"
+        "from smartia_jobs.catalogue import loading\n"
+        f"assert loading.__file__.startswith({str(archive)!r})\n"
+        "print(*loading.load_catalogue(None).templates)"
     )
 
     done = subprocess.run(
@@ -419,8 +419,8 @@ def test_the_shipped_catalogue_is_found_where_the_package_is_no_folder(tmp_path:
 def test_the_shipped_catalogue_is_read_without_babel() -> None:
     program = (
         "import sys\n"
-        "from smartia_jobs.messages import render, catalogue, definition\n"
-        "catalogue.load_catalogue(None)\n"
+        "from smartia_jobs.catalogue import render, loading, definition\n"
+        "loading.load_catalogue(None)\n"
         "print('babel' in sys.modules)"
     )
 

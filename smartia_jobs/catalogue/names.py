@@ -4,7 +4,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from smartia_jobs.messages.name_words import (
+from smartia_jobs.catalogue.name_words import (
     ABBREVIATIONS,
     COMPANIES,
     DOTTED_TITLES,
@@ -14,7 +14,7 @@ from smartia_jobs.messages.name_words import (
     SURNAMES,
     TITLES,
 )
-from smartia_jobs.messages.variables import length
+from smartia_jobs.catalogue.variables import length
 
 #: Control, format (zero-width and bidirectional marks), surrogate, private, unassigned.
 _UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
@@ -83,7 +83,7 @@ def first_name(stored: str | None) -> str | None:
     letters is given its capital ("MARIA DA SILVA" → "Maria"). What is no name (numbers,
     addresses, initials, "None", "Silva, Maria", a word that would not fit), or somebody else's
     ("RN de Ana"), or a company's, gives None: a greeting without a name is kinder than a wrong
-    one. The words are in :mod:`smartia_jobs.messages.name_words`.
+    one. The words are in :mod:`smartia_jobs.catalogue.name_words`.
     """
     text = clean(unicodedata.normalize("NFKC", (stored or "").translate(_RAISED)))
     words = _DOT_IN_WORD.sub(". ", text).split()

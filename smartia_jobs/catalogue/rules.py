@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from smartia_jobs.messages.names import clean
-from smartia_jobs.messages.variables import LONGEST, PLACEHOLDER, length, placeholders
+from smartia_jobs.catalogue.names import clean
+from smartia_jobs.catalogue.variables import LONGEST, PLACEHOLDER, length, placeholders
 
 CATEGORIES = ("UTILITY", "MARKETING")
 FORMATS = ("named", "positional")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smartia_jobs.messages import name_words
-from smartia_jobs.messages.names import first_name, folded
+from smartia_jobs.catalogue import name_words
+from smartia_jobs.catalogue.names import first_name, folded
 
 #: Frequent ones, short ones, and ones that resemble a word of the lists.
 _NAMES = """

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from smartia_jobs.appointment import OPEN, Appointment, AppointmentStatus
-from smartia_jobs.clinic.appointments import Window
-from smartia_jobs.clinic.hours import SendingHours
+from smartia_jobs.clinic.rules.hours import SendingHours
+from smartia_jobs.clinic.rules.window import Window
 from smartia_jobs.clinic.times import to_wall
 from smartia_jobs.kinds import Conditions
 from smartia_jobs.report import Reason

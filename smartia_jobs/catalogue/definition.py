@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from smartia_jobs.messages.catalogue import Button, MessageTemplate
-from smartia_jobs.messages.render import example_message
+from smartia_jobs.catalogue.loading import Button, MessageTemplate
+from smartia_jobs.catalogue.render import example_message
 
 
 def definition(

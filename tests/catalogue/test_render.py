@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smartia_jobs.appointment import Appointment, AppointmentStatus
+from smartia_jobs.catalogue.loading import Catalogue, MessageTemplate, load_catalogue
+from smartia_jobs.catalogue.names import clean, first_name, shorten
+from smartia_jobs.catalogue.render import example_message, preview_text, write_message
+from smartia_jobs.catalogue.variables import LONGEST, PLACEHOLDER, fill, length
 from smartia_jobs.errors import ConfigurationError
-from smartia_jobs.messages.catalogue import Catalogue, MessageTemplate, load_catalogue
-from smartia_jobs.messages.names import clean, first_name, shorten
-from smartia_jobs.messages.render import example_message, preview_text, write_message
-from smartia_jobs.messages.variables import LONGEST, PLACEHOLDER, fill, length
 
 SHIPPED = load_catalogue(None)
 

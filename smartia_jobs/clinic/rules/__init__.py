@@ -1,0 +1,1 @@
+"""What is due, and why not: pure rules over plain values and a moment."""
