@@ -45,11 +45,11 @@ def env_of(clinic: Clinic) -> dict[str, str]:
 
 
 @pytest.fixture
-def without_matplotlib(tmp_path: Path) -> dict[str, str]:
-    """An environment in which the plotting library is not installed."""
-    missing = tmp_path / "missing" / "matplotlib"
+def without_jinja(tmp_path: Path) -> dict[str, str]:
+    """An environment in which the library of the page cannot be loaded."""
+    missing = tmp_path / "missing" / "jinja2"
     missing.mkdir(parents=True)
-    (missing / "__init__.py").write_text("raise ModuleNotFoundError(name='matplotlib')\n")
+    (missing / "__init__.py").write_text("raise ModuleNotFoundError(name='jinja2')\n")
     return {"PYTHONPATH": f"{missing.parent}{os.pathsep}{ROOT}"}
 
 
@@ -208,23 +208,19 @@ def test_a_wrong_command_line_is_2(
     assert arguments[0] in result.stderr or "--json" in result.stderr
 
 
-def test_without_the_extra_html_names_the_install_command(
-    run_cli: RunCli, sqlite_clinic: Clinic, without_matplotlib: dict[str, str]
-) -> None:
-    result = run_cli(
-        "metrics", "--format", "html", env={**env_of(sqlite_clinic), **without_matplotlib}
-    )
+def test_the_page_is_complete(run_cli: RunCli, busy_clinic: Clinic) -> None:
+    result = run_cli("metrics", *MARCH, "--format", "html", env=env_of(busy_clinic))
 
-    assert (result.exit_code, result.stdout) == (78, "")
-    assert "pip install 'smartia-jobs[report]'" in result.stderr
+    assert result.exit_code == 0
+    assert result.stdout.startswith("<!DOCTYPE html>")
+    assert result.stdout.endswith("</html>\n")
+    assert "01/03/2026 a 31/03/2026 (America/Sao_Paulo)" in result.stdout
 
 
 @pytest.mark.parametrize("form", ["table", "json", "csv"])
-def test_the_other_formats_need_no_extra(
-    run_cli: RunCli, sqlite_clinic: Clinic, without_matplotlib: dict[str, str], form: str
+def test_the_other_formats_do_not_load_what_makes_the_page(
+    run_cli: RunCli, sqlite_clinic: Clinic, without_jinja: dict[str, str], form: str
 ) -> None:
-    result = run_cli(
-        "metrics", "--format", form, env={**env_of(sqlite_clinic), **without_matplotlib}
-    )
+    result = run_cli("metrics", "--format", form, env={**env_of(sqlite_clinic), **without_jinja})
 
     assert result.exit_code == 0

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from smartia_jobs.cli.metrics.html import to_html
+from smartia_jobs.cli.metrics.over_time import OverTime
 from smartia_jobs.cli.metrics.table import to_text
 from smartia_jobs.cli.metrics.wording import ENGLISH, PORTUGUESE, portuguese_reason, sentences
 from smartia_jobs.clinic.effect import Effect, Group, LeadTime, Reminded
@@ -46,7 +47,9 @@ LARGE = Metrics(
         },
     ),
     previous=Figures(PERIOD.before, replace(VISITS, total=100_527, no_show=12_299)),
-    by_day=dict.fromkeys(PERIOD.local_days(), replace(VISITS, total=3_565)),
+    by_day=dict.fromkeys(
+        PERIOD.local_days(), StatusCounts(total=3_565, completed=2_800, no_show=700, cancelled=65)
+    ),
     by_weekday=(VISITS,) * 6 + (StatusCounts(),),
     by_hour=dict.fromkeys(range(7, 20), VISITS),
     effect=Effect(
@@ -135,12 +138,14 @@ class Page(HTMLParser):
         self.tags: list[str] = []
         self.links: list[str] = []
         self.ids: list[str] = []
+        self.attributes: set[str] = set()
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note each element, its id, and whatever it points to."""
         self.tags.append(tag)
         for name, value in attrs:
+            self.attributes.add(name)
             if name == "id":
                 self.ids.append(value or "")
             if name in ("src", "href", "xlink:href", "action", "data"):
@@ -156,8 +161,9 @@ def test_the_page_needs_no_script_and_loads_nothing(metrics: Metrics) -> None:
     assert not [link for link in page.links if not link.startswith("#")]
     assert not re.findall(r"url\((?!#)|@import", text)
     assert len(page.ids) == len(set(page.ids))
-    assert page.tags.count("svg") >= 2
+    assert page.tags.count("svg") >= 5
     assert page.tags.count("table") >= 3
+    assert not [attribute for attribute in page.attributes if attribute.startswith("on")]
 
 
 def test_the_page_is_portuguese_with_its_numbers_written_so() -> None:
@@ -188,7 +194,67 @@ def test_a_long_period_is_drawn_by_the_week() -> None:
     text = to_html(replace(LARGE, by_day=dict.fromkeys(days, VISITS)))
 
     assert "Cada barra é uma semana." in text
-    assert len(text) < 500_000
+    assert len(text) < 200_000
+
+
+@pytest.mark.parametrize(
+    ("highest", "ticks"),
+    [
+        (0, (0, 1)),
+        (1, (0, 1)),
+        (4, (0, 1, 2, 3, 4)),
+        (5, (0, 2, 4, 6)),
+        (9, (0, 5, 10)),
+        (21, (0, 10, 20, 30)),
+        (4_000, (0, 1_000, 2_000, 3_000, 4_000)),
+        (110_527, (0, 50_000, 100_000, 150_000)),
+    ],
+)
+def test_the_scale_holds_the_highest_column_in_round_numbers(
+    highest: int, ticks: tuple[int, ...]
+) -> None:
+    counts = StatusCounts(total=highest, completed=highest)
+
+    chart = OverTime.of({date(2026, 3, 1): StatusCounts(), date(2026, 3, 2): counts})
+
+    assert (chart.ticks, chart.top) == (ticks, ticks[-1])
+
+
+def test_a_column_stacks_every_visit_of_its_day_once() -> None:
+    counts = StatusCounts(
+        total=21, scheduled=1, confirmed=2, completed=9, cancelled=4, no_show=3, unset=2
+    )
+
+    (column,) = OverTime.of({date(2026, 3, 2): counts}).columns
+
+    assert column.parts == (
+        ("kept", 0, 9), ("missed", 9, 3), ("cancelled", 12, 4), ("open", 16, 5)
+    )  # fmt: skip
+    assert column.visits == counts.total
+    assert column.title == "02/03/2026: 9 realizadas, 3 faltas, 4 canceladas, 5 em aberto"
+
+
+def test_every_group_that_has_visits_stands_on_the_page_with_its_interval() -> None:
+    text = " ".join(to_html(LARGE).split())
+
+    assert text.count("marcada ") >= len(LeadTime)
+    assert text.count("<td>75,0 %* <small>(30–95 %)</small></td>") == 16
+    assert "<td>3/<wbr>35.482</td> <td>0,0 % <small>(0–0 %)</small></td>" in text
+
+
+def test_a_lead_time_without_visits_says_so() -> None:
+    groups = tuple(Group(lead, had) for lead in LeadTime for had in Reminded)
+
+    text = to_html(replace(EMPTY, effect=Effect(groups)))
+
+    assert text.count("nenhuma consulta") == len(LeadTime)
+
+
+def test_numbers_in_sentences_are_written_as_elsewhere_on_the_page() -> None:
+    text = to_html(LARGE)
+
+    assert "19 de 110.527 consultas" in text
+    assert "1.000 × O WhatsApp" in text
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -204,12 +270,15 @@ def test_chromium_shows_the_whole_page_at_the_width_of_a_phone_and_of_a_desk(
     probe = """
       onload = () => {
         const page = document.querySelector("iframe").contentDocument;
-        const charts = [...page.querySelectorAll("svg")].map(svg => svg.getBoundingClientRect());
+        const boxes = name => [...page.querySelectorAll(name)].map(e => e.getBoundingClientRect());
+        const columns = boxes(".chart rect"), chart = boxes(".chart > svg")[0];
         document.title = JSON.stringify({
           overflow: page.documentElement.scrollWidth - page.documentElement.clientWidth,
-          tables: [...page.querySelectorAll("section > div")]
-            .filter(div => div.scrollWidth > div.clientWidth).length,
-          charts: charts.filter(chart => chart.width > 250 && chart.height > 100).length,
+          tables: [...page.querySelectorAll("section")]
+            .filter(section => section.scrollWidth > section.clientWidth).length,
+          chart: chart.width > 250 && chart.height > 100,
+          outside: columns.filter(c => c.top < chart.top - 1 || c.bottom > chart.bottom + 1).length,
+          narrow: boxes("td.bar svg").filter(bar => bar.width < 40 || bar.height < 8).length,
           cards: page.querySelectorAll(".cards div").length,
         });
       }"""
@@ -231,4 +300,4 @@ def test_chromium_shows_the_whole_page_at_the_width_of_a_phone_and_of_a_desk(
 
     title = re.search("<title>(.*?)</title>", shown)
     assert title
-    assert title[1] == '{"overflow":0,"tables":0,"charts":4,"cards":4}'
+    assert title[1] == ('{"overflow":0,"tables":0,"chart":true,"outside":0,"narrow":0,"cards":4}')

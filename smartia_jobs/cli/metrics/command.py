@@ -79,10 +79,6 @@ def metrics(
     last_day = _last_day(until)
     chosen = _chosen(format, json=json)
     with errors_as_status("metrics", as_json=chosen is Format.JSON):
-        if chosen is Format.HTML:
-            from smartia_jobs.cli.metrics.charts import require_plotting
-
-            require_plotting()
         found = _measure(env_file, days=days, until=last_day)
         _put(render(found, chosen, to_terminal=output is None), output)
 

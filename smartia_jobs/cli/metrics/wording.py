@@ -1,6 +1,6 @@
 """What a reader must know before trusting a figure, in sentences."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from smartia_jobs.clinic.effect import ENOUGH_VISITS
 from smartia_jobs.jobs.metrics import Metrics, Note
@@ -108,27 +108,39 @@ def english_reason(found: FailureReason) -> str:
     return found.reason.rstrip(".") + code
 
 
+def portuguese_number(number: int) -> str:
+    """Return a number as it is written in Brazil."""
+    return f"{number:,}".replace(",", ".")
+
+
 def portuguese_reason(found: FailureReason) -> str:
     """Return how many messages failed and why; in the recorded words where there are no others."""
     reason = _PORTUGUESE_CODES.get(found.code) or _PORTUGUESE_WORDS.get(found.reason)
     code = f" (código {found.code})" if found.code is not None else ""
-    return f"{found.messages} × {reason or found.reason.rstrip('.')}{code}"
+    return f"{portuguese_number(found.messages)} × {reason or found.reason.rstrip('.')}{code}"
 
 
-def sentences(metrics: Metrics, words: Mapping[Note, str], *, date_form: str) -> dict[Note, str]:
+def sentences(
+    metrics: Metrics,
+    words: Mapping[Note, str],
+    *,
+    date_form: str,
+    number: Callable[[int], str] = str,
+) -> dict[Note, str]:
     """Return the notes of the metrics in one language, in their order.
 
     Args:
         metrics: whose notes.
         words: ``ENGLISH`` or ``PORTUGUESE``.
         date_form: how a day is written, as for ``strftime``.
+        number: how a number is written.
     """
     since, visits = metrics.messages_since, metrics.figures.appointments
     figures = {
-        "unresolved": visits.unresolved,
-        "total": visits.total,
-        "unreadable": metrics.unreadable,
-        "left_out": metrics.effect.left_out,
+        "unresolved": number(visits.unresolved),
+        "total": number(visits.total),
+        "unreadable": number(metrics.unreadable),
+        "left_out": number(metrics.effect.left_out),
         "enough": ENOUGH_VISITS,
         "since": since and since.astimezone(metrics.figures.period.zone).strftime(date_form),
     }
