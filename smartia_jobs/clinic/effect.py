@@ -68,7 +68,8 @@ class Reminded(StrEnum):
     #: Of one reminder it is not known whether WhatsApp accepted it.
     UNKNOWN = "unknown"
 
-    def and_one_more(self, *, accepted: bool, confirmed: bool) -> "Reminded":
+    @cache  # asked for each reminder, and there are twenty answers
+    def and_one_more(self, accepted: bool, confirmed: bool) -> "Reminded":
         """Return what a visit had with one more reminder, in whichever order they are told.
 
         Args:
@@ -187,6 +188,5 @@ def what_reminded(
     """
     none, found = Reminded.NONE, dict[tuple[int, datetime], Reminded]()
     for visit, accepted, confirmed in reminders:
-        before = found.get(visit, none)
-        found[visit] = before.and_one_more(accepted=accepted, confirmed=confirmed)
+        found[visit] = found.get(visit, none).and_one_more(accepted, confirmed)
     return found

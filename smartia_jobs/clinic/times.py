@@ -156,6 +156,7 @@ def _moment(value: Any) -> datetime | None:
             value = datetime.fromisoformat(value)
         except ValueError:
             return None
+    elif not isinstance(value, datetime):
+        return None
     # An offset would push the first and the last year over the calendar's edge.
-    is_date = isinstance(value, datetime) and MINYEAR < value.year < MAXYEAR
-    return value if is_date else None
+    return value if MINYEAR < value.year < MAXYEAR else None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 
-from sqlalchemy import ColumnElement, Connection, FromClause, case, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, case, exists, false, func, or_, select
 
 from smartia_jobs.appointment import AppointmentStatus
 from smartia_jobs.outbox.admin import FINAL
@@ -164,18 +164,20 @@ def reminders(
         earlier.turn < columns.turn,
         earlier.state.in_(told),
     )
-    query = select(columns.appointment_id, columns.start, columns.state, columns.appointment_status)
-    query = query.where(
+    query = select(
+        columns.appointment_id,
+        columns.start,
+        _ACCEPTED,
+        func.coalesce(columns.appointment_status == AppointmentStatus.CONFIRMED, false()),
+    ).where(
         columns.state.in_(told),
         columns.kind.in_(REMINDER_KINDS),
         columns.start.between(from_wall, to_wall),
         or_(columns.turn == 1, ~told_before),
     )
-    maybe = {str(state) for state in _MAYBE_ACCEPTED}
-    confirmed = str(AppointmentStatus.CONFIRMED)
     rows = connection.execute(query.execution_options(yield_per=_ROWS))
-    for appointment_id, start, state, status in chain.from_iterable(rows.partitions()):
-        yield (appointment_id, start), state not in maybe, status == confirmed
+    for appointment_id, start, accepted, confirmed in chain.from_iterable(rows.partitions()):
+        yield (appointment_id, start), accepted, confirmed
 
 
 def accepted_invitations(from_at: datetime, to_at: datetime) -> FromClause:
