@@ -75,7 +75,7 @@ class Post:
                 cost = run(
                     [sys.executable, *command(url)],
                     folder=self.folder,
-                    env={**env, "META_API_URL": url},
+                    env={**env, "META_API_URL": url, "DATABASE_IS_A_COPY": "1"},
                 )
             finally:
                 arrived, _ = server.communicate()

@@ -72,6 +72,7 @@ def _play(folder: Path) -> None:
             meta_phone_number_id=PHONE_NUMBER_ID,
             meta_api_url=sandbox.url,
             database_url=clinic.url,
+            database_is_a_copy=True,
             clinic_name="Clínica Aurora",
             log_level="ERROR",
         )

@@ -29,6 +29,7 @@ It is NOT Meta: nothing that is sent here reaches a phone, and any token is good
   META_PHONE_NUMBER_ID={phone_number_id}
   META_WABA_ID={waba_id}
   META_ACCESS_TOKEN=anything
+  DATABASE_IS_A_COPY=1            (and DATABASE_URL is one: what is sent here counts as sent)
 
 What it received:    curl {url}/sandbox/messages        (DELETE forgets it)
 In numbers:          curl {url}/sandbox/stats

@@ -17,10 +17,10 @@ SHORTEST_LEASE = timedelta(seconds=100)
 
 
 def require_sending(settings: Settings) -> None:
-    """Check that messages can be sent at all.
+    """Check that messages can be sent at all, and from this database to this WhatsApp.
 
     Raises:
-        ConfigurationError: naming each variable that is missing.
+        ConfigurationError: naming each variable that is missing or wrong.
     """
     needed = {
         "META_ACCESS_TOKEN": settings.meta_access_token,
@@ -31,6 +31,36 @@ def require_sending(settings: Settings) -> None:
         raise ConfigurationError(
             [f"{name} is not set; without it nothing can be sent." for name in missing]
         )
+    mismatch = wrong_database(settings)
+    if mismatch is not None:
+        raise ConfigurationError(f"{mismatch[0]} {mismatch[1]}.")
+
+
+def wrong_database(settings: Settings) -> tuple[str, str] | None:
+    """Return why database and WhatsApp do not belong together, and what to do; None: they do.
+
+    What a sandbox accepts counts as sent: with the clinic's own database no patient would get
+    those reminders any more. What WhatsApp accepts from a copy, patients get twice.
+    """
+    if is_sandbox(settings) and not settings.database_is_a_copy:
+        return (
+            "META_API_URL is this machine itself, a sandbox, and DATABASE_IS_A_COPY is not set:"
+            " what a sandbox gets counts as sent, and the patients would never get it.",
+            "make a copy of the database, point DATABASE_URL to it, and set DATABASE_IS_A_COPY=1",
+        )
+    if settings.database_is_a_copy and not is_sandbox(settings):
+        return (
+            "DATABASE_IS_A_COPY is set, and META_API_URL is WhatsApp itself: patients would get"
+            " the reminders of a copy besides those of the clinic.",
+            "unset DATABASE_IS_A_COPY if this is the clinic's own database; else point"
+            " META_API_URL to the sandbox",
+        )
+    return None
+
+
+def is_sandbox(settings: Settings) -> bool:
+    """Whether WhatsApp is an address of this machine itself."""
+    return is_loopback(urlsplit(settings.meta_api_url).hostname or "")
 
 
 def contradictions(settings: Settings) -> Iterator[str]:
@@ -44,8 +74,7 @@ def contradictions(settings: Settings) -> Iterator[str]:
         )
     if settings.messages_file is not None and not settings.messages_file.is_file():
         yield f"MESSAGES_FILE: there is no such file: {settings.messages_file}."
-    sandbox = is_loopback(urlsplit(settings.meta_api_url).hostname or "")
-    if settings.claim_lease < SHORTEST_LEASE and not sandbox:
+    if settings.claim_lease < SHORTEST_LEASE and not is_sandbox(settings):
         yield (
             f"CLAIM_LEASE_SECONDS must be at least {SHORTEST_LEASE.total_seconds():g}, or a "
             "message could be sent twice; it may be shorter only while META_API_URL is the "

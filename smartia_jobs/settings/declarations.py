@@ -274,6 +274,12 @@ class Settings:
         "how long a message that is being sent is kept from other processes; at least 100",
         default=120 * _SECOND,
     )
+    database_is_a_copy: bool = setting(
+        "DATABASE_IS_A_COPY",
+        readers.SWITCH,
+        "1: `DATABASE_URL` is a copy to try things on; goes with the sandbox, and with it alone",
+        default=False,
+    )
     auto_migrate: bool = setting(
         "AUTO_MIGRATE",
         readers.SWITCH,

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ from smartia_jobs.sandbox.scripts import Scripted
 from smartia_jobs.sandbox.server import Sandbox
 from tests.support import Clinic, RunCli
 from tests.support.leaks import Secrets, leaks
+from tests.support.program import surroundings
 from tests.support.terminal import run_on_terminal
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -259,12 +259,7 @@ def test_a_bug_is_told_by_its_place_and_kind_alone(
 
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env={
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(_ROOT),
-            **env,
-            "LOG_FORMAT": log_format,
-        },
+        env={**surroundings(env), "LOG_FORMAT": log_format},
         cwd=tmp_path,
         capture_output=True,
         encoding="utf-8",

@@ -66,6 +66,7 @@ def online_settings(sandbox: Sandbox, **changes: Any) -> Settings:
         meta_phone_number_id=PHONE_NUMBER_ID,
         meta_waba_id=WABA_ID,
         meta_api_url=sandbox.url,
+        database_is_a_copy=True,
         quiet_hours=QuietHours(time(21), time(7)),
     )
     return replace(settings, **changes)

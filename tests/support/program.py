@@ -46,11 +46,21 @@ class StartCli(Protocol):
         ...
 
 
+def surroundings(env: Mapping[str, str]) -> dict[str, str]:
+    """Return the whole environment of a process that is given these variables.
+
+    Beside a sandbox the database is named as a copy: those of the tests are nobody's.
+    """
+    sandbox = "://127.0.0.1:" in env.get("META_API_URL", "")
+    copy = {"DATABASE_IS_A_COPY": "1"} if sandbox else {}
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT), **copy, **env}
+
+
 def start(arguments: tuple[str, ...], env: Mapping[str, str], cwd: Path) -> subprocess.Popen[str]:
     """Start the program of this source tree, whatever is installed."""
     return subprocess.Popen(
         [sys.executable, "-m", "smartia_jobs", *arguments],
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT), **env},
+        env=surroundings(env),
         cwd=cwd,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

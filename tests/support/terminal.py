@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-_ROOT = Path(__file__).resolve().parents[2]
+from tests.support.program import surroundings
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,7 @@ def run_on_terminal(
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     with subprocess.Popen(
         [sys.executable, "-m", "smartia_jobs", *arguments],
-        env={
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(_ROOT),
-            "TERM": "xterm-256color",
-            "LANG": "C.UTF-8",
-            **env,
-        },
+        env={"TERM": "xterm-256color", "LANG": "C.UTF-8", **surroundings(env)},
         cwd=cwd,
         stdin=subprocess.DEVNULL,
         stdout=theirs if stdout_too else subprocess.PIPE,
@@ -78,7 +72,7 @@ class TerminalWindow:
         self.process = subprocess.Popen(
             # The first process of a session gets the terminal it opens.
             [sys.executable, "-c", _OPEN_TERMINAL, os.ttyname(theirs), *arguments],
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT), "TERM": "xterm", **env},
+            env={"TERM": "xterm", **surroundings(env)},
             start_new_session=True,
         )
         os.read(self._ours, 1)

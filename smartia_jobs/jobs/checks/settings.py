@@ -8,6 +8,7 @@ from smartia_jobs.catalogue.loading import Catalogue, MessageTemplate
 from smartia_jobs.jobs.checks.finding import Finding, Level
 from smartia_jobs.jobs.sender import OnlyTo
 from smartia_jobs.settings import Settings
+from smartia_jobs.settings.checks import wrong_database
 from smartia_jobs.settings.declarations import describe
 
 #: What Cloud Run gives a task unless it is told otherwise.
@@ -44,6 +45,9 @@ def settings_in_force(settings: Settings, *, must_send: bool) -> Finding:
 
 def _worth_a_look(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield what is valid and seldom meant, each with what to do."""
+    mismatch = wrong_database(settings)
+    if mismatch is not None:
+        yield mismatch
     if settings.only_to:
         text = f"ONLY_TO is set: all but {len(settings.only_to)} phones are skipped."
         yield text, "unset it when the trial is over"

@@ -1,0 +1,124 @@
+"""The sandbox and whose database is sent from: a copy goes with it, and with it alone."""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from smartia_jobs.messages.catalogue import load_catalogue
+from smartia_jobs.messages.definition import definition
+from smartia_jobs.sandbox.account import PHONE_NUMBER_ID
+from smartia_jobs.sandbox.server import Sandbox
+from tests.support import Clinic, RunCli, StartCli
+
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+JOBS = [["24h"], ["2h"], ["no-show"]]
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    templates = [
+        definition(template, clinic_name="Clínica Aurora", clinic_phone=None)
+        for template in load_catalogue(None).templates.values()
+    ]
+    with Sandbox(templates=templates) as server:
+        yield server
+
+
+@pytest.fixture
+def env(clinic: Clinic, sandbox: Sandbox) -> dict[str, str]:
+    """A clinic with something to do for each job, which nobody has named as a copy."""
+    now = datetime.now(ZoneInfo("America/Sao_Paulo")).replace(tzinfo=None, microsecond=0)
+    for start in (now + DAY, now + 2 * HOUR, now - 3 * HOUR):
+        clinic.add_appointment(clinic.add_patient(), start)
+    return {
+        "DATABASE_URL": clinic.url,
+        "STORED_TIMES": clinic.stored_times,
+        "META_ACCESS_TOKEN": "made-up-token",
+        "META_PHONE_NUMBER_ID": PHONE_NUMBER_ID,
+        "META_API_URL": sandbox.url,
+        "DATABASE_IS_A_COPY": "",
+    }
+
+
+@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.2", "[::1]"])
+def test_a_job_refuses_to_send_from_the_clinics_own_database_to_this_machine_itself(
+    run_cli: RunCli,
+    env: dict[str, str],
+    sandbox: Sandbox,
+    clinic: Clinic,
+    job: list[str],
+    host: str,
+) -> None:
+    env["META_API_URL"] = sandbox.url.replace("127.0.0.1", host)
+
+    result = run_cli(*job, "--json", env=env)
+
+    assert result.exit_code == 78
+    assert "DATABASE_IS_A_COPY" in result.json["error"]
+    assert sandbox.received == []
+    assert clinic.rows("SELECT id FROM interactions") == []
+    assert {clinic.status(one) for one in (1, 2, 3)} == {"SCHEDULED"}
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_from_a_copy_the_sandbox_gets_messages(
+    run_cli: RunCli, env: dict[str, str], sandbox: Sandbox, job: list[str]
+) -> None:
+    result = run_cli(*job, "--json", env=env | {"DATABASE_IS_A_COPY": "1"})
+
+    assert (result.exit_code, len(sandbox.received)) == (0, 1), result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["24h", "--dry-run"], ["no-show", "--no-message"]])
+def test_what_sends_nothing_needs_no_copy(
+    run_cli: RunCli, env: dict[str, str], arguments: list[str]
+) -> None:
+    result = run_cli(*arguments, "--json", env=env)
+
+    assert result.exit_code == 0, result.stderr
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_a_copy_writes_to_no_patient(run_cli: RunCli, env: dict[str, str], job: list[str]) -> None:
+    env |= {"DATABASE_IS_A_COPY": "1", "META_API_URL": "https://whatsapp.invalid"}
+
+    result = run_cli(*job, "--json", env=env)
+
+    assert result.exit_code == 78
+    assert "DATABASE_IS_A_COPY" in result.json["error"]
+
+
+@pytest.mark.parametrize(
+    ("copy", "url"), [("", "http://127.0.0.1:9"), ("1", "https://whatsapp.invalid")]
+)
+def test_the_check_warns_of_a_database_that_does_not_go_with_its_whatsapp(
+    run_cli: RunCli, env: dict[str, str], copy: str, url: str
+) -> None:
+    env |= {"DATABASE_IS_A_COPY": copy, "META_API_URL": url}
+
+    result = run_cli("check", "--offline", "--json", env=env)
+
+    [found] = [one for one in result.json["findings"] if one["name"] == "settings"]
+    assert found["level"] == "warning"
+    assert "DATABASE_IS_A_COPY" in found["text"]
+    assert "DATABASE_IS_A_COPY" in found["next_step"]
+
+
+def test_what_the_sandbox_prints_begins_with_a_copy_and_works(
+    run_cli: RunCli, start_cli: StartCli, env: dict[str, str], clinic: Clinic
+) -> None:
+    process = start_cli("sandbox", "--port", "0")
+    assert process.stdout is not None
+    printed = ""
+    while "curl" not in printed:
+        printed += process.stdout.readline()
+    told = dict(re.findall(r"\b([A-Z_]+)=(\S+)", printed))
+    copied = {"DATABASE_URL": clinic.url, "STORED_TIMES": clinic.stored_times}
+
+    result = run_cli("24h", "--json", env=told | copied)
+
+    assert (result.exit_code, result.json["sent"]) == (0, 1), result.stderr
