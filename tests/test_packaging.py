@@ -16,6 +16,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from smartia_jobs.settings.declarations import VARIABLES
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "smartia_jobs"
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -184,9 +186,16 @@ def test_the_crontab_avoids_what_cron_stumbles_over() -> None:
     assert crontab.endswith("\n")
     assert "%" not in crontab
     assert re.search(r"^PATH=(/[\w./-]+:?)+$", crontab, re.MULTILINE)
-    assert re.search(r"^QUIET_HOURS=\d\d:\d\d-\d\d:\d\d$", crontab, re.MULTILINE)
     for line in crontab.splitlines():
         assert not line or line[0] == "#" or "=" in line or SCHEDULED.match(line)
+
+
+def test_the_crontab_sets_nothing_that_would_outrank_the_clinics_file() -> None:
+    lines = [line for line in _crontab().splitlines() if not line.startswith("#")]
+    given = {name for line in lines for name in re.findall(r"(?<![\w-])([A-Za-z_]\w*)=", line)}
+
+    assert "MAILTO" in given  # what is looked for is found
+    assert given.isdisjoint(name for variable in VARIABLES for name in variable.names)
 
 
 @pytest.mark.parametrize("line", range(3), ids=["24h", "2h", "no-show"])

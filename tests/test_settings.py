@@ -349,6 +349,35 @@ def test_a_secret_given_twice_is_a_problem(tmp_path: Path) -> None:
     assert "META_ACCESS_TOKEN and META_ACCESS_TOKEN_FILE" in problem
 
 
+@pytest.mark.parametrize(
+    ("name", "in_file", "outside"),
+    [
+        ("QUIET_HOURS", "21:00-07:00", {"QUIET_HOURS": "18:00-10:00"}),
+        ("ONLY_TO", "+5511987654321", {"ONLY_TO": "+5511987650000"}),
+        ("CLINIC_NAME", "Clínica Aurora", {"CLINIC_NAME": ""}),
+        ("DATABASE_URL", "sqlite:///smartia.db", {"DATABASE_URL": "sqlite:///copy.db"}),
+        ("META_ACCESS_TOKEN", TOKEN, {"META_ACCESS_TOKEN_FILE": "token"}),
+    ],
+)
+def test_what_the_environment_outranks_in_the_file_is_named(
+    tmp_path: Path, name: str, in_file: str, outside: dict[str, str]
+) -> None:
+    (tmp_path / ".env").write_text(f"{name}={in_file}\n", encoding="utf-8")
+
+    given = gather(outside, directory=tmp_path)
+
+    assert given.warnings == (
+        f"{name} in the environment outranks what {tmp_path / '.env'} says, and differs.",
+    )
+
+
+@pytest.mark.parametrize("in_file", ["", "QUIET_HOURS=\n", "QUIET_HOURS= 21:00-07:00\n"])
+def test_the_environment_and_a_file_that_agree_need_no_word(tmp_path: Path, in_file: str) -> None:
+    (tmp_path / ".env").write_text(in_file)
+
+    assert gather({"QUIET_HOURS": "21:00-07:00"}, directory=tmp_path).warnings == ()
+
+
 def test_a_secret_s_file_in_the_environment_outranks_the_secret_in_the_file(
     tmp_path: Path,
 ) -> None:

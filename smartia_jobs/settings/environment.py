@@ -55,6 +55,7 @@ def gather(environ: Mapping[str, str], *, env_file: Path | None = None, director
     for miss in near_misses(file, environ):
         (warnings if miss.harmless else problems).append(miss.advice)
     problems += files_of_no_secret(file, environ)
+    warnings += _outranked(file, environ, directory / (env_file or ".env"))
     texts = dict(file)
     for variable in VARIABLES:
         if environ.keys() & set(variable.names):
@@ -140,6 +141,17 @@ def _from_file(
         elif line.key is not None:
             texts[line.key] = line.value or ""
     return texts
+
+
+def _outranked(file: Mapping[str, str], environ: Mapping[str, str], path: Path) -> Iterator[str]:
+    """Yield what the file says in vain: a crontab or a shell may have said otherwise long ago."""
+    for variable in VARIABLES:
+        in_file, outside = (
+            {name: text for name in variable.names if (text := given.get(name, "").strip())}
+            for given in (file, environ)
+        )
+        if in_file and outside != in_file and environ.keys() & set(variable.names):
+            yield f"{variable.name} in the environment outranks what {path} says, and differs."
 
 
 def _quoted(environ: Mapping[str, str]) -> Iterator[str]:

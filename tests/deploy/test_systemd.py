@@ -169,3 +169,13 @@ def test_the_units_name_only_variables_that_exist() -> None:
     text = (FOLDER / "smartia-jobs@.service").read_text("utf-8")
 
     assert set(re.findall(r"Environment=(\w+)=", text)) <= NAMES
+
+
+def test_a_unit_sets_nothing_that_would_outrank_the_clinics_file() -> None:
+    service = unit("smartia-jobs@.service")["Service"]
+
+    # systemd.exec(5): what an EnvironmentFile= says overrides Environment=; PassEnvironment= and
+    # the command line would override both.
+    assert service["EnvironmentFile"] == "/etc/smartia/jobs.env"
+    assert not {"PassEnvironment", "UnsetEnvironment"} & set(service)
+    assert "env " not in service["ExecStart"]
