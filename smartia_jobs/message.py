@@ -107,6 +107,8 @@ class Answer:
         stop: for ``STOP``, the exit status of the run.
         opt_out: the patient asked for no more marketing from this clinic.
         wait_s: how long Meta asks to wait, where it says so, in seconds.
+        answered_at: when it was answered by the clock of whoever answered, aware UTC; None where
+            that is not told.
     """
 
     verdict: Verdict
@@ -119,3 +121,4 @@ class Answer:
     stop: ExitStatus | None = None
     opt_out: bool = False
     wait_s: float | None = None
+    answered_at: datetime | None = None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smartia_jobs.cli.context import JobOptions, errors_as_status, perform, print_result, wrapped
-from smartia_jobs.clock import ShiftedClock
+from smartia_jobs.clock import ShiftedClock, SystemClock
 from smartia_jobs.settings import Settings
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def _play(folder: Path) -> None:
         for template in load_catalogue(None).templates.values()
     ]
     with Sandbox(templates=templates) as sandbox:
+        sandbox.clock_offset = _MONDAY_9 - SystemClock().now()  # it lives on that Monday, too
         settings = Settings(
             meta_access_token="made-up-token",  # noqa: S106 - the sandbox takes any
             meta_phone_number_id=PHONE_NUMBER_ID,

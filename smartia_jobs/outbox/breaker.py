@@ -1,6 +1,7 @@
 """The circuit breaker: when a run may claim more, when it slows down, and when it must end."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from smartia_jobs.errors import ExitStatus
@@ -19,6 +20,8 @@ BUSY_AFTER = 5
 EQUAL_ERRORS = 5
 #: Slow-downs may hold everyone this long in one run, together, in seconds.
 PATIENCE_S = 300.0
+#: Further apart than this the two clocks cannot both be right about which visits are still ahead.
+CLOCKS_APART = timedelta(minutes=10)
 #: A single wait longer than this is left to the next run, in seconds.
 LONGEST_WAIT_S = 60.0
 
@@ -56,13 +59,16 @@ class Breaker:
         self._trying = False
         self._waited_s = 0.0
 
-    def heard(self, answer: Answer, *, started_s: float, now_s: float) -> None:
+    def heard(
+        self, answer: Answer, *, started_s: float, now_s: float, at: datetime | None = None
+    ) -> None:
         """Learn from one answer.
 
         Args:
             answer: what came back from one request.
             started_s: when that request started, on the clock's monotonic seconds.
             now_s: the same clock now.
+            at: when the answer came, by the run's wall clock; None compares no clocks.
         """
         self._note_silence(answer, now_s)
         is_busy = False
@@ -90,6 +96,8 @@ class Breaker:
         if self._busy >= BUSY_AFTER:
             self._busy = 0
             self._wait(self._rate.slow_down(now_s))
+        if at is not None and answer.from_graph and answer.answered_at is not None:
+            self._compare_clocks(at - answer.answered_at)
 
     def allowance(self, now_s: float, in_flight: int) -> int | None:
         """Return how many more messages may be claimed; None for no bound."""
@@ -109,6 +117,16 @@ class Breaker:
         """End the run; the first reason stays."""
         if self.end is None:
             self.end = End(why, status)
+
+    def _compare_clocks(self, ahead: timedelta) -> None:
+        """End the run when this machine's clock is wrong, and with it what is still ahead."""
+        if abs(ahead) > CLOCKS_APART:
+            self.stop(
+                f"this machine's clock is {_in_words(abs(ahead))}"
+                f" {'ahead of' if ahead > timedelta() else 'behind'} WhatsApp's, so visits that are"
+                " over could be reminded; let the machine set it by the network (NTP)",
+                ExitStatus.CONFIGURATION,
+            )
 
     def _note_silence(self, answer: Answer, now_s: float) -> None:
         if answer.from_graph:
@@ -142,3 +160,8 @@ class Breaker:
         self._waited_s += seconds
         if self._waited_s > PATIENCE_S:
             self.stop("WhatsApp keeps asking to slow down", ExitStatus.RETRY)
+
+
+def _in_words(duration: timedelta) -> str:
+    minutes = round(duration / timedelta(minutes=1))
+    return f"{minutes} minutes" if minutes < 120 else f"{round(minutes / 60)} hours"

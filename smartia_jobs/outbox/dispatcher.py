@@ -126,7 +126,9 @@ class Dispatcher:
                 self._breaker.stop("a bug in smartia-jobs; see the log", ExitStatus.BUG)
             elif one.answer is not None and one.started_s is not None:
                 now_s = self._clock.monotonic()
-                self._breaker.heard(one.answer, started_s=one.started_s, now_s=now_s)
+                self._breaker.heard(
+                    one.answer, started_s=one.started_s, now_s=now_s, at=one.finished_at
+                )
             if one.state in (State.SENT, State.UNKNOWN):
                 self._accepted += 1
         self._recorder.take(finished)

@@ -1,6 +1,7 @@
 """Sending one template message, and handing back what its answer means."""
 
 import json
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -57,7 +58,8 @@ class Client:
             return Answer(Verdict.RETRY, str(error), from_graph=False)
         except NoAnswerError as error:
             return Answer(Verdict.UNKNOWN, str(error), from_graph=False)
-        return classify(reply.status, reply.body, reply.headers)
+        answer = classify(reply.status, reply.body, reply.headers)
+        return replace(answer, answered_at=reply.answered_at)
 
     def close(self) -> None:
         """Close every idle connection."""

@@ -4,8 +4,7 @@ import json
 import logging
 import threading
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from typing import Any, assert_never
 
 from requests import PreparedRequest
@@ -194,12 +193,9 @@ class Graph:
         return f"Meta says: {words[:400]}" if words else ""
 
     def _compare_clocks(self, reply: Reply, asked_at: datetime) -> None:
-        try:
-            theirs = parsedate_to_datetime(reply.headers.get("Date", ""))
-        except ValueError:
+        theirs = reply.answered_at
+        if theirs is None:
             return
-        if theirs.tzinfo is None:
-            theirs = theirs.replace(tzinfo=UTC)
         middle = asked_at + (self._clock.now() - asked_at) / 2
         # The header has whole seconds: on average half a second is cut off.
         self.clock_skew = theirs + timedelta(seconds=0.5) - middle

@@ -6,6 +6,8 @@ import json
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 import requests
 import urllib3
@@ -33,6 +35,15 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     body: object
+
+    @property
+    def answered_at(self) -> datetime | None:
+        """When it was answered, by the ``Date`` header: aware UTC, in whole seconds."""
+        try:
+            at = parsedate_to_datetime(self.headers.get("Date", ""))
+            return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
+        except (ValueError, OverflowError):
+            return None
 
 
 class Transport:

@@ -60,6 +60,25 @@ def states(clinic: Clinic) -> list[str]:
     return [row["state"] for row in rows]
 
 
+@pytest.mark.parametrize("theirs_ahead", [timedelta(hours=26), timedelta(hours=-26)])
+def test_a_wrong_clock_costs_one_message(
+    run_cli: RunCli,
+    env: dict[str, str],
+    sandbox: Sandbox,
+    sqlite_clinic: Clinic,
+    theirs_ahead: timedelta,
+) -> None:
+    book(sqlite_clinic, 30)
+    sandbox.clock_offset = theirs_ahead
+
+    result = run_cli("24h", "--json", env=env)
+
+    assert result.exit_code == 78
+    assert "clock is 26 hours" in result.json["stopped"]
+    assert (result.json["sent"], result.json["left"]) == (1, 29)
+    assert len(sandbox.received) == 1
+
+
 def test_the_job_sends_real_requests_and_tells_the_truth(
     run_cli: RunCli, env: dict[str, str], sandbox: Sandbox, sqlite_clinic: Clinic
 ) -> None:

@@ -114,6 +114,7 @@ class NoShowDesk:
             meta_api_url=self.sandbox.url,
         )
         now_at = self.now.replace(tzinfo=settings.clinic_timezone)
+        self.sandbox.clock_offset = now_at - datetime.now(UTC)
         with closing(database or Database(self.clinic.url, read_only=dry_run)) as opened:
             return job(
                 Run(

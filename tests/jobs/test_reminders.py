@@ -98,6 +98,7 @@ class ReminderDesk:
             meta_api_url=self.sandbox.url,
         )
         now_at = self.now.replace(tzinfo=settings.clinic_timezone)
+        self.sandbox.clock_offset = now_at - datetime.now(UTC)
         with closing(Database(self.clinic.url, read_only=dry_run)) as database:
             run = Run(
                 id=f"run-{next(_runs)}",

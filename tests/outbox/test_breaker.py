@@ -1,6 +1,7 @@
 """When a run may claim more and when it must end: answers and seconds in, an allowance out."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -28,6 +29,7 @@ ALSO_BUSY = Answer(Verdict.RETRY, "something went wrong", code=131000)
 #: As many as the pace and the workers let through.
 NO_BOUND = None
 NOW_S = 1_000.0
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 def after(*answers: Answer, now_s: float = NOW_S) -> Breaker:
@@ -52,6 +54,52 @@ def try_alone(breaker: Breaker, answer: Answer, now_s: float) -> None:
     breaker.claimed()
     assert breaker.allowance(now_s, in_flight=1) == 0
     hear(breaker, answer, now_s)
+
+
+# -- the clocks ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", [ACCEPTED, REFUSED, BAD_REQUEST, BUSY, TOO_FAST])
+@pytest.mark.parametrize(
+    ("ahead", "told"),
+    [
+        (timedelta(hours=-26), "26 hours behind WhatsApp's"),
+        (timedelta(hours=3), "3 hours ahead of WhatsApp's"),
+        (timedelta(minutes=11), "11 minutes ahead of WhatsApp's"),
+    ],
+)
+def test_clocks_that_are_apart_end_the_run_with_the_first_answer(
+    answer: Answer, ahead: timedelta, told: str
+) -> None:
+    breaker = Breaker(FreeRate())
+
+    breaker.heard(replace(answer, answered_at=NOON), started_s=NOW_S, now_s=NOW_S, at=NOON + ahead)
+
+    assert breaker.end is not None
+    assert breaker.end.status is ExitStatus.CONFIGURATION
+    assert told in breaker.end.why
+    assert breaker.allowance(NOW_S, in_flight=0) == 0
+
+
+@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(minutes=-10), timedelta(minutes=10)])
+def test_clocks_that_are_near_each_other_are_no_reason_to_end(ahead: timedelta) -> None:
+    breaker = Breaker(FreeRate())
+
+    breaker.heard(
+        replace(ACCEPTED, answered_at=NOON), started_s=NOW_S, now_s=NOW_S, at=NOON + ahead
+    )
+
+    assert breaker.end is None
+
+
+@pytest.mark.parametrize("answer", [LOST, NOT_SENT, ACCEPTED])
+def test_only_whatsapp_s_own_clock_is_compared(answer: Answer) -> None:
+    at = None if answer is ACCEPTED else NOON - timedelta(days=1)
+    breaker = Breaker(FreeRate())
+
+    breaker.heard(replace(answer, answered_at=at), started_s=NOW_S, now_s=NOW_S, at=NOON)
+
+    assert breaker.end is None
 
 
 # -- the first message --------------------------------------------------------------------------

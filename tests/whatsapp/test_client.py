@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -54,6 +55,28 @@ def posted(meta: responses.RequestsMock) -> dict[str, Any]:
     assert isinstance(body, bytes)
     loaded: dict[str, Any] = json.loads(body)
     return loaded
+
+
+@pytest.mark.parametrize(
+    ("header", "answered_at"),
+    [
+        ("Mon, 23 Nov 2026 12:00:05 GMT", datetime(2026, 11, 23, 12, 0, 5, tzinfo=UTC)),
+        ("Mon, 23 Nov 2026 12:00:05 -0000", datetime(2026, 11, 23, 12, 0, 5, tzinfo=UTC)),
+        ("Mon, 23 Nov 2026 09:00:05 -0300", datetime(2026, 11, 23, 12, 0, 5, tzinfo=UTC)),
+        ("Fri, 31 Dec 9999 23:00:00 -0300", None),
+        ("Mon, 23 Nov 2026 12:00:05 +9999999", None),
+        ("yesterday", None),
+        ("", None),
+    ],
+)
+def test_an_answer_says_when_it_was_given_by_whatsapp_s_clock(
+    meta: responses.RequestsMock, client: Client, header: str, answered_at: datetime | None
+) -> None:
+    meta.post(URL, json=ACCEPTED, headers={"Date": header})
+
+    answer = client.send(PHONE, MESSAGE, callback_data="42")
+
+    assert (answer.verdict, answer.answered_at) == (Verdict.SENT, answered_at)
 
 
 def test_a_message_is_posted_as_meta_wants_it(meta: responses.RequestsMock, client: Client) -> None:
