@@ -56,6 +56,7 @@ def list_(
     """List messages that are held: unknown, retry or failed. Phones are masked.
 
     unknown: WhatsApp may have accepted it; a person decides, or ON_UNKNOWN=resend.
+    A message whose run died counts from the end of its lease (two minutes) on.
     retry: surely not accepted; the next run sends it while it is useful.
     failed: this patient could not be reached; tried again when the phone is changed.
 
@@ -64,7 +65,7 @@ def list_(
     if context.invoked_subcommand is not None:
         return
     from smartia_jobs.database import Database
-    from smartia_jobs.outbox.admin import HELD, held
+    from smartia_jobs.outbox.admin import HELD, being_sent, held
     from smartia_jobs.store.schema import tables_exist
     from smartia_jobs.store.states import State
 
@@ -75,17 +76,22 @@ def list_(
             closing(Database(settings.database_url, read_only=True)) as database,
             database.read() as connection,
         ):
-            found = held(connection, states) if tables_exist(connection) else []
+            known = tables_exist(connection)
+            found = held(connection, states) if known else []
+            sending = being_sent(connection) if known else 0
         rows = [_shown(one, settings) for one in found]
         if json:
-            print_json({"job": "outbox", "messages": rows, "exit_code": 0})
+            print_json({"job": "outbox", "messages": rows, "being_sent": sending, "exit_code": 0})
             return
         for row in rows:
             typer.echo(
                 "{id:>6}  {state:<8} {kind:<8} appointment {appointment_id:<7} {start}  {phone}"
                 "  attempts {attempts}  since {since}  {error}".format(**row)
             )
-        typer.echo(f"{len(rows)} {'visit' if len(rows) == 1 else 'visits'}")
+        more = f"; {sending} more being sent at this moment: look again in some minutes"
+        typer.echo(
+            f"{len(rows)} {'visit' if len(rows) == 1 else 'visits'}{more if sending else ''}"
+        )
 
 
 @app.command()

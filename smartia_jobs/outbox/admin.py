@@ -52,12 +52,14 @@ class Held:
 
 
 def held(connection: Connection, states: Collection[State] = HELD) -> list[Held]:
-    """Return the rows in these states, the next visit first."""
-    query = (
-        select(outbox)
-        .where(outbox.c.state.in_([str(state) for state in states]))
-        .order_by(outbox.c.start, outbox.c.id)
-    )
+    """Return the rows in these states, the next visit first.
+
+    A claim whose lease has ended is unknown: its owner died while it was being sent.
+    """
+    wanted: ColumnElement[bool] = outbox.c.state.in_([str(state) for state in states])
+    if State.UNKNOWN in states:
+        wanted = or_(wanted, _unknown(connection))
+    query = select(outbox).where(wanted).order_by(outbox.c.start, outbox.c.id)
     return [
         Held(
             id=row.id,
@@ -65,13 +67,21 @@ def held(connection: Connection, states: Collection[State] = HELD) -> list[Held]
             appointment_id=row.appointment_id,
             start=row.start,
             phone=row.phone,
-            state=State(row.state),
+            state=State.UNKNOWN if row.state == State.CLAIMED else State(row.state),
             attempts=row.attempts,
             since=row.updated_at,
-            error=row.error,
+            error="its run ended while it was being sent"
+            if row.state == State.CLAIMED
+            else row.error,
         )
         for row in connection.execute(query)
     ]
+
+
+def being_sent(connection: Connection) -> int:
+    """Return of how many visits a message is being sent: claims whose lease has not ended."""
+    out = and_(outbox.c.state == str(State.CLAIMED), ~_lapsed(connection))
+    return connection.execute(select(func.count()).where(out)).scalar_one()
 
 
 class Decision(StrEnum):

@@ -1,5 +1,7 @@
 """What a person sees of the outbox and decides about it, on both databases."""
 
+import signal
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -9,7 +11,7 @@ from smartia_jobs.catalogue.definition import definition
 from smartia_jobs.catalogue.loading import load_catalogue
 from smartia_jobs.sandbox.scripts import Scripted
 from smartia_jobs.sandbox.server import Sandbox
-from tests.crash.site import Site
+from tests.crash.site import Site, ended
 from tests.support import Clinic, StartCli
 
 
@@ -107,6 +109,28 @@ def test_a_message_that_is_being_sent_is_left_alone(sqlite_site: Site) -> None:
     assert sqlite_site.states() == {"claimed": 1}
     sqlite_site.lapse()
     assert sqlite_site.run("outbox", "settle", str(ids[0]), "--sent").exit_code == 0
+
+
+def test_what_a_killed_run_was_sending_is_counted_then_listed_as_unknown(site: Site) -> None:
+    site.book_a_day_twice()
+    site.sandbox.latency_s = 5.0
+    process = site.start()
+    site.wait_for_messages(1, process)
+    for _ in range(2):  # the second does not want to wait
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+    assert ended(process).exit_code == 130
+
+    at_once = site.run("outbox"), site.run("outbox", "--json").json
+    site.lapse()
+    later = site.run("outbox", "--json").json
+
+    assert at_once[0].stdout.startswith("0 visits; 2 more being sent at this moment")
+    assert (at_once[1]["messages"], at_once[1]["being_sent"]) == ([], 2)
+    assert [one["state"] for one in later["messages"]] == ["unknown"] * 2
+    assert later["being_sent"] == 0
+    assert later["messages"] == site.run("outbox", "--state", "unknown", "--json").json["messages"]
+    assert site.run("outbox", "--state", "retry", "--json").json["messages"] == []
 
 
 def test_on_unknown_resend_sends_once_more_and_no_oftener(sqlite_site: Site) -> None:
