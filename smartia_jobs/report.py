@@ -111,6 +111,8 @@ class Report:
     held_unknown: int = 0
     #: Messages on record that SmartIA's ``interactions`` do not have.
     interactions_missing: int = 0
+    #: Visits, of any day, whose date is written so that no run finds them.
+    unreadable_dates: int = 0
     #: Why the run ended before its work did, in a sentence; None when it did not.
     stopped: str | None = None
     duration_s: float = 0.0
@@ -193,6 +195,7 @@ class Report:
             "messages": self.messages,
             "held_unknown": self.held_unknown,
             "interactions_missing": self.interactions_missing,
+            "unreadable_dates": self.unreadable_dates,
             **self.extra,
             "stopped": self.stopped,
             "duration_s": round(self.duration_s, 3),

@@ -25,11 +25,13 @@ class Found:
 
     Attributes:
         missed: earliest first.
-        unreadable: how many visits have a status or a date that cannot be read.
+        unreadable_statuses: how many visits have a status that cannot be read.
+        unreadable_dates: how many others have such a date.
     """
 
     missed: tuple[Appointment, ...]
-    unreadable: int
+    unreadable_statuses: int
+    unreadable_dates: int
 
 
 def find_missed(
@@ -37,11 +39,12 @@ def find_missed(
 ) -> Found:
     """Return the visits that count as missed at ``now``; nothing is marked."""
     missed: list[Appointment] = []
-    unreadable = 0
+    statuses = dates = 0
     for page in appointments.pages(connection, rule.window(now)):
         missed.extend(visit for visit in page if rule.is_missed(visit, now))
-        unreadable += sum(visit.status is None or visit.start_at is None for visit in page)
-    return Found(tuple(missed), unreadable)
+        statuses += sum(visit.status is None for visit in page)
+        dates += sum(visit.status is not None and visit.start_at is None for visit in page)
+    return Found(tuple(missed), statuses, dates)
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,7 @@ def _reading(run: Run) -> Reading:
 
 def _look_at_book(run: Run, stored: StoredTimes, jobs: Jobs, found: Findings) -> None:
     found.look("unreadable_dates", lambda: book.unreadable_dates(run, stored))
+    found.look("unreadable_statuses", lambda: book.unreadable_statuses(run, stored))
     found.look("moved_by_chat", lambda: book.moved_by_chat(run, stored))
     found.look("asked_to_cancel", lambda: book.asked_to_cancel(run, stored))
     dry = replace(run, dry_run=True, limit=None)

@@ -1,6 +1,6 @@
 """The no-show job: mark missed visits, invite their patients back, accuse nobody who came."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -19,6 +19,7 @@ from smartia_jobs.jobs.invitation import KIND, invitation
 from smartia_jobs.jobs.marking import mark_missed, take_back
 from smartia_jobs.jobs.opening import open_clinic
 from smartia_jobs.jobs.sender import WhatsAppSender, person_of
+from smartia_jobs.jobs.unreadable import judge, note_dates_out_of_reach
 from smartia_jobs.phones import mask_phone
 from smartia_jobs.report import MOST_NAMED, Outcome, Reason, Report, Result
 from smartia_jobs.run import Run
@@ -49,10 +50,12 @@ def mark_no_shows(run: Run, *, mark_all: bool = False, invite: bool = True) -> R
     """
     report = new_report(run, COMMAND)
     appointments = open_clinic(run)
+    note_dates_out_of_reach(run, report)
     cancellations = Cancellations(partial(person_of, country=run.settings.clinic_country))
     past = _look_back(run, appointments, cancellations)
     report.extra = {"marked": 0, "left_open": past.left_open}
     report.warnings += _warnings(run.settings, past)
+    judge(report, past.unreadable, looked_at=past.looked_at)
     brake = _brake(run.settings, past, mark_all=mark_all)
     if brake is not None:
         report.stop(brake, ExitStatus.CONFIGURATION)
@@ -119,14 +122,20 @@ class _Past:
             SmartIA's chat.
         attendance: whether anybody records who comes.
         left_open: open visits that are too old to be marked.
-        unreadable: visits of the look-back whose status or date cannot be read.
+        unreadable: visits of the look-back that cannot be understood, by the column.
     """
 
     missed: tuple[Appointment, ...]
     cancelled: tuple[Appointment, ...]
     attendance: Attendance
     left_open: int
-    unreadable: int
+    unreadable: Mapping[str, int]
+
+    @property
+    def looked_at(self) -> int:
+        """How many visits of the look-back could be, or were, missed or kept."""
+        seen = self.attendance.missing + self.attendance.completed
+        return seen + sum(self.unreadable.values())
 
 
 def _look_back(run: Run, appointments: Appointments, cancellations: Cancellations) -> _Past:
@@ -142,7 +151,10 @@ def _look_back(run: Run, appointments: Appointments, cancellations: Cancellation
             cancelled=tuple(visit for visit in missed if visit.id in cancelled),
             attendance=count_attendance(connection, appointments, rule, run.now),
             left_open=count_left_open(connection, times, rule, run.now),
-            unreadable=found.unreadable,
+            unreadable={
+                "appointments.status": found.unreadable_statuses,
+                "appointments.appointment_date": found.unreadable_dates,
+            },
         )
 
 
@@ -173,8 +185,8 @@ def _warnings(settings: Settings, past: _Past) -> Iterator[str]:
             f"Still open, begun more than {days:g} days ago, never marked: {past.left_open}."
             " The reception should close them."
         )
-    if past.unreadable:
-        yield f"Left alone, as their status or date cannot be read: {past.unreadable}."
+    if unreadable := sum(past.unreadable.values()):
+        yield f"Left alone, as their status or date cannot be read: {unreadable}."
     if past.cancelled:
         named = ", ".join(str(visit.id) for visit in past.cancelled[:MOST_NAMED])
         more = ", …" if len(past.cancelled) > MOST_NAMED else ""

@@ -15,6 +15,7 @@ from smartia_jobs.jobs.checks.settings import outlives
 from smartia_jobs.jobs.delivery import deliver, expect, new_report
 from smartia_jobs.jobs.opening import open_clinic
 from smartia_jobs.jobs.sender import OnlyTo, WhatsAppSender, person
+from smartia_jobs.jobs.unreadable import note_dates_out_of_reach, note_unreadable
 from smartia_jobs.kinds import ReminderKind
 from smartia_jobs.outbox.source import Source
 from smartia_jobs.outbox.tellings import rows_of
@@ -36,6 +37,7 @@ def send_reminders(run: Run, kind: ReminderKind) -> Report:
     catalogue = load_catalogue(run.settings.messages_file)
     kind, template = catalogue.reminders[kind.name], catalogue[kind.name]
     appointments = open_clinic(run)
+    note_dates_out_of_reach(run, report)
     rule = _rule(run.settings, kind, catalogue.reminders.get(kind.conditions.followed_by))
     window = rule.window(run.now)
     report.warnings += _warnings(run.settings, template, kind, window)
@@ -54,6 +56,7 @@ def send_reminders(run: Run, kind: ReminderKind) -> Report:
     report.missed = len(missed)
     expect(run, appointments, window)
     deliver(run, source, WhatsAppSender(run.settings, template, run.clock), report)
+    note_unreadable(report)
     if rule.followed_by is not None:  # it takes over
         report.missed = 0
     if report.missed:

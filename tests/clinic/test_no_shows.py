@@ -117,7 +117,7 @@ def test_missed_visits_are_found_earliest_first_with_what_cannot_be_read(
         found = find_missed(connection, Appointments(times_of(clinic)), RULE, NOW)
 
     assert [one.id for one in found.missed] == [early, late]
-    assert found.unreadable == 1
+    assert (found.unreadable_statuses, found.unreadable_dates) == (1, 0)
 
 
 def test_attendance_is_counted_over_the_look_back_exactly(

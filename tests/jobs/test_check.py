@@ -415,6 +415,34 @@ def test_a_date_that_cannot_be_read_is_named(sqlite_clinic: Clinic) -> None:
     assert found.details == (f"appointments: {visit}",)
 
 
+def test_statuses_that_are_none_are_named_unless_they_could_be_anything(
+    sqlite_clinic: Clinic,
+) -> None:
+    for status in ("scheduled", "scheduled", None, "SCHEDULED", "ligar para Maria 11 98765-4321"):
+        start = wall("2026-11-24T09:00")
+        sqlite_clinic.add_appointment(sqlite_clinic.add_patient(), start, status)
+
+    found = by_name(checked(sqlite_clinic, READY, online=False))
+
+    assert found["unreadable_statuses"].level is Level.WARNING
+    assert found["unreadable_statuses"].details == (
+        "'scheduled': 2",
+        "another text: 1",
+        "no status: 1",
+    )
+    assert found["due_24h"].level is Level.WARNING
+
+
+def test_a_job_that_would_understand_nothing_is_a_problem(sqlite_clinic: Clinic) -> None:
+    for _ in range(5):
+        start = wall("2026-11-24T09:00")
+        sqlite_clinic.add_appointment(sqlite_clinic.add_patient(), start, "scheduled")
+
+    found = by_name(checked(sqlite_clinic, READY, online=False))
+
+    assert found["due_24h"].level is Level.PROBLEM
+
+
 def test_what_a_chat_left_for_the_receptionist_is_named(clinic: Clinic) -> None:
     moved, leaving = clinic.add_patient(), clinic.add_patient()
     old = clinic.add_appointment(moved, wall("2026-11-26T10:00"))

@@ -1,12 +1,17 @@
 """The appointment book and the patients: what is due, and what a receptionist should look at."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 
 from sqlalchemy import Connection
 
+from smartia_jobs.appointment import AppointmentStatus
 from smartia_jobs.clinic import findings
 from smartia_jobs.clinic.findings import Found, Page
 from smartia_jobs.clinic.times import StoredTimes
+from smartia_jobs.clinic.unreadable import unknown_statuses
+from smartia_jobs.errors import ExitStatus
 from smartia_jobs.jobs.checks.finding import Finding, Level
 from smartia_jobs.jobs.checks.times import tomorrow
 from smartia_jobs.message import Unsendable
@@ -31,6 +36,8 @@ def due(run: Run, name: str, job: Callable[[Run], Report]) -> Finding:
         step = "run the job more often, or look why it did not run"
         return Finding(name, Level.WARNING, text, step, tuple(report.warnings))
     level = Level.WARNING if report.warnings else Level.OK
+    if ExitStatus.CONFIGURATION in report.statuses:
+        level = Level.PROBLEM
     return Finding(name, level, text, details=tuple(report.warnings))
 
 
@@ -44,6 +51,28 @@ def unreadable_dates(run: Run, times: StoredTimes) -> Finding:
     text = f"Open visits whose date cannot be read, so without a reminder: {found.count}."
     step = "correct appointment_date of these appointments (YYYY-MM-DD HH:MM)"
     return Finding("unreadable_dates", Level.WARNING, text, step, _ids("appointments", found))
+
+
+def unreadable_statuses(run: Run, times: StoredTimes) -> Finding:
+    """Look for visits since a week ago on which no job acts, as their status is no known name."""
+    name, since = "unreadable_statuses", run.now - timedelta(days=7)
+    with run.database.read() as connection:
+        found = unknown_statuses(connection, times, since)
+    if not found:
+        return Finding(name, Level.OK, "Every visit has a status.")
+    text = f"Visits since a week ago whose status is none, so without a message: {found.total()}."
+    known = ", ".join(AppointmentStatus)
+    step = f"correct status of these appointments; the names are {known}, in capitals"
+    named = sorted((_status_named(stored), visits) for stored, visits in found.items())
+    details = tuple(f"{status}: {visits}" for status, visits in named[: findings.SHOWN])
+    return Finding(name, Level.WARNING, text, step, details)
+
+
+def _status_named(stored: str | None) -> str:
+    """Return a status as it is stored; what does not look like one could be anything."""
+    if stored is None:
+        return "no status"
+    return repr(stored) if re.fullmatch(r"\s?[A-Za-z_-]{1,20}\s?", stored) else "another text"
 
 
 def moved_by_chat(run: Run, times: StoredTimes) -> Finding:
