@@ -1,7 +1,7 @@
-"""``smartia-jobs outbox``: what is held, and what a person decides about it."""
+"""``smartia-jobs outbox``: what was told, what is held, and what a person decides about it."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,17 +12,12 @@ from smartia_jobs.cli.context import errors_as_status, print_json, read_settings
 from smartia_jobs.cli.options import EnvFile, Json
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from sqlalchemy import Connection
-
-    from smartia_jobs.database import Database
-    from smartia_jobs.outbox.admin import Held, Resolved
+    from smartia_jobs.outbox.admin import Entry, Resolved
     from smartia_jobs.settings import Settings
 
 app = typer.Typer(
     name="outbox",
-    help="Look at messages that are held, and decide about them.",
+    help="Look at messages, and decide about those that are held.",
     invoke_without_command=True,
 )
 
@@ -33,6 +28,8 @@ class Shown(StrEnum):
     UNKNOWN = "unknown"
     RETRY = "retry"
     FAILED = "failed"
+    SENT = "sent"
+    EXPIRED = "expired"
 
 
 Ids = Annotated[
@@ -50,48 +47,63 @@ def list_(
         Shown | None,
         typer.Option("--state", help="Only these; without it, unknown and retry.", metavar="STATE"),
     ] = None,
+    phone: Annotated[
+        str | None, typer.Option("--phone", help="All that this person was told.", metavar="PHONE")
+    ] = None,
+    visit: Annotated[
+        int | None,
+        typer.Option("--visit", help="All that was told of this appointment.", metavar="ID"),
+    ] = None,
+    day: Annotated[
+        datetime | None,
+        typer.Option(
+            "--day",
+            help="All that was told of visits on this day.",
+            formats=["%Y-%m-%d"],
+            metavar="DATE",
+        ),
+    ] = None,
     json: Json = False,
     env_file: EnvFile = None,
 ) -> None:
-    """List messages that are held: unknown, retry or failed. Phones are masked.
+    """List messages that are held, or all that somebody was told. Phones are masked.
 
     unknown: WhatsApp may have accepted it; a person decides, or ON_UNKNOWN=resend.
     A message whose run died counts from the end of its lease (two minutes) on.
     retry: surely not accepted; the next run sends it while it is useful.
     failed: this patient could not be reached; tried again when the phone is changed.
+    sent: WhatsApp accepted it. expired: it was never sent, and lost its use.
 
-    Example: smartia-jobs outbox --state unknown
+    Example: smartia-jobs outbox --phone +5511987654321
     """
     if context.invoked_subcommand is not None:
         return
-    from smartia_jobs.database import Database
-    from smartia_jobs.outbox.admin import HELD, being_sent, held
-    from smartia_jobs.store.schema import tables_exist
-    from smartia_jobs.store.states import State
+    from smartia_jobs.jobs.outbox import look_up
+    from smartia_jobs.store.states import ACCEPTED, State
 
     with errors_as_status("outbox", as_json=json):
         settings = read_settings(env_file)
-        states = HELD if state is None else (State(state),)
-        with (
-            closing(Database(settings.database_url, read_only=True)) as database,
-            database.read() as connection,
-        ):
-            known = tables_exist(connection)
-            found = held(connection, states) if known else []
-            sending = being_sent(connection) if known else 0
-        rows = [_shown(one, settings) for one in found]
+        states = () if state is None else ACCEPTED if state is Shown.SENT else (State(state),)
+        found = look_up(
+            settings,
+            states=states,
+            phone=phone,
+            appointment_id=visit,
+            day=day.date() if day else None,
+        )
+        rows = [_shown(one, settings) for one in found.entries]
         if json:
-            print_json({"job": "outbox", "messages": rows, "being_sent": sending, "exit_code": 0})
+            body = {"messages": rows, "being_sent": found.being_sent, "exit_code": 0}
+            print_json({"job": "outbox", **body})
             return
         for row in rows:
             typer.echo(
-                "{id:>6}  {state:<8} {kind:<8} appointment {appointment_id:<7} {start}  {phone}"
-                "  attempts {attempts}  since {since}  {error}".format(**row)
+                "{id:>6}  {state:<9} {kind:<8} appointment {appointment_id:<7} {start}  {phone}"
+                "  attempts {attempts}  since {since}  {error}".format(**row).rstrip()
             )
-        more = f"; {sending} more being sent at this moment: look again in some minutes"
-        typer.echo(
-            f"{len(rows)} {'visit' if len(rows) == 1 else 'visits'}{more if sending else ''}"
-        )
+        more = f"; {found.being_sent} more being sent at this moment: look again in some minutes"
+        count = f"{len(rows)} {'visit' if len(rows) == 1 else 'visits'}"
+        typer.echo(f"{count}{more if found.being_sent else ''}")
 
 
 @app.command()
@@ -139,8 +151,9 @@ def purge(
     """
     from datetime import timedelta
 
+    from smartia_jobs.clock import SystemClock
+    from smartia_jobs.jobs import outbox
     from smartia_jobs.outbox.admin import SHORTEST_RETENTION
-    from smartia_jobs.outbox.admin import purge as purge_rows
 
     number = older_than.removesuffix("d")
     least = SHORTEST_RETENTION.days
@@ -149,9 +162,10 @@ def purge(
             f"{older_than!r} is no number of days such as 180d, from {least}d on",
             param_hint="--older-than",
         )
-    with errors_as_status("outbox purge"), _opened(env_file) as (settings, database):
-        before = _wall_now(settings) - timedelta(days=int(number))
-        typer.echo(f"{sum(purge_rows(database, before_wall=before))} rows were deleted")
+    with errors_as_status("outbox purge"):
+        older = timedelta(days=int(number))
+        deleted = outbox.purge(read_settings(env_file), SystemClock(), older_than=older)
+        typer.echo(f"{deleted} rows were deleted")
 
 
 @app.command()
@@ -171,22 +185,11 @@ def erase(
 
     Example: smartia-jobs outbox erase +5511987654321
     """
-    from smartia_jobs.outbox.admin import SHORTEST_RETENTION, patients_told
-    from smartia_jobs.outbox.admin import erase as erase_rows
+    from smartia_jobs.clock import SystemClock
+    from smartia_jobs.jobs import outbox
 
-    with errors_as_status("outbox erase"), _opened(env_file) as (settings, database):
-        matches = _matcher(phone, settings)
-        retention = max(SHORTEST_RETENTION, settings.no_show_lookback)
-        with database.write() as connection:
-            told = patients_told(connection, matches)
-            patients, visits = _in_smartia(connection, matches, told)
-            erased = erase_rows(
-                connection,
-                matches,
-                patient_ids=patients,
-                appointment_ids=visits,
-                before_wall=_wall_now(settings) - retention,
-            )
+    with errors_as_status("outbox erase"):
+        erased = outbox.erase(read_settings(env_file), SystemClock(), phone=phone)
         typer.echo(
             f"{erased.deleted} rows deleted, {erased.blanked} without phone now,"
             f" {erased.marks} marks deleted, {erased.opt_outs} opt-outs removed"
@@ -196,12 +199,11 @@ def erase(
 def _decide(command: str, ids: Sequence[int], decision: str, env_file: Path | None) -> None:
     from smartia_jobs.clock import SystemClock
     from smartia_jobs.errors import UsageError
-    from smartia_jobs.outbox.admin import Decision, resolve
+    from smartia_jobs.jobs import outbox
+    from smartia_jobs.outbox.admin import Decision
 
     with errors_as_status(f"outbox {command}"):
-        with _opened(env_file) as (_, database), database.write() as connection:
-            wanted = list(dict.fromkeys(ids))
-            done = resolve(connection, wanted, Decision(decision), at=SystemClock().now())
+        done = outbox.decide(read_settings(env_file), SystemClock(), ids, Decision(decision))
         for one in done:
             if one.visits:
                 more = f" ({one.visits} visits, told in one message)" if one.visits > 1 else ""
@@ -226,87 +228,26 @@ def _why_not(one: "Resolved") -> str:
     return f"{one.id}: is {one.found}, not unknown; nothing was changed"
 
 
-def _shown(one: "Held", settings: "Settings") -> dict[str, Any]:
+def _shown(one: "Entry", settings: "Settings") -> dict[str, Any]:
     from smartia_jobs.phones import mask_phone
 
-    since = one.since.astimezone(settings.clinic_timezone)
+    def local(moment: datetime | None) -> str | None:
+        if moment is None:
+            return None
+        return moment.astimezone(settings.clinic_timezone).isoformat(timespec="minutes")
+
     return {
         "id": one.id,
         "kind": one.kind,
         "appointment_id": one.appointment_id,
+        "turn": one.turn,
         "start": one.start.isoformat(timespec="minutes"),
         "phone": mask_phone(one.phone),
         "state": str(one.state),
         "attempts": one.attempts,
-        "since": since.isoformat(timespec="minutes"),
+        "since": local(one.since),
+        "sent_at": local(one.sent_at),
+        "delivered_at": local(one.delivered_at),
+        "read_at": local(one.read_at),
         "error": one.error or "",
     }
-
-
-def _wall_now(settings: "Settings") -> "datetime":
-    from smartia_jobs.clinic.times import to_wall
-    from smartia_jobs.clock import SystemClock
-
-    return to_wall(SystemClock().now(), settings.clinic_timezone)
-
-
-def _matcher(typed: str, settings: "Settings") -> Callable[[str], bool]:
-    """Return whether a stored text is the typed phone: as one person's, or digit by digit.
-
-    Raises:
-        UsageError: what was typed holds no digits.
-    """
-    from smartia_jobs.errors import UsageError
-    from smartia_jobs.message import Unsendable
-    from smartia_jobs.phones import parse_phone
-
-    def digits(text: str) -> str:
-        return "".join(c for c in text if c.isdecimal())
-
-    def person(text: str) -> str | None:
-        phone = parse_phone(text, settings.clinic_country)
-        return None if isinstance(phone, Unsendable) else phone.canonical
-
-    wanted, wanted_digits = person(typed), digits(typed)
-    if not wanted_digits:
-        raise UsageError("PHONE holds no digits")
-    return lambda text: (
-        text == wanted
-        or digits(text) == wanted_digits
-        or (wanted is not None and person(text) == wanted)
-    )
-
-
-def _in_smartia(
-    connection: "Connection", is_theirs: Callable[[str], bool], told: set[int]
-) -> tuple[set[int], set[int]]:
-    """Return who they are, by our rows and by SmartIA's own, and which visits are theirs."""
-    from smartia_jobs.clinic.patients import patients_with_phone, visits_of
-    from smartia_jobs.clinic.schema import problems
-
-    if problems(connection):  # SmartIA's own record is gone: ours is all there is
-        return told, set()
-    patients = told | patients_with_phone(connection, is_theirs)
-    return patients, visits_of(connection, patients)
-
-
-@contextmanager
-def _opened(env_file: Path | None) -> Iterator[tuple["Settings", "Database"]]:
-    """Open the database for writing, with our tables in it.
-
-    Raises:
-        ConfigurationError: it has none, so there is nothing to decide about.
-    """
-    from smartia_jobs.database import Database
-    from smartia_jobs.errors import ConfigurationError
-    from smartia_jobs.store.schema import tables_exist
-
-    settings = read_settings(env_file)
-    with closing(Database(settings.database_url)) as database:
-        with database.read() as connection:
-            known = tables_exist(connection)
-        if not known:
-            raise ConfigurationError(
-                "this database has no smartia-jobs tables yet; nothing was ever sent from it"
-            )
-        yield settings, database

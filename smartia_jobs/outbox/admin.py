@@ -1,8 +1,8 @@
-"""What a person does with the outbox: look at what is held, settle it, forget what is past."""
+"""What a person does with the outbox: look at it, settle what is held, forget what is past."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -25,54 +25,84 @@ _CHUNK = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """One row of the outbox, as a person needs it.
+class Entry:
+    """One row of the outbox, as a person needs it: what a patient was, or is to be, told.
 
     Attributes:
         id: what ``resend`` and ``settle`` are given.
         kind: ``24h``, ``2h``, ``no_show``.
         appointment_id: whose message.
+        turn: counts what the patient was told of this visit by this kind, from 1.
         start: what the patient is told, clinic wall time.
         phone: as it is stored; mask it before it is shown.
         state: where it stands.
         attempts: requests posted so far.
         since: when it came to stand there, aware UTC.
+        sent_at: when WhatsApp accepted it; likewise ``delivered_at`` and ``read_at``.
         error: why, in plain words; None when nothing is known.
     """
 
     id: int
     kind: str
     appointment_id: int
+    turn: int
     start: datetime
     phone: str | None
     state: State
     attempts: int
     since: datetime
+    sent_at: datetime | None
+    delivered_at: datetime | None
+    read_at: datetime | None
     error: str | None
 
 
-def held(connection: Connection, states: Collection[State] = HELD) -> list[Held]:
+def entries(
+    connection: Connection,
+    states: Collection[State] = HELD,
+    *,
+    is_theirs: Callable[[str], bool] | None = None,
+    appointment_id: int | None = None,
+    day: date | None = None,
+) -> list[Entry]:
     """Return the rows in these states, the next visit first.
 
     A claim whose lease has ended is unknown: its owner died while it was being sent.
+
+    Args:
+        connection: inside a short transaction.
+        states: in one of these.
+        is_theirs: whether a stored phone is one person's; None for everybody's.
+        appointment_id: about this visit; None for all.
+        day: about visits told for this day, clinic wall time; None for all.
     """
-    wanted: ColumnElement[bool] = outbox.c.state.in_([str(state) for state in states])
-    if State.UNKNOWN in states:
-        wanted = or_(wanted, _unknown(connection))
-    query = select(outbox).where(wanted).order_by(outbox.c.start, outbox.c.id)
+    lost = and_(outbox.c.state == str(State.CLAIMED), _lapsed(connection))
+    named = and_(outbox.c.state.in_([str(state) for state in states]), ~lost)
+    wanted = [or_(named, lost) if State.UNKNOWN in states else named]
+    if is_theirs is not None:
+        phones = connection.scalars(select(outbox.c.phone).distinct())
+        wanted.append(outbox.c.phone.in_([one for one in phones if one and is_theirs(one)]))
+    if appointment_id is not None:
+        wanted.append(outbox.c.appointment_id == appointment_id)
+    if day is not None:
+        midnight = datetime.combine(day, time())
+        wanted += [outbox.c.start >= midnight, outbox.c.start < midnight + timedelta(days=1)]
+    query = select(outbox, lost.label("lost")).where(*wanted).order_by(outbox.c.start, outbox.c.id)
     return [
-        Held(
+        Entry(
             id=row.id,
             kind=row.kind,
             appointment_id=row.appointment_id,
+            turn=row.turn,
             start=row.start,
             phone=row.phone,
-            state=State.UNKNOWN if row.state == State.CLAIMED else State(row.state),
+            state=State.UNKNOWN if row.lost else State(row.state),
             attempts=row.attempts,
             since=row.updated_at,
-            error="its run ended while it was being sent"
-            if row.state == State.CLAIMED
-            else row.error,
+            sent_at=row.sent_at,
+            delivered_at=row.delivered_at,
+            read_at=row.read_at,
+            error="its run ended while it was being sent" if row.lost else row.error,
         )
         for row in connection.execute(query)
     ]

@@ -13,6 +13,7 @@ from smartia_jobs.sandbox.scripts import Scripted
 from smartia_jobs.sandbox.server import Sandbox
 from tests.crash.site import Site, ended
 from tests.support import Clinic, StartCli
+from tests.support.clinic_data import SAO_PAULO
 
 
 @pytest.fixture
@@ -57,6 +58,40 @@ def test_what_is_held_is_listed_with_masked_phones(sqlite_site: Site) -> None:
     assert {(one["state"], one["kind"], one["attempts"]) for one in listed} == {
         ("unknown", "24h", 1)
     }
+
+
+def test_what_a_patient_was_told_is_found_by_phone_visit_and_day(site: Site) -> None:
+    site.book(2)
+    visit = site.clinic.value("SELECT max(id) FROM appointments")
+    phone = site.clinic.value("SELECT max(phone_number) FROM patients")
+    assert site.run().json["sent"] == 2
+    site.clinic.move(visit, datetime.now(SAO_PAULO).replace(tzinfo=None) + timedelta(hours=25))
+    assert site.run().json["sent"] == 1
+    day = site.clinic.value(
+        "SELECT max(start) FROM smartia_outbox WHERE appointment_id = :id", id=visit
+    )
+
+    held = site.run("outbox", "--json").json["messages"]
+    by_phone = site.run("outbox", "--phone", f"+{phone}", "--json").json["messages"]
+    by_visit = site.run("outbox", "--visit", str(visit), "--json").json["messages"]
+    on_day = site.run("outbox", "--day", str(day)[:10], "--json").json["messages"]
+    unsent = site.run("outbox", "--visit", str(visit), "--state", "unknown", "--json").json
+    shown = site.run("outbox", "--phone", phone)
+
+    assert held == unsent["messages"] == []
+    assert by_phone == by_visit
+    assert [(one["turn"], one["state"]) for one in by_visit] == [(1, "sent"), (2, "sent")]
+    assert all(one["sent_at"] and one["delivered_at"] is None for one in by_visit)
+    assert {one["appointment_id"] for one in on_day} >= {visit}
+    assert shown.stdout.count(f"appointment {visit}") == 2
+    assert phone not in shown.stdout
+
+
+def test_a_phone_without_digits_finds_nobody(sqlite_site: Site) -> None:
+    found = sqlite_site.run("outbox", "--phone", "Maria")
+
+    assert found.exit_code == 2
+    assert "digits" in found.stderr
 
 
 def test_a_message_that_is_resent_reaches_the_patient_whole(site: Site) -> None:
@@ -261,7 +296,7 @@ def test_erase_forgets_marks_that_no_run_looks_at_any_more(site: Site) -> None:
         ("settle", "1"),
         ("settle", "1", "--sent", "--failed"),
         ("resend",),
-        ("--state", "sent"),
+        ("--state", "posted"),
     ],
 )
 def test_a_wrong_command_line_is_refused(

@@ -1,0 +1,163 @@
+"""What was sent and what is held: looked up, decided about, forgotten, by a person."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import Connection
+
+from smartia_jobs.clinic.patients import patients_with_phone, visits_of
+from smartia_jobs.clinic.schema import problems
+from smartia_jobs.clinic.times import to_wall
+from smartia_jobs.clock import Clock
+from smartia_jobs.database import Database
+from smartia_jobs.errors import ConfigurationError, UsageError
+from smartia_jobs.message import Phone
+from smartia_jobs.outbox import admin
+from smartia_jobs.outbox.admin import Decision, Entry, Erased, Resolved
+from smartia_jobs.phones import parse_phone
+from smartia_jobs.settings import Settings
+from smartia_jobs.store.schema import tables_exist
+from smartia_jobs.store.states import State
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What was found.
+
+    Attributes:
+        entries: rows of the outbox, the next visit first.
+        being_sent: how many visits' messages are being sent at this moment.
+    """
+
+    entries: Sequence[Entry] = ()
+    being_sent: int = 0
+
+
+def look_up(
+    settings: Settings,
+    *,
+    states: Collection[State] = (),
+    phone: str | None = None,
+    appointment_id: int | None = None,
+    day: date | None = None,
+) -> Listing:
+    """Return the outbox's rows that fit all that is asked; what is held, when nothing is.
+
+    Args:
+        settings: which database, and the country of phones without one.
+        states: only rows in one of these; empty for all, if anything else is asked.
+        phone: as a person types it.
+        appointment_id: only about this visit.
+        day: only about visits of this local day.
+
+    Raises:
+        UsageError: the phone holds no digits.
+    """
+    is_theirs = None if phone is None else _matcher(phone, settings)
+    asked = phone is not None or appointment_id is not None or day is not None
+    wanted = states or (tuple(State) if asked else admin.HELD)
+    with (
+        closing(Database(settings.database_url, read_only=True)) as database,
+        database.read() as connection,
+    ):
+        if not tables_exist(connection):
+            return Listing()
+        entries = admin.entries(
+            connection, wanted, is_theirs=is_theirs, appointment_id=appointment_id, day=day
+        )
+        return Listing(entries, admin.being_sent(connection))
+
+
+def decide(
+    settings: Settings, clock: Clock, ids: Sequence[int], decision: Decision
+) -> list[Resolved]:
+    """Apply a person's decision to unknown messages; each id once, in the order given.
+
+    Raises:
+        ConfigurationError: the database has no tables of ours.
+    """
+    with _opened(settings) as database, database.write() as connection:
+        return admin.resolve(connection, list(dict.fromkeys(ids)), decision, at=clock.now())
+
+
+def purge(settings: Settings, clock: Clock, *, older_than: timedelta) -> int:
+    """Forget final rows of visits that began longer ago; return how many.
+
+    Raises:
+        ConfigurationError: the database has no tables of ours.
+    """
+    with _opened(settings) as database:
+        before = _wall_now(settings, clock) - older_than
+        return sum(admin.purge(database, before_wall=before))
+
+
+def erase(settings: Settings, clock: Clock, *, phone: str) -> Erased:
+    """Remove one person from our own tables, whatever phones they had.
+
+    Raises:
+        UsageError: the phone holds no digits.
+        ConfigurationError: the database has no tables of ours.
+        UnavailableError: a message to them is being sent at this moment; nothing was changed.
+    """
+    with _opened(settings) as database:
+        is_theirs = _matcher(phone, settings)
+        retention = max(admin.SHORTEST_RETENTION, settings.no_show_lookback)
+        with database.write() as connection:
+            told = admin.patients_told(connection, is_theirs)
+            patients, visits = _in_smartia(connection, is_theirs, told)
+            return admin.erase(
+                connection,
+                is_theirs,
+                patient_ids=patients,
+                appointment_ids=visits,
+                before_wall=_wall_now(settings, clock) - retention,
+            )
+
+
+def _matcher(typed: str, settings: Settings) -> Callable[[str], bool]:
+    """Return whether a stored text is the typed phone: as one person's, or digit by digit."""
+
+    def digits(text: str) -> str:
+        return "".join(c for c in text if c.isdecimal())
+
+    def person(text: str) -> str | None:
+        phone = parse_phone(text, settings.clinic_country)
+        return phone.canonical if isinstance(phone, Phone) else None
+
+    wanted, wanted_digits = person(typed), digits(typed)
+    if not wanted_digits:
+        raise UsageError("PHONE holds no digits")
+    return lambda text: (
+        text == wanted
+        or digits(text) == wanted_digits
+        or (wanted is not None and person(text) == wanted)
+    )
+
+
+def _in_smartia(
+    connection: Connection, is_theirs: Callable[[str], bool], told: set[int]
+) -> tuple[set[int], set[int]]:
+    """Return who they are, by our rows and by SmartIA's own, and which visits are theirs."""
+    if problems(connection):  # SmartIA's own record is gone: ours is all there is
+        return told, set()
+    patients = told | patients_with_phone(connection, is_theirs)
+    return patients, visits_of(connection, patients)
+
+
+def _wall_now(settings: Settings, clock: Clock) -> datetime:
+    return to_wall(clock.now(), settings.clinic_timezone)
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[Database]:
+    """Open the database for writing, with our tables in it."""
+    with closing(Database(settings.database_url)) as database:
+        with database.read() as connection:
+            known = tables_exist(connection)
+        if not known:
+            raise ConfigurationError(
+                "this database has no smartia-jobs tables yet; nothing was ever sent from it"
+            )
+        yield database
