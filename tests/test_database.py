@@ -656,12 +656,12 @@ def test_an_encoding_in_the_url_changes_no_text(smartia_postgres: str, encoding:
 
 
 def test_a_session_that_was_ended_for_idling_is_replaced(smartia_postgres: str) -> None:
-    set_for_all(smartia_postgres, "idle_session_timeout", "20ms")
+    set_for_all(smartia_postgres, "idle_session_timeout", "1s")
 
     with closing(Database(smartia_postgres)) as opened:
         with opened.read() as connection:
             before = backend(connection)
-        time.sleep(0.2)
+        time.sleep(1.5)
         with opened.write() as connection:
             after = backend(connection)
 

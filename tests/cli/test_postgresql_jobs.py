@@ -167,7 +167,7 @@ def test_a_trigger_that_refuses_ends_a_job_with_its_words(site: Site) -> None:
     assert "Rita" not in result.stdout + result.stderr
 
 
-@pytest.mark.parametrize("job", ["24h", "no-show", "metrics"])
+@pytest.mark.parametrize("job", ["24h", "no-show"])
 def test_enums_of_an_orm_that_stores_values_end_a_job_with_postgresql_s_words(
     site: Site, job: str
 ) -> None:

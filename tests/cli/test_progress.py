@@ -60,7 +60,8 @@ def test_a_run_of_seconds_shows_how_far_it_is_and_leaves_only_its_report(
     result = run_on_terminal("24h", env=slow_run, cwd=tmp_path, stdout_too=True)
 
     assert result.exit_code == 0
-    states = drawn(result.screen)
+    # On a slow machine the bar appears before anybody has counted the visits.
+    states = [state for state in drawn(result.screen) if " 0/? " not in state]
     assert len(states) > 2
     pattern = rf"24h \S+ +(\d+)/{_VISITS} (\d+) sent (\d+) failed [\d.]+/s [\d:-]+ left"
     read = [re.fullmatch(pattern, state) for state in states]
@@ -68,7 +69,7 @@ def test_a_run_of_seconds_shows_how_far_it_is_and_leaves_only_its_report(
     counts = [tuple(map(int, state.groups())) for state in read if state]
     assert counts == sorted(counts)
     assert all(done == sent + failed for done, sent, failed in counts)
-    assert max(map(len, states)) <= 80
+    assert max(map(len, drawn(result.screen))) <= 80
     after = result.screen.rpartition(" left")[2]
     assert "\x1b[2K" in after
     assert "due" in after
