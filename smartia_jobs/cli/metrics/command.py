@@ -11,6 +11,7 @@ import typer
 
 from smartia_jobs.cli.context import errors_as_status, read_settings
 from smartia_jobs.cli.options import EnvFile
+from smartia_jobs.cli.output import refuse_database
 from smartia_jobs.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def metrics(
     last_day = _last_day(until)
     chosen = _chosen(format, json=json)
     with errors_as_status("metrics", as_json=chosen is Format.JSON):
-        found = _measure(env_file, days=days, until=last_day)
+        found = _measure(env_file, days=days, until=last_day, output=output)
         _put(render(found, chosen, to_terminal=output is None), output)
 
 
@@ -113,12 +114,16 @@ def render(metrics: "Metrics", chosen: Format, *, to_terminal: bool = False) -> 
             return to_text(metrics, terminal=to_terminal and sys.stdout.isatty())
 
 
-def _measure(env_file: Path | None, *, days: int, until: date | None) -> "Metrics":
+def _measure(
+    env_file: Path | None, *, days: int, until: date | None, output: Path | None
+) -> "Metrics":
     from smartia_jobs.clock import SystemClock
     from smartia_jobs.jobs.metrics import build_metrics
     from smartia_jobs.launch import run_that_reads
 
     settings = read_settings(env_file)
+    if output is not None:
+        refuse_database(output, settings.database_url)
     with run_that_reads("metrics", settings, SystemClock()) as run:
         return build_metrics(run, days=days, until=until)
 
