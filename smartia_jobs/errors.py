@@ -4,6 +4,7 @@ A problem with one message is a value (an outcome); only a problem with the whol
 an exception. The command line turns these into one or two lines of advice and the status.
 """
 
+import sys
 from collections.abc import Sequence
 from enum import IntEnum
 
@@ -98,3 +99,15 @@ class InterruptedRunError(SmartiaJobsError):
             if sending
             else "Interrupted; nothing was being sent."
         )
+
+
+def how_to_install(requirement: str) -> str:
+    """Return the command that adds a library to where this program is installed.
+
+    Its own interpreter says where that is; a tool environment of uv's has no pip.
+    """
+    from importlib.util import find_spec
+
+    if find_spec("pip") is None:
+        return f"uv pip install --python {sys.executable} '{requirement}'"
+    return f"{sys.executable} -m pip install '{requirement}'"

@@ -77,6 +77,8 @@ class Outcome:
         phone: masked, for a dry run's decisions.
         messages: requests accepted with this outcome: 1 for the leader of a group that was
             sent, 0 for its followers and for everything else.
+        together_with: of whose message this visit is told in, too; None when of its own. For a
+            dry run's decisions.
     """
 
     appointment_id: int
@@ -85,6 +87,7 @@ class Outcome:
     start: datetime | None = None
     phone: str | None = None
     messages: int = 0
+    together_with: int | None = None
 
 
 #: What a person should look after.
@@ -102,6 +105,8 @@ class Report:
     run_id: str
     now: datetime
     timezone: str
+    #: From when to when a reminder job looked for visits, aware, both included.
+    window: tuple[datetime, datetime] | None = None
     dry_run: bool = False
     strict: bool = False
     results: Counter[Result] = field(default_factory=Counter)
@@ -143,6 +148,7 @@ class Report:
                     "decision": str(outcome.result),
                     "reason": outcome.reason or None,
                     "phone": outcome.phone,
+                    "together_with": outcome.together_with,
                 }
             )
 
@@ -188,6 +194,8 @@ class Report:
             "dry_run": self.dry_run,
             "now": self.now.isoformat(),
             "timezone": self.timezone,
+            "window": self.window
+            and dict(zip(("from", "until"), (at.isoformat() for at in self.window), strict=True)),
             "due": self.due,
             **counts,
             "skipped": dict(sorted(self.skipped.items())),

@@ -16,6 +16,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from smartia_jobs.database import DRIVER
+from smartia_jobs.errors import how_to_install
 from smartia_jobs.settings.declarations import VARIABLES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -121,6 +123,39 @@ def _requires(name: str, extras: set[str]) -> list[str]:
         if not marker or any(marker.evaluate({"extra": extra}) for extra in ("", *extras)):
             wanted.append(line.split(";")[0])
     return wanted
+
+
+def test_an_extra_is_offered_as_pyproject_has_it() -> None:
+    extras = PYPROJECT["project"]["optional-dependencies"]
+
+    assert extras["postgres"] == [DRIVER]
+
+
+def test_no_advice_names_what_no_index_holds_yet() -> None:
+    texts = {path: path.read_text("utf-8") for path in PACKAGE.rglob("*.py")}
+    texts |= {path: path.read_text("utf-8") for path in (ROOT / "docs").glob("*.md")}
+    texts[ROOT / "README.md"] = (ROOT / "README.md").read_text("utf-8")
+
+    naming = [
+        path.name
+        for path, text in texts.items()
+        if re.search(r"install\s[^\n]*smartia-jobs(\[|'|==|$)", text)
+    ]
+
+    assert naming == []
+
+
+@pytest.mark.parametrize(
+    ("found", "begins"),
+    [(True, f"{sys.executable} -m pip install 'x>1'"), (False, "uv pip install --python /")],
+)
+def test_what_is_missing_is_installed_where_the_program_is(
+    monkeypatch: pytest.MonkeyPatch, found: bool, begins: str
+) -> None:
+    if not found:  # as in a tool environment of uv's
+        monkeypatch.setitem(sys.modules, "pip", None)
+
+    assert how_to_install("x>1").startswith(begins)
 
 
 def test_what_builds_the_package_is_pinned_under_the_same_bound() -> None:

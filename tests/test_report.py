@@ -21,6 +21,7 @@ KEYS = [
     "dry_run",
     "now",
     "timezone",
+    "window",
     "due",
     "sent",
     "failed",
@@ -128,9 +129,10 @@ def test_an_empty_run_says_so_in_plain_values() -> None:
         "dry_run": False,
         "now": "2026-11-23T09:00:00-03:00",
         "timezone": "America/Sao_Paulo",
-        **dict.fromkeys(KEYS[5:12], 0),
+        "window": None,
+        **dict.fromkeys(KEYS[6:13], 0),
         "skipped": {},
-        **dict.fromkeys(KEYS[13:18], 0),
+        **dict.fromkeys(KEYS[14:19], 0),
         "stopped": None,
         "duration_s": 1.235,
         "exit_code": 0,
@@ -153,6 +155,7 @@ def test_a_dry_run_shows_each_decision_in_the_order_of_the_visits() -> None:
             "decision": "would_send",
             "reason": None,
             "phone": "+55 11 9****-4321",
+            "together_with": None,
         },
         {
             "appointment_id": 3,
@@ -160,6 +163,7 @@ def test_a_dry_run_shows_each_decision_in_the_order_of_the_visits() -> None:
             "decision": "skipped",
             "reason": "unreadable_date",
             "phone": None,
+            "together_with": None,
         },
     ]
 

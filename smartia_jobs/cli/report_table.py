@@ -57,8 +57,15 @@ def _title(report: Report) -> str:
     return f"{report.job}{dry} · {report.now:%a %d %b %Y, %H:%M} · {report.timezone}"
 
 
+def _looked_at(report: Report) -> str:
+    if report.due or report.window is None:
+        return "appointments looked at"
+    begin, end = (f"{at:%a %d %b %H:%M}" for at in report.window)
+    return f"no appointment from {begin} to {end}"
+
+
 def _rows(report: Report) -> Iterator[tuple[str, int, str]]:
-    yield "due", report.due, "appointments looked at"
+    yield "due", report.due, _looked_at(report)
     for result, hint in _HINTS.items():
         count = report.results[result]
         if count or (result in _ALWAYS and not report.dry_run):
@@ -100,6 +107,8 @@ def _decision(decision: dict[str, Any]) -> tuple[str, str, str, str]:
     reason = decision["reason"] or ""
     words = REASONS.get(Reason(reason), reason) if reason in set(Reason) else reason
     what = str(decision["decision"]).replace("_", " ")
+    if decision["together_with"] is not None:
+        what = f"{what} in the message of #{decision['together_with']}"
     return (
         (decision["start"] or "?")[:16].replace("T", " "),
         f"#{decision['appointment_id']}",

@@ -1,12 +1,13 @@
 """The database: its engine and transactions, its types, and what its errors mean."""
 
-from smartia_jobs.database.engine import Database
+from smartia_jobs.database.engine import DRIVER, Database
 from smartia_jobs.database.errors import explain, is_lock_timeout, is_transient, why
 from smartia_jobs.database.statements import insert_once, lock_names
 from smartia_jobs.database.types import NativeEnum, UtcDateTime, now_plus
 
 # What the tables and queries need of the database comes from this one package.
 __all__ = [
+    "DRIVER",
     "Database",
     "NativeEnum",
     "UtcDateTime",

@@ -14,8 +14,11 @@ from sqlalchemy.pool import QueuePool
 
 from smartia_jobs.database.session import BEGIN_READING, BEGIN_WRITING, read_with_care
 from smartia_jobs.database.words import raised, without_values
-from smartia_jobs.errors import ConfigurationError, InterruptedRunError
+from smartia_jobs.errors import ConfigurationError, InterruptedRunError, how_to_install
 from smartia_jobs.settings import database_url
+
+#: What PostgreSQL is reached by: the extra ``postgres``.
+DRIVER = "psycopg[binary]>=3.2.2,<4"
 
 #: One round trip each.
 _BEGIN = {
@@ -213,7 +216,7 @@ def _postgresql_engine(url: str) -> Engine:
     except ImportError as error:
         raise ConfigurationError(
             "DATABASE_URL names a PostgreSQL server, but its driver psycopg cannot be loaded "
-            f"({error}). Install it with: pip install 'smartia-jobs[postgres]'"
+            f"({error}). Install it with: {how_to_install(DRIVER)}"
         ) from error
 
 

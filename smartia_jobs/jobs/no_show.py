@@ -214,4 +214,5 @@ def _decision(visit: Appointment) -> dict[str, Any]:
         "decision": "would_mark",
         "reason": f"still {visit.status} after it was over",
         "phone": mask_phone(visit.phone),
+        "together_with": None,
     }

@@ -52,6 +52,9 @@ def send_reminders(run: Run, kind: ReminderKind) -> Report:
         send_before=rule.send_before,
         write_interactions=write_interactions,
     )
+    window = rule.window(run.now)
+    zone = run.settings.clinic_timezone
+    report.window = window.from_at.astimezone(zone), window.until_at.astimezone(zone)
     missed = _missed(run, kind, appointments, rule=rule, only_to=only_to)
     report.missed = len(missed)
     expect(run, appointments, window)

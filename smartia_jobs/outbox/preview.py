@@ -32,8 +32,11 @@ def preview(run: Run, source: Source, sender: Sender) -> Iterator[Outcome]:
         for day, reasons in decisions:
             full = run.limit is not None and messages >= run.limit
             outcomes = [_decision(sender, visit, reasons, full=full) for visit in day]
-            messages += any(one.result is Result.WOULD_SEND for one in outcomes)
-            yield from outcomes
+            told = [one.appointment_id for one in outcomes if one.result is Result.WOULD_SEND]
+            messages += bool(told)
+            for one in outcomes:
+                follows = one.appointment_id in told[1:]
+                yield replace(one, together_with=told[0]) if follows else one
 
 
 def _page(run: Run, source: Source, sender: Sender, claimant: Claimant) -> list[_Decided] | None:

@@ -1,6 +1,7 @@
 """What a person reads of a run: a table that fits, plain lines in a pipe, whom to look after."""
 
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -26,6 +27,38 @@ def test_a_patient_who_was_not_reached_is_named_by_appointment_and_reason(
     print_report(report)
 
     assert "Appointment 346 failed: The number is incomplete." in capsys.readouterr().out
+
+
+def test_nothing_due_says_between_which_hours_it_looked(
+    report: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
+    zone = ZoneInfo("America/Sao_Paulo")
+    report.window = (
+        datetime(2026, 11, 23, 15, tzinfo=zone),
+        datetime(2026, 11, 24, 21, tzinfo=zone),
+    )
+
+    print_report(report)
+
+    assert "no appointment from Mon 23 Nov 15:00 to Tue 24 Nov 21:00" in capsys.readouterr().out
+    assert report.as_json()["window"] == {
+        "from": "2026-11-23T15:00:00-03:00",
+        "until": "2026-11-24T21:00:00-03:00",
+    }
+
+
+def test_a_visit_that_is_told_with_another_says_with_which(
+    report: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report.dry_run = True
+    report.add(Outcome(7, Result.WOULD_SEND))
+    report.add(Outcome(8, Result.WOULD_SEND, together_with=7))
+
+    print_report(report)
+
+    first, second = capsys.readouterr().out.splitlines()[1:3]
+    assert first.endswith("would send")
+    assert second.endswith("would send in the message of #7")
 
 
 def test_of_many_only_the_first_are_named(

@@ -16,9 +16,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from smartia_jobs.clinic.index import INDEXES, SmartiaIndex
 from smartia_jobs.clock import ShiftedClock
-from smartia_jobs.database import Database
+from smartia_jobs.database import DRIVER, Database
 from smartia_jobs.database.errors import explain
-from smartia_jobs.errors import ConfigurationError, ExitStatus, InterruptedRunError
+from smartia_jobs.errors import (
+    ConfigurationError,
+    ExitStatus,
+    InterruptedRunError,
+    how_to_install,
+)
 from smartia_jobs.jobs.check import check
 from smartia_jobs.jobs.checks.finding import Level
 from smartia_jobs.kinds import DAY_AHEAD
@@ -187,7 +192,7 @@ def test_a_driver_that_is_not_installed_costs_no_other_line(
     found = checked_as_it_is(settings, online=False)
 
     assert not_ok(found) == {"database": Level.PROBLEM}
-    assert "smartia-jobs[postgres]" in by_name(found)["database"].text
+    assert how_to_install(DRIVER) in by_name(found)["database"].text
     assert {"settings", "whatsapp"} <= by_name(found).keys()
 
 
@@ -479,6 +484,17 @@ def test_a_brake_that_would_hold_is_told(clinic: Clinic) -> None:
     assert "COMPLETED" in found.text
 
 
+def test_a_warning_of_a_job_says_what_is_wrong_and_what_to_do(clinic: Clinic) -> None:
+    clinic.add_appointment(clinic.add_patient(), wall("2026-11-01T09:00"))
+
+    found = by_name(checked(clinic, READY, online=False))["due_no_show"]
+
+    assert found.level is Level.WARNING
+    assert found.text.startswith("Still open")
+    assert "smartia-jobs no-show --dry-run" in found.next_step
+    assert found.details == ("A run now looks at 0: 0 would be sent, 1 left open.",)
+
+
 @pytest.mark.parametrize(("online", "level"), [(False, Level.WARNING), (None, Level.PROBLEM)])
 def test_without_a_token_nothing_can_be_sent(
     clinic: Clinic, online: bool | None, level: Level
@@ -535,7 +551,7 @@ def test_a_reminder_that_outlives_its_use_is_pointed_out(sqlite_clinic: Clinic) 
     assert "6 h" in found["time_to_live"].text
     assert "REMINDER_24H_LATEST_HOURS (4 h)" in found["time_to_live"].text
     # The job itself warns as well.
-    assert found["due_24h"].details == (found["time_to_live"].text,)
+    assert found["due_24h"].text == found["time_to_live"].text
 
 
 def test_a_broken_catalogue_is_a_problem(sqlite_clinic: Clinic, tmp_path: Path) -> None:

@@ -637,3 +637,28 @@ def test_a_dry_run_does_not_even_tidy_up_behind_smartia(
 
     assert result.json["would_send"] == 1, result.stderr
     assert [one.read_bytes() for one in copies] == before
+
+
+def test_a_dry_run_shows_which_visits_are_told_together(desk: ReminderDesk) -> None:
+    patient = desk.clinic.add_patient()
+    first, second, third = (
+        desk.clinic.add_appointment(patient, desk.now + DAY + hours * HOUR) for hours in (-1, 0, 2)
+    )
+    alone = desk.book(DAY + HOUR)
+
+    report = desk.run(DAY_AHEAD, dry_run=True)
+
+    told = {one["appointment_id"]: one["together_with"] for one in report.decisions}
+    assert told == {first: None, second: first, third: first, alone: None}
+
+
+@pytest.mark.parametrize("kind", [DAY_AHEAD, HOURS_AHEAD], ids=lambda kind: kind.command)
+def test_a_report_says_between_which_hours_it_looked(
+    desk: ReminderDesk, kind: ReminderKind
+) -> None:
+    report = desk.run(kind, dry_run=True)
+
+    times = desk.settings.times_of(kind)
+    now = desk.now.replace(tzinfo=desk.settings.clinic_timezone)
+    assert report.due == 0
+    assert report.window == (now + times.latest, now + times.lead + times.cadence / 2)

@@ -26,19 +26,23 @@ Jobs = Mapping[str, Callable[[Run], Report]]
 def due(run: Run, name: str, job: Callable[[Run], Report]) -> Finding:
     """Say what a run of a job would do now; it is a dry run, so nothing is sent or written."""
     report = job(run)
+    shows = f"smartia-jobs {report.job} --dry-run shows each decision"
     if report.stopped is not None:
-        return Finding(name, Level.WARNING, f"A run now would stop: {report.stopped}.")
+        return Finding(name, Level.WARNING, f"A run now would stop: {report.stopped}.", shows)
     parts = [f"{report.results[Result.WOULD_SEND]} would be sent"]
     parts += [f"{count} {what.replace('_', ' ')}" for what, count in _others(report)]
     text = f"A run now looks at {report.due}: {', '.join(parts)}."
+    is_problem = ExitStatus.CONFIGURATION in report.statuses
+    level = Level.PROBLEM if is_problem else Level.WARNING
     if report.missed:
         text = f"{text} For {report.missed} it is too late already."
         step = "run the job more often, or look why it did not run"
-        return Finding(name, Level.WARNING, text, step, tuple(report.warnings))
-    level = Level.WARNING if report.warnings else Level.OK
-    if ExitStatus.CONFIGURATION in report.statuses:
-        level = Level.PROBLEM
-    return Finding(name, level, text, details=tuple(report.warnings))
+        return Finding(name, level, text, step, tuple(report.warnings))
+    if not report.warnings:
+        return Finding(name, Level.OK, text)
+    # What is wrong comes first: "0 would be sent" is none of it.
+    first, *others = report.warnings
+    return Finding(name, level, first, shows, (*others, text))
 
 
 def unreadable_dates(run: Run, times: StoredTimes) -> Finding:
