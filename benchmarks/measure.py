@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -32,14 +33,16 @@ class FailedError(Exception):
     """A program that is measured ended with an error: its figures would mean nothing."""
 
 
-def run(command: Sequence[str | Path], *, folder: Path, env: Mapping[str, str] = {}) -> Cost:
+def run(
+    command: Sequence[str | Path], *, folder: Path, env: Mapping[str, str] = {}, log: str = "log"
+) -> Cost:
     """Run a program to its end; its log goes to a file, as a scheduler would have it.
 
     Raises:
         FailedError: it did not end with 0.
     """
-    log = folder / "log"
-    with log.open("wb") as stderr:
+    lines = folder / log
+    with lines.open("wb") as stderr:
         began_s = time.perf_counter()
         process = subprocess.Popen(
             [str(part) for part in command],
@@ -53,11 +56,22 @@ def run(command: Sequence[str | Path], *, folder: Path, env: Mapping[str, str] =
         wall_s = time.perf_counter() - began_s
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        end = log.read_text(errors="replace")[-2000:]
+        end = lines.read_text(errors="replace")[-2000:]
         raise FailedError(f"{' '.join(map(str, command))} ended with {process.returncode}:\n{end}")
     # Kibibytes on Linux, bytes on macOS.
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
     return Cost(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / unit)
+
+
+def together(programs: Sequence[Callable[[], Cost]]) -> Cost:
+    """Run programs at one time; return when the last ended, all their CPU, and the highest peak."""
+    with ThreadPoolExecutor(len(programs)) as threads:
+        costs = list(threads.map(lambda program: program(), programs))
+    return Cost(
+        wall_s=max(cost.wall_s for cost in costs),
+        cpu_s=sum(cost.cpu_s for cost in costs),
+        peak_mib=max(cost.peak_mib for cost in costs),
+    )
 
 
 def _environment() -> dict[str, str]:

@@ -40,9 +40,9 @@ def starts(folder: Path, *, rounds: int) -> Iterator[Result]:
         job=lambda: run(job, folder=folder, env=settings(nothing_due)).wall_s,
     )
     for what, name, floor, at_most in (
-        ("`--version` / `import typer`", "version", "typer", 1.2),
-        ("`--help` / `import typer`", "help", "typer", 2.6),
-        ("nothing due, SQLite / `import typer, sqlalchemy.orm`", "job", "orm", 1.25),
+        ("`--version` / `import typer`", "version", "typer", 0.5),
+        ("`--help` / `import typer`", "help", "typer", 2.4),
+        ("nothing due, SQLite / `import typer, sqlalchemy.orm`", "job", "orm", 0.9),
     ):
         yield Result(
             what,
