@@ -44,10 +44,6 @@ class Period:
         first = to_wall(to_at, zone).date() - timedelta(days=days)
         return cls(midnight(first, zone), to_at, days, zone)
 
-    def __contains__(self, start_at: datetime) -> bool:
-        """Whether a visit that begins at this instant is of the period."""
-        return self.from_at <= start_at < self.to_at
-
     def seems_to_hold(self, stored: Any) -> bool:
         """Return whether a text that is no date (31 November) stands where the period's do."""
         first = to_wall(self.from_at, self.zone).date().isoformat()

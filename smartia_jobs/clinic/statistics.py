@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, FromClause, select
+from sqlalchemy import Connection, FromClause, null, select
 
 from smartia_jobs.appointment import AppointmentStatus
 from smartia_jobs.clinic.appointments import of_our_calendar
@@ -110,29 +110,40 @@ _TEXTS = 4096
 
 
 def read_visits(
-    connection: Connection, times: StoredTimes, from_at: datetime, to_at: datetime
+    connection: Connection,
+    times: StoredTimes,
+    from_at: datetime,
+    to_at: datetime,
+    *,
+    bookings: bool = True,
 ) -> Iterator[Visit | Unreadable]:
-    """Yield the visits of a span as they come, and some just outside it."""
+    """Yield the visits of a half-open span as they come, and those near it that have no date.
+
+    Without ``bookings`` none has a ``created_at``, which takes a fifth of the time to read.
+    """
     columns = appointments.c
-    query = select(
-        columns.id, columns.status, columns.appointment_date, of_our_calendar(columns.created_at)
-    ).where(times.near(columns.appointment_date, from_at, to_at))
+    created_at = of_our_calendar(columns.created_at) if bookings else null()
+    query = select(columns.id, columns.status, columns.appointment_date, created_at).where(
+        times.near(columns.appointment_date, from_at, to_at)
+    )
 
     @lru_cache(maxsize=_TEXTS)
-    def read(stored: Any) -> tuple[datetime, datetime, datetime] | None:
+    def read(stored: Any) -> tuple[datetime, datetime, datetime] | Unreadable | None:
         start_at = times.read(stored)
         if start_at is None:
+            return Unreadable(stored)
+        if not from_at <= start_at < to_at:
             return None
         start = to_wall(start_at, times.zone).replace(second=0, microsecond=0)
         return start_at, start, start.replace(minute=0)
 
     rows = connection.execute(query.execution_options(yield_per=_ROWS))
-    for id_, status, stored, created_at in chain.from_iterable(rows.partitions()):
+    for id_, status, stored, booked in chain.from_iterable(rows.partitions()):
         moments = read(stored)
-        if moments is None:
-            yield Unreadable(stored)
-        else:
-            yield Visit(id_, status, *moments, created_at)
+        if isinstance(moments, Unreadable):
+            yield moments
+        elif moments is not None:
+            yield Visit(id_, status, *moments, booked)
 
 
 class Tally:

@@ -169,15 +169,16 @@ def _count_visits(
     connection: Connection, times: StoredTimes, period: Period, comparison: Comparison | None
 ) -> Metrics:
     earlier, now, before, unreadable = period.before, Tally(), Tally(), 0
-    for visit in read_visits(connection, times, earlier.from_at, period.to_at):
+    span, bookings = (earlier.from_at, period.to_at), comparison is not None
+    for visit in read_visits(connection, times, *span, bookings=bookings):
         if isinstance(visit, Unreadable):
             unreadable += period.seems_to_hold(visit.stored_date)
-        elif visit.start_at in period:
+        elif visit.start_at < period.from_at:
+            before.add(visit)
+        else:
             now.add(visit)
             if comparison is not None:
                 comparison.add(visit)
-        elif visit.start_at in earlier:
-            before.add(visit)
     found = now.by_day()
     return Metrics(
         figures=Figures(period, now.total()),
