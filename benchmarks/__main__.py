@@ -25,6 +25,7 @@ def _measure(folder: Path, postgresql: str, *, quick: bool) -> Iterator[Result]:
     yield from start.scale(
         folder, postgresql, many=100_000 if quick else 1_000_000, rounds=3 if quick else 15
     )
+    yield from start.metrics(folder, visits=10_000 if quick else 110_000)
     post = sending.Post(folder, postgresql)
     yield from sending.clinic_pace(post)
     yield from sending.number_pace(post, quick=quick)

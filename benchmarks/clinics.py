@@ -10,6 +10,9 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 
+from smartia_jobs.database import Database
+from smartia_jobs.store.schema import upgrade
+
 ZONE = ZoneInfo("America/Sao_Paulo")
 
 #: Three patients of four have talked to the chatbot; the receptionist entered the others.
@@ -21,13 +24,38 @@ _PATIENTS = """
 _CONVERSATIONS = """
     INSERT INTO conversations (patient_id, state) SELECT id, 'DONE' FROM patients WHERE id % 4 > 0
 """
-#: Four years of the past, and one visit of a hundred later than any reminder.
+#: Four years of the past, and one visit of a hundred later than any reminder; each at one of a
+#: day's 44 quarters of an hour, as clinics book.
 _OTHERS = """
     WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :count)
     INSERT INTO appointments (patient_id, title, appointment_date, duration_minutes, status)
     SELECT 1 + n % :patients, 'Consulta', {moment}, 60, {status}
-    FROM (SELECT n, CASE WHEN n % 100 > 0 THEN -100 - n * 7 % 2000000 ELSE 4000 + n * 7 % 100000 END
-          AS minutes FROM numbers) AS visits
+    FROM (SELECT n, CASE WHEN n % 100 > 0 THEN -1440 * (1 + n * 7 % 1389) + n / 7 % 44 * 15
+          ELSE 4005 + n * 7 % 100000 / 15 * 15 END AS minutes FROM numbers) AS visits
+"""
+#: Forty days until yesterday, from 7 to 18 o'clock, booked up to two months ahead: the shape of
+#: the public data of 110,527 visits in Vitória.
+_BUSY = """
+    WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < :count - 1)
+    INSERT INTO appointments (patient_id, title, appointment_date, duration_minutes, status,
+        created_at)
+    SELECT 1 + n % :patients, 'Consulta',
+        strftime('%Y-%m-%d %H:%M:00.000000', :midnight, '-' || (1 + n % 40) || ' days',
+            (420 + n / 40 % 44 * 15) || ' minutes'),
+        30, CASE n % 5 WHEN 0 THEN 'NO_SHOW' ELSE 'COMPLETED' END,
+        strftime('%Y-%m-%d %H:%M:%S', :midnight, '-' || (1 + n % 40 + n * 7 % 61) || ' days',
+            (36000 + n * 13 % 32400) || ' seconds')
+    FROM numbers
+"""
+#: A reminder for each of them.
+_REMINDED = """
+    INSERT INTO smartia_outbox (appointment_id, kind, start, patient_id, phone, state, run_id,
+        appointment_status, created_at, updated_at, sent_at)
+    SELECT id, '24h', appointment_date, patient_id, '+5511970000001', 'sent', 'earlier',
+        'SCHEDULED', sent, sent, sent
+    FROM (SELECT id, patient_id, appointment_date,
+        strftime('%Y-%m-%d %H:%M:%S.000000', appointment_date, '-21 hours') AS sent
+        FROM appointments)
 """
 
 
@@ -59,7 +87,11 @@ def sqlite_clinic(path: Path, *, due: int = 0, others: int = 0, journal: str = "
             if others:
                 connection.execute(
                     _OTHERS.format(moment=moment, status=_status("minutes < 0")),
-                    {"count": others, "patients": patients, "now": f"{_now():%Y-%m-%d %H:%M:%S}"},
+                    {
+                        "count": others,
+                        "patients": patients,
+                        "now": f"{_quarter():%Y-%m-%d %H:%M:%S}",
+                    },
                 )
             connection.executemany(
                 "INSERT INTO appointments (patient_id, title, appointment_date, duration_minutes,"
@@ -67,6 +99,22 @@ def sqlite_clinic(path: Path, *, due: int = 0, others: int = 0, journal: str = "
                 ((n, f"{start:%Y-%m-%d %H:%M:%S.%f}") for n, start in _due(due)),
             )
     return Clinic(f"sqlite:///{path}", due)
+
+
+def busy_clinic(path: Path, *, visits: int, reminded: bool) -> Clinic:
+    """Write a SmartIA file whose last forty days have so many visits, each reminded or none."""
+    clinic = sqlite_clinic(path, others=visits // 10)
+    if reminded:
+        with closing(Database(clinic.url)) as database:
+            upgrade(database)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM appointments")
+        values = {"count": visits, "patients": visits // 200, "midnight": f"{_now():%Y-%m-%d}"}
+        connection.execute(_BUSY, values)
+        connection.execute("CREATE INDEX by_date ON appointments (appointment_date, status)")
+        if reminded:
+            connection.execute(_REMINDED)
+    return clinic
 
 
 def postgresql_clinic(url: str, *, due: int = 0, others: int = 0) -> Clinic:
@@ -81,7 +129,7 @@ def postgresql_clinic(url: str, *, due: int = 0, others: int = 0) -> Clinic:
             status = f"cast({_status('minutes < 0')} AS appointmentstatus)"
             connection.execute(
                 _named(_OTHERS.format(moment=moment, status=status)),
-                {"count": others, "patients": patients, "now": _now()},
+                {"count": others, "patients": patients, "now": _quarter()},
             )
         with (
             connection.cursor() as cursor,
@@ -108,6 +156,11 @@ def postgresql_clinic(url: str, *, due: int = 0, others: int = 0) -> Clinic:
 def _now() -> datetime:
     """Return the clinic's wall time, naive, as SmartIA stores it (``STORED_TIMES=wall``)."""
     return datetime.now(UTC).astimezone(ZONE).replace(tzinfo=None)
+
+
+def _quarter() -> datetime:
+    now = _now()
+    return now.replace(minute=now.minute // 15 * 15, second=0, microsecond=0)
 
 
 def _due(count: int) -> list[tuple[int, datetime]]:
