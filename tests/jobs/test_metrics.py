@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from smartia_jobs.clinic.statistics import StatusCounts
-from smartia_jobs.jobs.metrics import Note
+from smartia_jobs.jobs.metrics import Note, Reengagement
 from smartia_jobs.outbox.admin import purge
 from smartia_jobs.outbox.statistics import FailureReason, MessageCounts
 from tests.jobs.metrics_desk import Desk, local, measure, opened, wall
@@ -437,3 +437,31 @@ def test_a_reengaged_patient_who_books_within_30_days_has_come_back(clinic: Clin
     metrics = measure(clinic, NOW)
 
     assert metrics.as_json()["reengaged"] == {"invited": 4, "booked_again": 2}
+
+
+@pytest.mark.parametrize(
+    ("booked", "has_come_back"),
+    [
+        ("2026-03-02 14:00:00", False),  # at the very moment
+        ("2026-03-02T14:01:00Z", True),
+        ("2026-03-02 11:01:00-03:00", True),
+        ("2026-04-01 11:00:00-03:00", True),  # on the last day
+        ("2026-04-01 16:01:00+02:00", False),
+        ("soon", False),
+    ],
+)
+def test_coming_back_is_told_from_every_form_of_a_booking(
+    sqlite_clinic: Clinic, booked: str, has_come_back: bool
+) -> None:
+    patient = sqlite_clinic.add_patient()
+    appointment_id = sqlite_clinic.add_appointment(patient, wall(2026, 6, 1, 9))
+    sqlite_clinic.execute(
+        "UPDATE appointments SET created_at = :booked WHERE id = :id",
+        booked=booked,
+        id=appointment_id,
+    )
+    Desk(sqlite_clinic).add(kind="no_show", patient_id=patient, created_at=local(2026, 3, 2, 11))
+
+    metrics = measure(sqlite_clinic, NOW)
+
+    assert metrics.reengagement == Reengagement(1, int(has_come_back))
