@@ -77,7 +77,8 @@ class Verdict(StrEnum):
     SENT = "sent"
     #: WhatsApp refused this patient for good; the others go on.
     GIVE_UP = "give_up"
-    #: Something in this request was wrong; final, and five of the same in a row stop the run.
+    #: WhatsApp could not read this request; five of the same in a row stop the run, and others
+    #: show whether the request or the patient is at fault.
     BAD_REQUEST = "bad_request"
     #: Surely not accepted; the same message may be tried again after a wait.
     RETRY = "retry"

@@ -33,7 +33,7 @@ class Reason(StrEnum):
     """Why an appointment was skipped: the keys of ``skipped`` in the report."""
 
     ALREADY_SENT = "already_sent"
-    #: The patient was told of this very time by another row of the same visit.
+    #: The patient was told of this very time by another appointment that is the same visit.
     ALREADY_TOLD = "already_told"
     BEING_SENT_ELSEWHERE = "being_sent_elsewhere"
     HELD_UNKNOWN = "held_unknown"

@@ -9,7 +9,7 @@ from smartia_jobs.report import Reason, Report, Result
 #: What each skip means, in words for the clinic.
 REASONS = {
     Reason.ALREADY_SENT: "already sent",
-    Reason.ALREADY_TOLD: "told by another row of the same visit",
+    Reason.ALREADY_TOLD: "told by another booking of the same visit",
     Reason.BEING_SENT_ELSEWHERE: "being sent by another run",
     Reason.HELD_UNKNOWN: "unknown from an earlier run, held",
     Reason.ALREADY_FAILED: "failed before, phone unchanged",

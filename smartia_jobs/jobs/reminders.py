@@ -17,8 +17,9 @@ from smartia_jobs.jobs.opening import open_clinic
 from smartia_jobs.jobs.sender import OnlyTo, WhatsAppSender, person
 from smartia_jobs.jobs.unreadable import note_dates_out_of_reach, note_unreadable
 from smartia_jobs.kinds import ReminderKind
+from smartia_jobs.outbox.sender import Sender
 from smartia_jobs.outbox.source import Source
-from smartia_jobs.outbox.tellings import rows_of
+from smartia_jobs.outbox.tellings import rows_of, told_by_another
 from smartia_jobs.report import MOST_NAMED, Report
 from smartia_jobs.run import Run
 from smartia_jobs.settings import Settings
@@ -55,10 +56,11 @@ def send_reminders(run: Run, kind: ReminderKind) -> Report:
     window = rule.window(run.now)
     zone = run.settings.clinic_timezone
     report.window = window.from_at.astimezone(zone), window.until_at.astimezone(zone)
-    missed = _missed(run, kind, appointments, rule=rule, only_to=only_to)
+    sender = WhatsAppSender(run.settings, template, run.clock)
+    missed = _missed(run, source, sender, appointments, rule=rule, only_to=only_to)
     report.missed = len(missed)
     expect(run, appointments, window)
-    deliver(run, source, WhatsAppSender(run.settings, template, run.clock), report)
+    deliver(run, source, sender, report)
     note_unreadable(report)
     if rule.followed_by is not None:  # it takes over
         report.missed = 0
@@ -120,7 +122,8 @@ def _rule(
 
 def _missed(
     run: Run,
-    kind: ReminderKind,
+    source: Source,
+    sender: Sender,
     appointments: Appointments,
     *,
     rule: ReminderRule,
@@ -144,14 +147,16 @@ def _missed(
                 if rule.could_have_been_reminded(visit) and only_to.refusal(visit, run.now) is None
             ]
             known = visits and tables_exist(connection)
-            first_at = first_used_at(connection, kind.name) if known else None
+            first_at = first_used_at(connection, source.kind) if known else None
             visits = [visit for visit in visits if rule.was_in_time(visit, first_at)]
-            rows = rows_of(connection, kind.name, {v.id for v in visits}) if visits else {}
-        missed += [
-            visit.id
-            for visit in visits
-            if all(row.start != visit.start for row in rows.get(visit.id, ()))
-        ]
+            rows = rows_of(connection, source.kind, {v.id for v in visits}) if visits else {}
+            visits = [
+                visit
+                for visit in visits
+                if all(row.start != visit.start for row in rows.get(visit.id, ()))
+            ]
+            told = told_by_another(connection, source, sender, visits) if visits else {}
+        missed += [visit.id for visit in visits if visit.id not in told]
         if page.next is None:
             return missed
         after = page.next

@@ -11,7 +11,7 @@ from smartia_jobs.catalogue.loading import MessageTemplate
 from smartia_jobs.clock import Clock
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.message import Answer, Message, Phone, Unsendable
-from smartia_jobs.phones import mask_phone, parse_phone
+from smartia_jobs.phones import parse_phone
 from smartia_jobs.report import Reason
 from smartia_jobs.settings import Settings
 from smartia_jobs.whatsapp.pacing import Pacer
@@ -68,10 +68,6 @@ class WhatsAppSender:
             if self._client is None:
                 self._client = Client(self._settings, workers=self.workers)
             return self._client
-
-    def mask(self, phone: str | None) -> str:
-        """Return a phone as a screen may show it."""
-        return mask_phone(phone)
 
 
 def workers_for(rate: float) -> int:

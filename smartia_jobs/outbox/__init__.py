@@ -12,6 +12,9 @@
                          ▼
                       expired ──claim──► claimed        failed ──claim──► claimed: new phone
 
+    (no row) ──claim──► failed: there is no usable phone
+    (no row) ──claim──► sent | delivered | read: follows the row of another appointment that told it
+    retry ──record──► failed: two request errors in a row, and others show the request to be good
     claimed ──recover──► unknown: its lease has ended, so its owner died while it sent
     unknown ──record───► sent | failed | retry: the owner was slow, not dead
 

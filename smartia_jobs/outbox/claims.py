@@ -15,8 +15,15 @@ from smartia_jobs.outbox.source import Source
 from smartia_jobs.outbox.tellings import Decision, Known, Row, Telling, decide, look_up
 from smartia_jobs.report import Outcome, Reason, Result
 from smartia_jobs.run import Run
-from smartia_jobs.store.states import State
+from smartia_jobs.store.states import ACCEPTED, State
 from smartia_jobs.store.tables import outbox
+
+#: What the row by which a patient knows of a visit already, or may, says of another message.
+_TOLD_BY_TWIN: Mapping[State, Reason] = {
+    **dict.fromkeys(ACCEPTED, Reason.ALREADY_TOLD),
+    State.UNKNOWN: Reason.HELD_UNKNOWN,
+    State.CLAIMED: Reason.BEING_SENT_ELSEWHERE,
+}
 
 #: What a pending retry can no longer be sent for.
 _OVERTAKEN = frozenset({Reason.MOVED, Reason.NO_LONGER_OPEN, Reason.TOO_LATE})
@@ -124,17 +131,14 @@ def claim(
 
     Status, start and phone are read anew; a row appears by ``INSERT … ON CONFLICT DO NOTHING``
     or changes by an UPDATE that names the state it was seen in, so of any number of runs at
-    once exactly one obtains it. A follower is claimed without its leader only when somebody
+    once exactly one obtains it. Two appointments that are one visit to their patient take turns
+    under a lock on the phone. A follower is claimed without its leader only when somebody
     else has the leader, or the leader needs no message any more.
 
     Raises:
         sqlalchemy.exc.DBAPIError: nothing was claimed; the caller's transaction is lost.
     """
     claimed = Claimed()
-    # Of two rows of one visit no unique key could forbid the second message.
-    addresses = {sender.address(visit) for pending in batch for visit in pending.visits}
-    phones = {address.canonical for address in addresses if isinstance(address, Phone)}
-    lock_names(connection, {f"{source.kind} {phone}" for phone in phones})
     groups = list(_groups(connection, source, sender, batch, claimant, claimed))
     obtained = _obtain(connection, source, groups, claimant)
     for group in groups:
@@ -183,8 +187,6 @@ def judge(
     """
     if visit is None:
         return Decision(Reason.NO_LONGER_OPEN)
-    if visit.id in known.twins:
-        return Decision(Reason.ALREADY_TOLD)
     phone = _phone_key(visit, sender.address(visit))
     decision = decide(
         known.rows.get(visit.id, ()),
@@ -193,6 +195,11 @@ def judge(
         in_flight=claimant.in_flight,
         resend_unknown=claimant.resend_unknown,
     )
+    if decision.reason is Reason.BEING_SENT_ELSEWHERE:
+        return decision
+    if (twin := known.twins.get(visit.id)) is not None:
+        rows = known.rows.get(visit.id, ())
+        return Decision(_TOLD_BY_TWIN[twin.state], useless=tuple(row.id for row in rows))
     if decision.reason is not None:
         return decision
     if _day(visit) != _day(read):
@@ -212,6 +219,10 @@ def _groups(
     """Yield what is still due, read anew and put together by where it goes."""
     read_visits = {visit.id: visit for pending in batch for visit in pending.visits}
     current = source.reread(connection, read_visits.keys())
+    # Of two rows of one visit no unique key could forbid the second message.
+    addresses = {sender.address(visit) for visit in current.values()}
+    phones = {address.canonical for address in addresses if isinstance(address, Phone)}
+    lock_names(connection, {f"{source.kind} {phone}" for phone in phones})
     known = look_up(connection, source, sender, current.values())
     useless: set[int] = set()
     seen: set[int] = set()
@@ -252,12 +263,12 @@ def _follow(
     known: Known,
     claimant: Claimant,
 ) -> None:
-    """Let visits that another row of theirs told of follow it: what comes back finds them."""
+    """Let visits of which another appointment's row told follow it: what comes back finds them."""
     rows = [
         {
             "appointment_id": visit_id,
             "kind": source.kind,
-            "turn": 1,
+            "turn": max((row.turn for row in known.rows.get(visit_id, ())), default=0) + 1,
             "start": told.start,
             "leader_id": told.leader_id or told.id,
             "patient_id": current[visit_id].patient_id,
@@ -271,6 +282,7 @@ def _follow(
             "sent_at": told.sent_at,
         }
         for visit_id, told in sorted(known.twins.items())
+        if _TOLD_BY_TWIN[told.state] is Reason.ALREADY_TOLD
     ]
     if rows:
         connection.execute(_insertion(connection.dialect.name), rows)
@@ -342,7 +354,8 @@ def _day(visit: Appointment) -> date | None:
     return visit.start.date() if visit.start else None
 
 
-def _phone_key(visit: Appointment, address: Phone | Unsendable) -> str | None:
+def _phone_key(visit: Appointment, address: Phone | Unsendable) -> str:
+    """Return the phone as a row keeps it; only an erased one is NULL there."""
     if isinstance(address, Phone):
         return address.canonical
-    return visit.phone.replace("\0", "")[:64] if visit.phone else None
+    return visit.phone.replace("\0", "")[:64] if visit.phone else ""

@@ -158,10 +158,11 @@ class Dispatcher:
             logger.warning("the database did not take a turn; trying again")
             self._clock.wait(threading.Event(), DATABASE_REST_S)
             return
+        written = self._recorder.written()  # first, as it lets the workers post again
         if claimed.claims:
             self._breaker.claimed()
             self._workers.give(claimed.claims)
-        self._settle(self._recorder.written())
+        self._settle(written)
         self._outcomes.extend(claimed.outcomes)
 
     def _fill(self, batch: list[Pending]) -> None:
@@ -244,6 +245,8 @@ class Dispatcher:
 
     def _finish(self) -> None:
         """Give requests in flight a last chance to answer, write it down, name what cannot be."""
+        if self._recorder.hopeless:
+            self._breaker.stop("the database cannot be reached", ExitStatus.UNAVAILABLE)
         self._workers.dismiss()
         deadline_s = self._clock.monotonic() + LAST_ANSWERS_S
         while self._workers.in_flight or self._recorder.waiting:
@@ -264,7 +267,7 @@ class Dispatcher:
             self._recorder.log_unrecorded()
             for one in unrecorded:
                 self._report(one, Result.UNKNOWN)
-        elif self._recorder.was_doubtful:
+        if self._recorder.was_doubtful:
             self._give_back_strays()
         self._judge_request_errors()
 
@@ -287,7 +290,7 @@ class Dispatcher:
     def _give_back_strays(self) -> None:
         """Release claims of ours that were committed although the database's answer got lost.
 
-        Everything that was posted is recorded by now: what is still claimed never was.
+        What was posted is recorded by now, or known to be in flight: the rest never was.
         """
         try:
             with self._run.database.write() as connection:
@@ -318,8 +321,10 @@ class Dispatcher:
             except DBAPIError:
                 logger.warning("request errors are left to the next run: the database is away")
         for one in refused:
-            is_failed = one.claim.outbox_ids[0] in failed
-            self._report(one, Result.FAILED if is_failed else Result.RETRY)
+            reason = one.answer.reason if one.answer else ""
+            for outbox_id, visit in zip(one.claim.outbox_ids, one.claim.visits, strict=True):
+                result = Result.FAILED if outbox_id in failed else Result.RETRY
+                self._outcomes.append(Outcome(visit.id, result, reason))
 
     def _leave_the_rest(self) -> Iterator[Outcome]:
         """Account for what was never reached: left, or rightly skipped."""

@@ -12,6 +12,7 @@ from smartia_jobs.outbox.recovery import lost_claims
 from smartia_jobs.outbox.sender import Sender
 from smartia_jobs.outbox.source import Source
 from smartia_jobs.outbox.tellings import Known, look_up
+from smartia_jobs.phones import mask_phone
 from smartia_jobs.report import Outcome, Reason, Result
 from smartia_jobs.run import Run
 from smartia_jobs.store.schema import tables_exist
@@ -69,9 +70,7 @@ def _mended(connection: Connection, source: Source, known: Known) -> Known:
 def _decision(
     sender: Sender, visit: Appointment, reasons: Mapping[int, Reason | None], *, full: bool
 ) -> Outcome:
-    outcome = Outcome(
-        visit.id, Result.WOULD_SEND, start=visit.start, phone=sender.mask(visit.phone)
-    )
+    outcome = Outcome(visit.id, Result.WOULD_SEND, start=visit.start, phone=mask_phone(visit.phone))
     reason = reasons[visit.id]
     if reason is not None:
         return replace(outcome, result=Result.SKIPPED, reason=reason)

@@ -126,7 +126,7 @@ class Recorder:
         """Try to write each interaction that is still missing, alone.
 
         Args:
-            last_try: what a lock keeps out now is given up; else it, and the rest, wait.
+            last_try: what is left after a lock that keeps one out is given up; else it waits.
         """
         missing, self._without_interaction = self._without_interaction, []
         for place, one in enumerate(missing):
@@ -134,14 +134,21 @@ class Recorder:
                 with self._run.database.write() as connection:
                     self._source.write_interactions(connection, [sent_message(one)])
             except DBAPIError as error:
+                rest = missing[place:] if is_transient(error) else [one]
                 if is_transient(error) and not last_try:
-                    self._without_interaction = missing[place:]
+                    self._without_interaction = rest
+                else:
+                    self._give_up(rest, error)
+                if is_transient(error):
                     return
-                self.interactions_missing += 1
-                logger.warning(
-                    "an interaction could not be written; its message is recorded without it",
-                    extra={"ctx": {"outbox_id": one.claim.outbox_ids[0], "why": why(error)}},
-                )
+
+    def _give_up(self, missing: Sequence[Finished], error: DBAPIError) -> None:
+        self.interactions_missing += len(missing)
+        for one in missing:
+            logger.warning(
+                "an interaction could not be written; its message is recorded without it",
+                extra={"ctx": {"outbox_id": one.claim.outbox_ids[0], "why": why(error)}},
+            )
 
     def log_unrecorded(self, uncollected: Sequence[Finished] = ()) -> None:
         """Name each outcome that could not be written, for ``smartia-jobs outbox settle``.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, assert_never
 
-from sqlalchemy import Boolean, Connection, bindparam, case, null, or_, update
+from sqlalchemy import Boolean, Connection, and_, bindparam, case, null, or_, update
 
 from smartia_jobs.database import insert_once
 from smartia_jobs.message import Answer, SentMessage, Verdict
@@ -182,8 +182,8 @@ def _write(connection: Connection, rows: Sequence[Mapping[str, Any]], run_id: st
             attempts=case((leased, outbox.c.attempts + posted), else_=outbox.c.attempts),
             # In a row: what was not posted is none, and breaks none.
             request_errors=case(
-                (bindparam("is_request_error", type_=Boolean), errors),
-                (posted > 0, 0),
+                (and_(leased, bindparam("is_request_error", type_=Boolean)), errors),
+                (and_(leased, posted > 0), 0),
                 else_=outbox.c.request_errors,
             ),
             # Nothing that WhatsApp answered comes back to a person who was erased meanwhile.

@@ -60,7 +60,3 @@ class Sender(Protocol):
     def retry_wait_s(self, answer: Answer, attempt: int) -> float | None:
         """Return how long this message waits before it is tried again; None: not in this run."""
         ...
-
-    def mask(self, phone: str | None) -> str:
-        """Return a phone as a screen may show it."""
-        ...

@@ -17,6 +17,8 @@ from smartia_jobs.store.tables import outbox
 
 #: Surely never left: the next message of the visit takes such a row, or nobody does.
 _NEVER_LEFT = frozenset({State.RETRY, State.EXPIRED, State.FAILED})
+#: The patient knows, may know, or will in a moment.
+_OUT = MAY_BE_TOLD | {State.CLAIMED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +122,8 @@ def decide(
     newest = rows[-1]
     # A claim of this process that its dispatcher does not know of was committed although the
     # database's answer got lost: nobody is sending it.
-    is_stray = newest.run_id == run_id and newest.id not in in_flight
-    if newest.state is State.CLAIMED and not is_stray:
+    claimed = [row for row in rows if row.state is State.CLAIMED]
+    if any(row.run_id != run_id or row.id in in_flight for row in claimed):
         return Decision(Reason.BEING_SENT_ELSEWHERE)
     last = last_told(rows)
     if last is not None and telling.repeats(last):
@@ -135,9 +137,10 @@ def decide(
     refused = newest.state is State.FAILED and newest.start == telling.start
     if refused and telling.has_phone_of(newest):
         return Decision(Reason.ALREADY_FAILED)
+    useless = tuple(row.id for row in rows[:-1] if row.state is State.RETRY)
     if newest.state in _NEVER_LEFT or newest.state is State.CLAIMED:
-        return Decision(row=newest)
-    return Decision(turn=newest.turn + 1)
+        return Decision(row=newest, useless=useless)
+    return Decision(turn=newest.turn + 1, useless=useless)
 
 
 def last_told(rows: Sequence[Row]) -> Row | None:
@@ -158,17 +161,17 @@ def rows_of(connection: Connection, kind: str, ids: Collection[int]) -> dict[int
 def told_by_another(
     connection: Connection, source: Source, sender: Sender, visits: Collection[Appointment]
 ) -> dict[int, Row]:
-    """Return, for visits without a row, the row by which their patient knows of them already.
+    """Return, for visits nobody was told of, the row by which their patient knows, or may.
 
     A visit that a program deletes and writes again, or books a second time, is another row of
     SmartIA's, and the same for the patient: the newest telling of that other one has this very
-    start and phone, and it is gone, closed, or the same patient's.
+    start and phone, and it is gone, closed, or still stands there for the same patient.
 
     Args:
         connection: inside a short transaction.
         source: the kind of message.
         sender: tells where each visit's message goes.
-        visits: without a row of this kind.
+        visits: nobody was told of by this kind.
     """
     wanted: dict[tuple[str, datetime], list[Appointment]] = {}
     for visit in visits:
@@ -181,8 +184,9 @@ def told_by_another(
         outbox.c.kind == source.kind,
         outbox.c.phone.in_(sorted({phone for phone, _ in wanted})),
         outbox.c.start.in_(sorted({start for _, start in wanted})),
-        outbox.c.state.in_(sorted(MAY_BE_TOLD)),
+        outbox.c.state.in_(sorted(_OUT)),
     )
+    query = query.order_by(outbox.c.id)
     tellings = [row for row in _rows(connection, query) if (row.phone, row.start) in wanted]
     if not tellings:
         return {}
@@ -192,11 +196,15 @@ def told_by_another(
     told: dict[int, Row] = {}
     for row in tellings:
         other = now.get(row.appointment_id)
-        if last_told(rows[row.appointment_id]) != row:
+        theirs = reversed(rows.get(row.appointment_id, ()))
+        newest = next((one for one in theirs if one.state in _OUT), row)
+        if newest.id != row.id:
             continue  # they were told another time since
         for visit in wanted[row.phone or "", row.start]:
             ended = other is None or not other.is_open
-            if ended or (other is not None and other.patient_id == visit.patient_id):
+            same = (visit.patient_id, visit.start)
+            stands = other is not None and (other.patient_id, other.start) == same
+            if visit.id != row.appointment_id and (ended or stands):
                 told[visit.id] = row
     return told
 
@@ -207,7 +215,7 @@ class Known:
 
     Attributes:
         rows: the outbox rows of this kind, by appointment, each by turn.
-        twins: the row by which a patient knows already of a visit that has none.
+        twins: the row by which a patient knows, or may, of a visit that nobody told them of.
         vetoes: reasons that other rows of the clinic give, by appointment.
     """
 
@@ -221,7 +229,7 @@ def look_up(
 ) -> Known:
     """Read everything that decides about these visits beside themselves."""
     rows = rows_of(connection, source.kind, {visit.id for visit in visits})
-    untold = [visit for visit in visits if visit.id not in rows]
+    untold = [visit for visit in visits if last_told(rows.get(visit.id, ())) is None]
     twins = told_by_another(connection, source, sender, untold)
     return Known(rows, twins, source.vetoes(connection, visits))
 

@@ -28,8 +28,7 @@ OLDEST_CLAIM_S = 20.0
 
 @dataclass(slots=True)
 class Gate:
-    """Closed while an outcome waits too long for the database: what cannot be written down
-    must not be made more of."""
+    """Closed while an outcome waits too long for the database: nothing more is posted then."""
 
     closed: bool = False
 

@@ -15,7 +15,7 @@ class State(StrEnum):
     #: The patient opened it.
     READ = "read"
     #: Final: WhatsApp refused this patient, or the number cannot be a phone; reopens when the
-    #: phone is changed.
+    #: visit's start or phone changes.
     FAILED = "failed"
     #: Surely not accepted; may be claimed again while it is still useful.
     RETRY = "retry"

@@ -123,10 +123,3 @@ def test_the_message_names_patient_clinic_and_time() -> None:
     assert message.kind == "24h"
     assert all(part in message.text for part in ("Ana", "Clínica Aurora", "9:00"))
     assert "Lima" not in message.text
-
-
-def test_a_phone_is_masked_as_everywhere() -> None:
-    masked = sender().mask("5511987654321")
-
-    assert masked.endswith("4321")
-    assert "98765" not in masked

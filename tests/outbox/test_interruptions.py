@@ -11,13 +11,15 @@ import pytest
 from sqlalchemy.exc import ProgrammingError
 
 from smartia_jobs.errors import ExitStatus
+from smartia_jobs.message import Answer, Verdict
+from smartia_jobs.outbox import recorder
 from smartia_jobs.outbox.records import Finished
 from smartia_jobs.outbox.workers import Workers
 from smartia_jobs.report import Result
 from smartia_jobs.run import Stop
 from tests.outbox.faulty_desk import Fault, FaultyDesk
 from tests.support import Clinic
-from tests.support.fake_sender import ACCEPTED, BUSY, FakeSender, FreeRate
+from tests.support.fake_sender import ACCEPTED, BUSY, FakeSender, FreeRate, in_turn
 
 
 class OneATurn(FreeRate):
@@ -98,6 +100,53 @@ def test_a_database_that_refuses_a_claim_loses_no_answer_in_flight(clinic: Clini
 
     assert len(sender.posted) == 2
     assert Counter(desk.states().values()) == {"sent": 2}
+
+
+def test_a_database_that_comes_back_too_late_is_no_success(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "GIVE_UP_AFTER_S", 1.0)
+    failed = 0
+
+    def away_until_the_run_gives_up(kind: str, _: int) -> Fault | None:
+        nonlocal failed
+        if kind == "read" or not sender.posted or failed > 4:
+            return None
+        failed += 1
+        return Fault.BEFORE
+
+    desk = FaultyDesk(clinic, workers=1, faults=away_until_the_run_gives_up)
+    for n in range(6):
+        desk.book(hours=20 + n)
+    sender = FakeSender()
+
+    report = desk.run(sender)
+
+    assert report.results[Result.SENT] == 1
+    assert report.results[Result.LEFT] == 5
+    assert report.exit_status is ExitStatus.UNAVAILABLE
+
+
+def test_a_lost_commit_counts_a_request_error_once(clinic: Clinic) -> None:
+    lost = False
+
+    def lose_the_commit(kind: str, _: int) -> Fault | None:
+        nonlocal lost
+        if kind == "read" or len(sender.posted) != 1 or lost:
+            return None
+        lost = True
+        return Fault.AFTER
+
+    desk = FaultyDesk(clinic, workers=1, faults=lose_the_commit)
+    desk.book(hours=20)
+    desk.book(hours=21)
+    bad = Answer(Verdict.BAD_REQUEST, "a parameter is missing", code=131008)
+    sender = FakeSender(in_turn(bad, ACCEPTED))
+
+    report = desk.run(sender)
+
+    assert report.results == Counter({Result.RETRY: 1, Result.SENT: 1})
+    assert clinic.value("SELECT max(request_errors) FROM smartia_outbox") == 1
 
 
 def test_the_last_words_name_answers_that_nobody_had_the_time_to_take(

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smartia_jobs.database import Database, lock_names
 from smartia_jobs.message import Answer
 from smartia_jobs.report import Reason
 from tests.outbox.desk import Desk
@@ -272,6 +273,87 @@ def test_a_twin_whose_patient_was_told_another_time_since_is_told(desk: Desk) ->
     assert told(desk) == ["0001 09:00"]
 
 
+def test_a_visit_written_again_while_its_message_is_in_flight_is_told_once(desk: Desk) -> None:
+    ana = desk.clinic.add_patient("Ana", ANA)
+    visit = tomorrow_at(desk, 9, ana)
+    meanwhile = FakeSender()
+    reasons: list[dict[str, int]] = []
+
+    def write_again(_: str) -> None:
+        desk.clinic.set_status(visit, "CANCELLED")
+        tomorrow_at(desk, 9, ana)
+        reasons.append(dict(desk.run(meanwhile).skipped))
+
+    desk.run(FakeSender(before_send=write_again))
+
+    assert meanwhile.posted == []
+    assert reasons == [{Reason.BEING_SENT_ELSEWHERE: 1}]
+    assert skipped(desk) == {Reason.ALREADY_TOLD: 1}
+
+
+def test_a_visit_written_again_of_which_nobody_knows_whether_it_was_told_is_held(
+    desk: Desk,
+) -> None:
+    ana = desk.clinic.add_patient("Ana", ANA)
+    visit = tomorrow_at(desk, 9, ana)
+    told(desk, LOST)
+    tomorrow_at(desk, 9, ana)
+
+    assert skipped(desk) == {Reason.HELD_UNKNOWN: 2}
+    assert told(desk, resend=True) == ["0001 09:00"]
+    assert told(desk, resend=True) == []
+    assert skipped(desk) == {Reason.ALREADY_SENT: 2}
+    assert desk.states()[visit] == "sent"
+
+
+def test_a_visit_written_again_moved_and_moved_back_before_it_left_is_told_nothing(
+    desk: Desk,
+) -> None:
+    ana = desk.clinic.add_patient("Ana", ANA)
+    visit = tomorrow_at(desk, 9, ana)
+    told(desk)
+    desk.clinic.set_status(visit, "CANCELLED")
+    again = tomorrow_at(desk, 12, ana)
+    assert set(told(desk, BUSY)) == {"0001 12:00"}
+    move(desk, again, 9)
+
+    assert skipped(desk) == {Reason.ALREADY_TOLD: 1}
+    assert skipped(desk) == {Reason.ALREADY_SENT: 1}
+
+
+def test_a_second_visit_at_the_hour_that_the_first_has_left_is_told(desk: Desk) -> None:
+    ana = desk.clinic.add_patient("Ana", ANA)
+    first = tomorrow_at(desk, 9, ana)
+    told(desk)
+    move(desk, first, 12)
+    tomorrow_at(desk, 9, ana)
+
+    assert told(desk) == ["0001 09:00 e 12:00"]
+
+
+def test_a_retry_to_a_phone_that_was_corrected_back_expires(desk: Desk) -> None:
+    ana = desk.clinic.add_patient("Ana", ANA)
+    tomorrow_at(desk, 9, ana)
+    told(desk)
+    desk.clinic.set_phone(ana, BIA)
+    assert set(told(desk, BUSY)) == {"0002 09:00"}
+    desk.clinic.set_phone(ana, ANA)
+
+    assert skipped(desk) == {Reason.ALREADY_SENT: 1}
+    assert rows(desk) == [(1, "sent"), (2, "expired")]
+
+
+def test_a_phone_that_is_entered_later_reopens_a_visit(sqlite_clinic: Clinic) -> None:
+    desk = Desk(sqlite_clinic)
+    ana = sqlite_clinic.add_patient("Ana", "")
+    tomorrow_at(desk, 9, ana)
+    assert told(desk) == []
+    assert rows(desk) == [(1, "failed")]
+    sqlite_clinic.set_phone(ana, ANA)
+
+    assert told(desk) == ["0001 09:00"]
+
+
 # -- two processes ------------------------------------------------------------------------------
 
 
@@ -287,6 +369,47 @@ def test_of_two_processes_one_has_the_new_turn(desk: Desk) -> None:
 
     posted = [one.phone for sender in senders for one in sender.posted]
     assert len(posted) == len(set(posted)) == 20
+
+
+def test_two_runs_that_resend_what_is_unknown_resend_it_once(desk: Desk) -> None:
+    visit = tomorrow_at(desk, 9, desk.clinic.add_patient("Ana", ANA))
+    told(desk, LOST)
+    move(desk, visit, 12)
+    told(desk, BUSY)
+    move(desk, visit, 9)
+    meanwhile = FakeSender()
+
+    def run_meanwhile(_: str) -> None:
+        desk.run(meanwhile, resend=True)
+
+    sender = FakeSender(before_send=run_meanwhile)
+    desk.run(sender, resend=True)
+
+    assert [one.text for one in (*sender.posted, *meanwhile.posted)] == ["09:00"]
+
+
+def test_a_name_that_one_process_holds_makes_the_other_wait(postgres_clinic: Clinic) -> None:
+    holder, waiter = Database(postgres_clinic.url), Database(postgres_clinic.url)
+    order: list[str] = []
+
+    def wait() -> None:
+        with waiter.write() as connection:
+            lock_names(connection, {"b", "a"})
+            order.append("waiter")
+
+    with ThreadPoolExecutor(1) as pool, holder.write() as connection:
+        lock_names(connection, {"a"})
+        waiting = pool.submit(wait)
+        waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        while not postgres_clinic.value(waits):
+            assert not waiting.done()
+        order.append("holder")
+        connection.rollback()
+        waiting.result(20)
+    holder.close()
+    waiter.close()
+
+    assert order == ["holder", "waiter"]
 
 
 def test_of_two_rows_of_one_visit_two_processes_tell_one(clinic: Clinic) -> None:
@@ -381,7 +504,8 @@ class History:
                 continue
             truth = f"+{self.phones[place]}", f"{self.clocks[place]:02}:00"
             if (place, *truth) not in self.refused:
-                assert self.tellings[place][-1:] == [truth], (place, truth)
+                heard = [one for one in self.tellings[place] if one[0] == truth[0]]
+                assert heard[-1:] == [truth], (place, truth)
 
 
 PLACES = st.integers(0, 2)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from smartia_jobs.appointment import Appointment
 from smartia_jobs.message import Answer, Message, Phone, Unsendable, Verdict
-from smartia_jobs.phones import mask_phone, parse_phone
+from smartia_jobs.phones import parse_phone
 
 #: Given the phone and how many requests went before, the answer.
 Answers = Callable[[str, int], Answer]
@@ -104,7 +104,3 @@ class FakeSender:
         if answer.verdict is Verdict.SLOW_DOWN:
             return 0.0
         return self._retry_wait_s if attempt < 3 else None
-
-    def mask(self, phone: str | None) -> str:
-        """Mask as the product does."""
-        return mask_phone(phone)
