@@ -26,6 +26,7 @@ from smartia_jobs.sandbox.scripts import Scripted
 from smartia_jobs.sandbox.server import Sandbox
 from smartia_jobs.settings import QuietHours, Settings
 from tests.support import Clinic, RunCli
+from tests.support.clinic_data import BOOKED_LONG_AGO
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -290,6 +291,22 @@ def test_a_reminded_visit_is_not_missed_when_it_draws_near_or_has_begun(
 
     assert (near.missed, near.due) == (0, 0)
     assert (begun.missed, begun.due) == (0, 0)
+
+
+def test_a_visit_that_a_sync_writes_again_after_its_reminder_is_not_missed(
+    desk: ReminderDesk,
+) -> None:
+    visit = desk.book(DAY)
+    desk.run(DAY_AHEAD)
+    patient = desk.clinic.value("SELECT patient_id FROM appointments WHERE id = :id", id=visit)
+    desk.book(30 * DAY)  # so that the id does not come again
+    desk.clinic.delete_appointment(visit)
+    desk.clinic.add_appointment(patient, desk.now + DAY, created_at=BOOKED_LONG_AGO)
+    desk.now += DAY - HOUR
+
+    report = desk.run(DAY_AHEAD)
+
+    assert report.missed == 0
 
 
 def test_a_dry_run_reports_what_was_missed_too(desk: ReminderDesk) -> None:
