@@ -103,7 +103,6 @@ class Answer:
         from_graph: whether WhatsApp itself answered (accepted or refused); False for every
             time-out, cut connection, refused connection or foreign body.
         message_id: WhatsApp's id of the message (holds the phone number: never log it).
-        wa_id: WhatsApp's own id of the recipient.
         held: accepted, but Meta holds it for a quality check.
         stop: for ``STOP``, the exit status of the run.
         opt_out: the patient asked for no more marketing from this clinic.
@@ -117,7 +116,6 @@ class Answer:
     code: int | None = None
     from_graph: bool = True
     message_id: str | None = None
-    wa_id: str | None = None
     held: bool = False
     stop: ExitStatus | None = None
     opt_out: bool = False

@@ -20,7 +20,6 @@ _LONGEST_WAIT_S = 86_400.0
 
 #: WhatsApp's ids fit SmartIA's column; what is longer is not one.
 _LONGEST_MESSAGE_ID = 255
-_LONGEST_WA_ID = 32
 
 _PROXY = Answer(
     Verdict.RETRY,
@@ -114,11 +113,9 @@ def _accepted(body: object) -> Answer | None:
     message_id = message.get("id")
     if not _is_id(message_id, _LONGEST_MESSAGE_ID):
         return None
-    wa_id = _first(body, "contacts").get("wa_id")
     return Answer(
         Verdict.SENT,
         message_id=message_id,
-        wa_id=wa_id if _is_id(wa_id, _LONGEST_WA_ID) else None,
         held=message.get("message_status") in ("held_for_quality_assessment", "paused"),
     )
 

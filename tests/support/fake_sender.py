@@ -11,7 +11,7 @@ from smartia_jobs.phones import parse_phone
 #: Given the phone and how many requests went before, the answer.
 Answers = Callable[[str, int], Answer]
 
-ACCEPTED = Answer(Verdict.SENT, message_id="wamid.TEST", wa_id="5511987650001")
+ACCEPTED = Answer(Verdict.SENT, message_id="wamid.TEST")
 REFUSED = Answer(Verdict.GIVE_UP, "not on WhatsApp", code=131026)
 LOST = Answer(Verdict.UNKNOWN, "no answer in time", from_graph=False)
 NOT_SENT = Answer(Verdict.RETRY, "could not connect", from_graph=False)

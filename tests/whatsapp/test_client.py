@@ -84,7 +84,7 @@ def test_a_message_is_posted_as_meta_wants_it(meta: responses.RequestsMock, clie
 
     answer = client.send(PHONE, MESSAGE, callback_data="42")
 
-    assert answer == Answer(Verdict.SENT, message_id="wamid.A=", wa_id="551187654321")
+    assert answer == Answer(Verdict.SENT, message_id="wamid.A=")
     assert posted(meta) == {
         "messaging_product": "whatsapp",
         "recipient_type": "individual",
