@@ -141,6 +141,20 @@ INVITATION = "no_show"
 KINDS = (*(kind.name for kind in REMINDERS), INVITATION)
 
 
+def english_label(kind: str) -> str:
+    """Return what a table calls messages of this kind, also of one that nobody defines now."""
+    return "re-engagement" if kind == INVITATION else f"reminder {kind}"
+
+
+def portuguese_label(kind: str) -> str:
+    """Return what the page for the clinic's owner calls them."""
+    if kind == INVITATION:
+        return "convite após falta"
+    if length := re.fullmatch("([0-9]+)([a-z])", kind):
+        return f"lembrete de {length[1]}\N{NO-BREAK SPACE}{length[2]}"
+    return f"lembrete {kind}"
+
+
 def is_a_name(text: str) -> bool:
     """Whether a reminder of the clinic's own may have this name."""
     return re.fullmatch(r"[a-z0-9_-]{1,20}", text) is not None

@@ -61,7 +61,7 @@ class Reminded(StrEnum):
 
     NONE = "none"
     ONE = "one"
-    TWO = "two"
+    TWO_OR_MORE = "two_or_more"
     #: The visit was already confirmed when a reminder was claimed: these patients differ.
     CONFIRMED = "confirmed"
 
@@ -80,7 +80,7 @@ class Reminded(StrEnum):
             return Reminded.UNKNOWN
         if confirmed or self is Reminded.CONFIRMED:
             return Reminded.CONFIRMED
-        return Reminded.ONE if self is Reminded.NONE else Reminded.TWO
+        return Reminded.ONE if self is Reminded.NONE else Reminded.TWO_OR_MORE
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,9 @@ from smartia_jobs.clinic.statistics import (
 )
 from smartia_jobs.clinic.times import WIDENING, StoredTimes, to_instant, to_wall
 from smartia_jobs.jobs.opening import open_clinic
+from smartia_jobs.kinds import INVITATION, KINDS
 from smartia_jobs.outbox import statistics as outbox
-from smartia_jobs.outbox.statistics import KINDS, FailureReason, MessageCounts, Record
+from smartia_jobs.outbox.statistics import FailureReason, MessageCounts, Record
 from smartia_jobs.run import Run
 from smartia_jobs.store.schema import tables_exist
 
@@ -60,7 +61,13 @@ class Reengagement:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What is counted for the period and, to compare, for the one before."""
+    """What is counted for the period and, to compare, for the one before.
+
+    Attributes:
+        period: the one.
+        appointments: its visits.
+        messages: by kind; both periods have the same, those of the program first.
+    """
 
     period: Period
     appointments: StatusCounts
@@ -217,13 +224,16 @@ def _count_messages(
 ) -> Metrics:
     period, before = metrics.figures.period, metrics.previous.period
     pulled = record is not None and record.knows_deliveries
-    messages, previous_messages = (
+    found, found_before = (
         outbox.count_messages(connection, span.from_at, span.to_at, pulled=pulled)
         for span in (period, before)
     )
+    none = MessageCounts(delivered=0, read=0) if pulled else MessageCounts()
+    every_kind = dict.fromkeys((*KINDS, *sorted(found | found_before)), none)
+    messages, previous_messages = every_kind | found, every_kind | found_before
     span = (period.from_at, period.to_at)
     failed = any(counts.failed for counts in messages.values())
-    reengaged = messages[outbox.INVITATION_KIND].sent > 0
+    reengaged = messages[INVITATION].sent > 0
     return replace(
         metrics,
         figures=replace(metrics.figures, messages=messages),

@@ -8,13 +8,10 @@ from itertools import chain
 from sqlalchemy import ColumnElement, Connection, FromClause, case, exists, false, func, or_, select
 
 from smartia_jobs.appointment import AppointmentStatus
+from smartia_jobs.kinds import INVITATION
 from smartia_jobs.outbox.admin import FINAL
 from smartia_jobs.store.states import ACCEPTED, State
 from smartia_jobs.store.tables import outbox
-
-REMINDER_KINDS = ("24h", "2h")
-INVITATION_KIND = "no_show"
-KINDS = (*REMINDER_KINDS, INVITATION_KIND)
 
 #: Rows held at once, however many there are.
 _ROWS = 1000
@@ -90,7 +87,9 @@ def record(connection: Connection) -> Record | None:
 def count_messages(
     connection: Connection, from_at: datetime, to_at: datetime, *, pulled: bool
 ) -> dict[str, MessageCounts]:
-    """Return what became of the messages first claimed in a half-open span, for every kind.
+    """Return what became of the messages first claimed in a half-open span, by kind.
+
+    A kind of which there were none is missing.
 
     Args:
         connection: inside a short transaction.
@@ -110,13 +109,10 @@ def count_messages(
         .where(_messages_between(from_at, to_at))
         .group_by(outbox.c.kind)
     )
-    none = MessageCounts(delivered=0, read=0) if pulled else MessageCounts()
-    counts = dict.fromkeys(KINDS, none)
-    for kind, sent, failed, unknown, delivered, read in connection.execute(query):
-        if kind in counts:
-            seen = (delivered, read) if pulled else (None, None)
-            counts[kind] = MessageCounts(sent, failed, unknown, *seen)
-    return counts
+    return {
+        kind: MessageCounts(sent, failed, unknown, *(seen if pulled else (None, None)))
+        for kind, sent, failed, unknown, *seen in connection.execute(query)
+    }
 
 
 def top_failure_reasons(
@@ -171,7 +167,8 @@ def reminders(
         func.coalesce(columns.appointment_status == AppointmentStatus.CONFIRMED, false()),
     ).where(
         columns.state.in_(told),
-        columns.kind.in_(REMINDER_KINDS),
+        # Every other kind is a reminder, also one that the clinic's catalogue has no longer.
+        columns.kind != INVITATION,
         columns.start.between(from_wall, to_wall),
         or_(columns.turn == 1, ~told_before),
     )
@@ -191,7 +188,7 @@ def accepted_invitations(from_at: datetime, to_at: datetime) -> FromClause:
         .where(
             _messages_between(from_at, to_at),
             _ACCEPTED,
-            outbox.c.kind == INVITATION_KIND,
+            outbox.c.kind == INVITATION,
         )
         .subquery("invitations")
     )

@@ -18,6 +18,7 @@ from smartia_jobs.clinic.effect import Effect, Group, LeadTime, Reminded
 from smartia_jobs.clinic.period import Period
 from smartia_jobs.clinic.statistics import StatusCounts
 from smartia_jobs.jobs.metrics import Figures, Metrics, Note, Reengagement
+from smartia_jobs.kinds import KINDS
 from smartia_jobs.message import Verdict
 from smartia_jobs.outbox.statistics import FailureReason, MessageCounts
 from smartia_jobs.whatsapp.codes import ANSWERS
@@ -36,17 +37,25 @@ EMPTY = Metrics(
     by_weekday=(StatusCounts(),) * 7,
     by_hour={},
 )
+#: One of a clinic's own, its name as long as any may be.
+OWN_KIND = "a_name_of_20_letters"
 LARGE = Metrics(
     figures=Figures(
         PERIOD,
         VISITS,
         {
+            "72h": MessageCounts(11_482, 201, 9, 11_010, 9_877),
             "24h": MessageCounts(35_482, 1_204, 17, 33_010, 29_877),
             "2h": MessageCounts(30_001, 0, 0, 29_000, 20_000),
             "no_show": MessageCounts(9_784, 12, 3, 9_000, 0),
+            OWN_KIND: MessageCounts(35_481, 1_203, 16, 0, 0),
         },
     ),
-    previous=Figures(PERIOD.before, replace(VISITS, total=100_527, no_show=12_299)),
+    previous=Figures(
+        PERIOD.before,
+        replace(VISITS, total=100_527, no_show=12_299),
+        dict.fromkeys((*KINDS, OWN_KIND), MessageCounts(1, 0, 0, 0, 0)),
+    ),
     by_day=dict.fromkeys(
         PERIOD.local_days(), StatusCounts(total=3_565, completed=2_800, no_show=700, cancelled=65)
     ),
@@ -77,6 +86,22 @@ def test_text_for_a_pipe_is_plain_and_complete_at_80_columns(metrics: Metrics) -
     assert "\x1b" not in text
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_every_kind_has_its_row_in_the_text_however_long_its_name() -> None:
+    text = to_text(LARGE, terminal=False)
+
+    rows = (r"reminder 72h +11482 ", r"re-engagement +9784 ", r"reminder +35481 .* \+35480\n")
+    assert not [row for row in rows if not re.search(f"^ {row}", text, re.MULTILINE)]
+    assert OWN_KIND in "".join(text.split())
+
+
+def test_every_kind_has_its_place_on_the_page() -> None:
+    text = to_html(LARGE)
+
+    labels = ("lembrete de 72\N{NO-BREAK SPACE}h", "convite após falta", f"lembrete {OWN_KIND}")
+    assert not [label for label in labels if f">{label}</th>" not in text]
+    assert "<td>35.481</td>" in text
 
 
 def test_large_numbers_are_not_cut() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from smartia_jobs.clinic.statistics import StatusCounts
 from smartia_jobs.jobs.metrics import Note, Reengagement
+from smartia_jobs.kinds import KINDS
 from smartia_jobs.outbox.admin import purge
 from smartia_jobs.outbox.statistics import FailureReason, MessageCounts
 from tests.jobs.metrics_desk import Desk, local, measure, opened, wall
@@ -285,7 +286,7 @@ def test_without_our_tables_messages_are_zero_and_it_is_said(clinic: Clinic) -> 
     assert metrics.notes == (Note.NO_OUTBOX,)
     assert metrics.as_json()["messages"] == {
         kind: {"sent": 0, "failed": 0, "unknown": 0, "delivered": None, "read": None}
-        for kind in ("24h", "2h", "no_show")
+        for kind in KINDS
     }
 
 
@@ -304,15 +305,32 @@ def test_messages_are_counted_by_kind_and_state(clinic: Clinic) -> None:
         desk.add(appointment_id=appointment_id, state=state)
     desk.add(kind="2h", state="unknown")
     desk.add(kind="no_show", state="sent")
+    desk.add(kind="a_week_before", state="sent")  # by a catalogue that may be another today
 
     metrics = measure(clinic, NOW)
 
     assert metrics.figures.messages == {
+        "72h": MessageCounts(),
         "24h": MessageCounts(sent=2, failed=1, unknown=1),
         "2h": MessageCounts(unknown=1),
         "no_show": MessageCounts(sent=1),
+        "a_week_before": MessageCounts(sent=1),
     }
     assert Note.DELIVERY_NOT_PULLED in metrics.notes
+
+
+def test_a_kind_that_only_one_period_has_stands_in_both(clinic: Clinic) -> None:
+    desk = Desk(clinic)
+    desk.add(kind="7d", state="read", read_at=local(2026, 3, 2))
+    desk.add(kind="5d", created_at=local(2026, 2, 20))
+
+    metrics = measure(clinic, NOW)
+
+    none, sent = MessageCounts(delivered=0, read=0), MessageCounts(sent=1, delivered=0, read=0)
+    read = MessageCounts(sent=1, delivered=1, read=1)
+    assert metrics.figures.messages == dict.fromkeys(KINDS, none) | {"5d": none, "7d": read}
+    assert metrics.previous.messages == dict.fromkeys(KINDS, none) | {"5d": sent, "7d": none}
+    assert list(metrics.figures.messages) == [*KINDS, "5d", "7d"]
 
 
 def test_delivered_and_read_are_numbers_once_a_status_was_pulled(clinic: Clinic) -> None:

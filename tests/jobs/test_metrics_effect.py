@@ -63,7 +63,26 @@ def test_visits_are_grouped_by_the_reminders_that_were_accepted(clinic: Clinic, 
     assert seen(metrics) == {
         (week, Reminded.NONE): (3, 1),
         (week, Reminded.ONE): (3, 0),
-        (week, Reminded.TWO): (1, 1),
+        (week, Reminded.TWO_OR_MORE): (1, 1),
+    }
+
+
+def test_reminders_of_whatever_kind_count_and_three_are_not_called_two(
+    clinic: Clinic, desk: Desk
+) -> None:
+    remind(desk, visit(clinic, "COMPLETED"), "72h", "24h", "2h")
+    remind(desk, visit(clinic, "NO_SHOW"), "5d")
+    remind(desk, visit(clinic, "COMPLETED"), "72h", state="unknown")
+
+    groups = measure(clinic, NOW).as_json()["effect"]
+
+    week = [one for one in groups if one["lead_time"] == "1-6_days"]
+    assert {one["reminded"]: (one["attended_or_missed"], one["no_show"]) for one in week} == {
+        "none": (0, 0),
+        "one": (1, 1),
+        "two_or_more": (1, 0),
+        "confirmed": (0, 0),
+        "unknown": (1, 0),
     }
 
 

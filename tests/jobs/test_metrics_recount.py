@@ -66,7 +66,7 @@ NEAR = st.one_of(
     st.integers(-8 * DAY, 8 * DAY),
 )
 REMINDER = st.tuples(
-    st.sampled_from(["24h", "2h", "no_show"]),
+    st.sampled_from(["72h", "24h", "2h", "own", "no_show"]),
     st.sampled_from(["sent", "read", "failed", "unknown"]),
     st.sampled_from(["SCHEDULED", "CONFIRMED"]),
 )
@@ -169,7 +169,7 @@ def recount(case: Case, stored_times: str, period: Period) -> dict[str, Any]:
         lead = (shown.date() - to_wall(booked_at, case.zone).date()).days
         told = [r for r in visit.reminders if r[0] != "no_show" and r[1] != "failed"]
         if visit.status in ("COMPLETED", "NO_SHOW") and lead >= 0:
-            reminded = [Reminded.NONE, Reminded.ONE, Reminded.TWO][len(told)]
+            reminded = [Reminded.NONE, Reminded.ONE, Reminded.TWO_OR_MORE][min(len(told), 2)]
             if any(status == "CONFIRMED" for _, _, status in told):
                 reminded = Reminded.CONFIRMED
             if any(state == "unknown" for _, state, _ in told):

@@ -17,6 +17,7 @@ from smartia_jobs.clinic.effect import Group, LeadTime, Reminded
 from smartia_jobs.clinic.period import Period
 from smartia_jobs.clinic.times import to_wall
 from smartia_jobs.jobs.metrics import Metrics, Note
+from smartia_jobs.kinds import portuguese_label
 
 _STATUSES = {
     "total": "Total",
@@ -39,11 +40,6 @@ _RATES = (
     ),
     ("Realizadas, entre todas", "completed", "total", "completion_rate"),
 )
-_KINDS = {
-    "24h": "lembrete de 24 h",
-    "2h": "lembrete de 2 h",
-    "no_show": "convite após falta",
-}
 _MESSAGE_STATES = {
     "sent": "Aceitas pelo WhatsApp",
     "failed": "Recusadas ou sem telefone válido",
@@ -60,7 +56,7 @@ _LEAD_TIMES = {
 _REMINDED = {
     Reminded.NONE: "nenhum",
     Reminded.ONE: "um",
-    Reminded.TWO: "dois",
+    Reminded.TWO_OR_MORE: "dois ou mais",
     Reminded.CONFIRMED: "já confirmada",
     Reminded.UNKNOWN: "incerto",
 }
@@ -101,7 +97,7 @@ def to_html(metrics: Metrics) -> str:
         weekdays=weekdays,
         hours=hours,
         highest_rate=max(rates),
-        kinds=_KINDS,
+        kinds={kind: portuguese_label(kind) for kind in metrics.figures.messages},
         message_states=_MESSAGE_STATES,
         messages=metrics.figures.messages,
         messages_before=metrics.previous.messages,

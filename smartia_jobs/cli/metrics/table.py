@@ -11,12 +11,12 @@ from smartia_jobs.cli.metrics.wording import ENGLISH, english_reason, sentences
 from smartia_jobs.clinic.effect import Group, LeadTime, Reminded
 from smartia_jobs.clinic.statistics import StatusCounts, rate
 from smartia_jobs.jobs.metrics import Metrics, Note
+from smartia_jobs.kinds import english_label
 
 #: What a pipe or a file gets.
 _PLAIN_WIDTH = 80
 _BAR_WIDTH = 30
 
-_KINDS = {"24h": "reminder 24h", "2h": "reminder 2h", "no_show": "re-engagement"}
 _STATUSES = ("total", "completed", "no_show", "cancelled", "scheduled", "confirmed", "unset")
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _LEAD_TIMES = {
@@ -28,7 +28,7 @@ _LEAD_TIMES = {
 _REMINDED = {
     Reminded.NONE: "no reminder",
     Reminded.ONE: "one",
-    Reminded.TWO: "two",
+    Reminded.TWO_OR_MORE: "two or more",
     Reminded.CONFIRMED: "confirmed",
     Reminded.UNKNOWN: "unknown",
 }
@@ -124,7 +124,7 @@ def _messages(metrics: Metrics) -> Table:
         earlier = metrics.previous.messages[kind].sent
         numbers = (counts.sent, counts.failed, counts.unknown, counts.delivered, counts.read)
         cells = ("-" if number is None else str(number) for number in numbers)
-        table.add_row(_KINDS[kind], *cells, str(earlier), _change(counts.sent, earlier))
+        table.add_row(english_label(kind), *cells, str(earlier), _change(counts.sent, earlier))
     return table
 
 
