@@ -13,7 +13,7 @@ from smartia_jobs.cli.app import app
 from smartia_jobs.clinic.rules.hours import SendingHours
 from smartia_jobs.clinic.rules.reminders import ReminderRule
 from smartia_jobs.errors import ExitStatus
-from smartia_jobs.kinds import DAY_AHEAD, DAYS_AHEAD
+from smartia_jobs.kinds import DAY_AHEAD, DAYS_AHEAD, KINDS
 from smartia_jobs.report import Report
 from smartia_jobs.settings.declarations import VARIABLES
 from smartia_jobs.settings.readers import DAYS
@@ -48,6 +48,18 @@ def test_every_variable_and_its_default_stands_in_the_readme_and_back() -> None:
     documented = {name: (default.strip("`–"), meaning) for name, default, meaning in rows}
 
     assert documented == {v.name: (v.default, v.meaning) for v in VARIABLES}
+
+
+def test_every_kind_stands_where_the_readme_lists_them() -> None:
+    lists = {
+        "due_": section("JSON of check and templates"),
+        "template_": section("JSON of check and templates"),
+        "": re.findall(r"^\| `messages` \| for (.+?):", section("The JSON"), re.MULTILINE)[0],
+    }
+
+    for prefix, text in lists.items():
+        named = ", ".join(f"`{prefix}{kind}`" for kind in KINDS)
+        assert named in text.replace(" and ", ", ")
 
 
 def as_shown(text: str) -> datetime:
