@@ -18,9 +18,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from smartia_jobs.catalogue.definition import definition
+from smartia_jobs.catalogue.loading import load_catalogue
 from smartia_jobs.kinds import DAY_AHEAD, HOURS_AHEAD, KINDS, REMINDERS
-from smartia_jobs.messages.catalogue import load_catalogue
-from smartia_jobs.messages.definition import definition
 from smartia_jobs.sandbox import PHONE_NUMBER_ID, WABA_ID, Sandbox
 from tests.support import Clinic
 
@@ -63,7 +63,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     after = before.replace("#: The reminders, farthest ahead first.\nREMINDERS = (", KIND)
     assert after != before
     kinds.write_text(after, "utf-8")
-    catalogue = copy / "smartia_jobs" / "messages" / "default.pt_BR.toml"
+    catalogue = copy / "smartia_jobs" / "catalogue" / "default.pt_BR.toml"
     catalogue.write_text(catalogue.read_text("utf-8") + SECTION, "utf-8")
     return copy
 
@@ -90,6 +90,7 @@ def run(copy: Path, sqlite_clinic: Clinic, sandbox: Sandbox) -> Run:
         "META_PHONE_NUMBER_ID": PHONE_NUMBER_ID,
         "META_WABA_ID": WABA_ID,
         "META_API_URL": sandbox.url,
+        "DATABASE_IS_A_COPY": "1",
     }
 
     def run(*arguments: str, **more: str) -> Any:
@@ -136,7 +137,7 @@ def test_the_check_looks_at_it(run: Run, sqlite_clinic: Clinic) -> None:
         "REMINDER_6H_EVERY_HOURS=3",
         "REMINDER_6H_LATEST_HOURS=4",
     } <= set(found["settings"]["details"])
-    assert "1 would be sent" in found["due_6h"]["text"]
+    assert any("1 would be sent" in line for line in found["due_6h"]["details"])
     assert found["template_6h"]["next_step"] == "run: smartia-jobs templates submit 6h"
     assert "REMINDER_6H_LATEST_HOURS" in found["time_to_live"]["text"]
 
