@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,9 +10,9 @@ import typer
 
 from smartia_jobs.cli.context import (
     errors_as_status,
+    gather_settings,
     listen_to_signals,
     print_json,
-    read_settings,
 )
 from smartia_jobs.cli.options import EnvFile, Json
 
@@ -32,7 +33,21 @@ Online = Annotated[
 ]
 
 
-def check(*, online: Online = None, json: Json = False, env_file: EnvFile = None) -> None:
+Details = Annotated[
+    bool,
+    typer.Option(
+        "--details", help="Show the details of what is ok as well: every setting in force."
+    ),
+]
+
+
+def check(
+    *,
+    online: Online = None,
+    details: Details = False,
+    json: Json = False,
+    env_file: EnvFile = None,
+) -> None:
     """Prove settings, database, times, token, number and templates right.
 
     Nothing is sent, created or upgraded; what is written on PostgreSQL, to try
@@ -49,17 +64,17 @@ def check(*, online: Online = None, json: Json = False, env_file: EnvFile = None
         if json:
             print_json(checked.as_json())
         else:
-            print_checked(checked)
+            print_checked(checked, details=details)
         raise typer.Exit(int(checked.exit_status))
 
 
-def print_checked(checked: "Checked") -> None:
-    """Print what was found for a person."""
-    from smartia_jobs.cli.findings_table import counted, print_findings
+def print_checked(checked: "Checked", *, details: bool = False) -> None:
+    """Print what was found for a person: a line for what is ok, more where there is more to do."""
+    from smartia_jobs.cli.findings_table import named, print_findings
 
     title = f"check · {checked.now:%a %d %b %Y, %H:%M} · {checked.timezone}"
-    closing = f"{counted(checked.findings)}. Exit {int(checked.exit_status)}."
-    print_findings(title, checked.findings, closing)
+    closing = f"{named(checked.findings)}. Exit {int(checked.exit_status)}."
+    print_findings(title, checked.findings, closing, brief=not details)
 
 
 def _checked(env_file: Path | None, online: bool | None) -> "Checked":
@@ -67,19 +82,23 @@ def _checked(env_file: Path | None, online: bool | None) -> "Checked":
     from smartia_jobs.errors import ConfigurationError
     from smartia_jobs.jobs.check import Checked, check
     from smartia_jobs.jobs.checks.finding import failure
+    from smartia_jobs.jobs.checks.settings import settings_file
     from smartia_jobs.launch import start_logs
     from smartia_jobs.run import Stop
+    from smartia_jobs.settings.environment import understand
 
-    clock = SystemClock()
+    clock, given = SystemClock(), gather_settings(env_file)
+    file = settings_file(given)
     try:
-        settings = read_settings(env_file)
+        settings = understand(given)
     except ConfigurationError as error:
         # Whatever else is wrong cannot be looked at: where to look is a setting.
-        return Checked(False, clock.now(), "UTC", (failure("settings", error),))
+        return Checked(False, clock.now(), "UTC", (file, failure("settings", error)))
     start_logs(settings, "check", "check")
     stop = Stop()
     listen_to_signals(stop)
-    return check(settings, clock, _jobs(settings), online=online, stop=stop)
+    checked = check(settings, clock, _jobs(settings), online=online, stop=stop)
+    return replace(checked, findings=(file, *checked.findings))
 
 
 def _jobs(settings: "Settings") -> "dict[str, Callable[[Run], Report]]":

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
@@ -21,6 +21,9 @@ from smartia_jobs.logs import configure_logs, logs_are_json
 from smartia_jobs.report import Report
 from smartia_jobs.run import Run, Stop
 from smartia_jobs.settings import Settings
+
+if TYPE_CHECKING:
+    from smartia_jobs.settings.environment import Given
 
 logger = logging.getLogger("smartia_jobs")
 
@@ -84,19 +87,26 @@ def perform(
 
 
 def read_settings(env_file: Path | None) -> Settings:
-    """Return the settings of this process's environment and working directory.
+    """Return the settings of this process's environment and working directory."""
+    from smartia_jobs.settings.environment import understand
+
+    return understand(gather_settings(env_file))
+
+
+def gather_settings(env_file: Path | None) -> "Given":
+    """Return what this process's environment and working directory say, still to be understood.
 
     From here on log lines have the form that the settings ask for, right or wrong as the others
     may be.
     """
-    from smartia_jobs.settings.environment import gather, log_form, understand
+    from smartia_jobs.settings.environment import gather, log_form
 
     given = gather(os.environ, env_file=env_file, directory=_working_directory())
     log_format, level = log_form(given)
     _log_to_stderr(log_format, level, {"job": _command.get()})
     for warning in given.warnings:
         logger.warning(warning, extra={"ctx": {"event": "settings_warning"}})
-    return understand(given)
+    return given
 
 
 def listen_to_signals(stop: Stop) -> None:

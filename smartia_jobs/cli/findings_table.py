@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from smartia_jobs.jobs.checks.finding import Finding, Level
@@ -17,12 +18,40 @@ _COLOURS = {
 }
 
 
-def print_findings(title: str, findings: Sequence[Finding], closing: str) -> None:
-    """Print findings on standard output, with a line above and one below."""
+def print_findings(
+    title: str, findings: Sequence[Finding], closing: str, *, brief: bool = False
+) -> None:
+    """Print findings on standard output, with a line above and one below.
+
+    Args:
+        title: the line above.
+        findings: in their order.
+        closing: the line below.
+        brief: what asks for nothing comes first, a line each without details.
+    """
+    if brief:
+        quiet = [replace(one, details=()) for one in findings if not _asks(one)]
+        findings = [*quiet, *(one for one in findings if _asks(one))]
     if sys.stdout.isatty():
         _print_table(title, findings, closing)
     else:
         sys.stdout.writelines(f"{line}\n" for line in (title, *_plain(findings), closing))
+
+
+def _asks(finding: Finding) -> bool:
+    """Whether a person has something to do, or to look at."""
+    return finding.level is not Level.OK or bool(finding.next_step)
+
+
+def named(findings: Sequence[Finding]) -> str:
+    """Return how many findings there are of each level, and which are not ok."""
+    parts = []
+    for level in Level:
+        titles = [finding.title for finding in findings if finding.level is level]
+        if titles:
+            which = f" ({', '.join(titles)})" if level is not Level.OK else ""
+            parts.append(counted(one for one in findings if one.level is level) + which)
+    return ", ".join(parts)
 
 
 def counted(findings: Iterable[Finding]) -> str:
@@ -52,13 +81,13 @@ def _print_table(title: str, findings: Iterable[Finding], closing: str) -> None:
     from rich.text import Text
 
     console = Console(highlight=False)
-    table = Table(
-        title=Text(title), box=box.ROUNDED, title_justify="left", show_header=False, show_lines=True
-    )
+    table = Table(title=Text(title), box=box.ROUNDED, title_justify="left", show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold", ratio=1)
     for finding in findings:
+        if _asks(finding):
+            table.add_section()
         table.add_row(
             Text(finding.level, style=_COLOURS[finding.level]),
             Text(finding.title),

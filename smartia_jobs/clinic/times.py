@@ -150,8 +150,8 @@ def _text_bound(wall: datetime, utc: datetime, widening: timedelta) -> str:
 def _moment(value: Any) -> datetime | None:
     """Return a stored value that is a date with a time; None for all others."""
     if isinstance(value, str):
-        if len(value) < _SHORTEST_DATE_TIME:
-            return None
+        if len(value) < _SHORTEST_DATE_TIME or value[4] + value[7] != "--":
+            return None  # in another form, also ISO's own others, it sorts where no window looks
         try:
             value = datetime.fromisoformat(value)
         except ValueError:

@@ -19,7 +19,12 @@ from smartia_jobs.jobs.checks import access, book, times
 from smartia_jobs.jobs.checks import database as database_checks
 from smartia_jobs.jobs.checks.book import Jobs
 from smartia_jobs.jobs.checks.finding import Finding, Findings, Level, exit_status
-from smartia_jobs.jobs.checks.settings import cloud_run, settings_in_force, time_to_live
+from smartia_jobs.jobs.checks.settings import (
+    cloud_run,
+    settings_fit,
+    settings_in_force,
+    time_to_live,
+)
 from smartia_jobs.jobs.opening import Reading, reading
 from smartia_jobs.run import Run, Stop
 from smartia_jobs.settings import Settings
@@ -77,7 +82,8 @@ def check(
     """
     now, found = clock.now(), Findings()
     asks = settings.meta_access_token is not None if online is None else online
-    found.look("settings", lambda: settings_in_force(settings, must_send=online is not False))
+    found.look("settings", lambda: settings_fit(settings, must_send=online is not False))
+    found.look("settings_in_force", lambda: settings_in_force(settings))
     found.look(
         "time_to_live", lambda: time_to_live(settings, load_catalogue(settings.messages_file))
     )

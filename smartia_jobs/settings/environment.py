@@ -20,12 +20,16 @@ class Given:
     Attributes:
         texts: by the name of the variable.
         directory: where the files are that settings name.
+        file: the settings file that was looked for, by its whole path.
+        was_read: whether it was there and could be read.
         problems: what is wrong already.
         warnings: what an operator should mend, and a run can do without.
     """
 
     texts: Mapping[str, str]
     directory: Path
+    file: Path
+    was_read: bool
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -51,11 +55,13 @@ def gather(environ: Mapping[str, str], *, env_file: Path | None = None, director
     """
     problems: list[str] = []
     warnings: list[str] = []
-    file = _from_file(env_file, directory, problems, warnings)
+    path = directory / (env_file or ".env")
+    content = _file_content(path, problems, warnings, must_exist=env_file is not None)
+    file = _assignments(content, path, problems)
     for miss in near_misses(file, environ):
         (warnings if miss.harmless else problems).append(miss.advice)
     problems += files_of_no_secret(file, environ)
-    warnings += _outranked(file, environ, directory / (env_file or ".env"))
+    warnings += _outranked(file, environ, path)
     texts = dict(file)
     for variable in VARIABLES:
         if environ.keys() & set(variable.names):
@@ -68,7 +74,8 @@ def gather(environ: Mapping[str, str], *, env_file: Path | None = None, director
             f"{name} stands in quotation marks in the environment; they were taken off. "
             "Remove them where it is set."
         )
-    return Given(texts, directory, tuple(problems), tuple(warnings))
+    was_read = content is not None
+    return Given(texts, directory, path, was_read, tuple(problems), tuple(warnings))
 
 
 def understand(given: Given) -> Settings:
@@ -113,20 +120,23 @@ def log_form(given: Given) -> tuple[str, str]:
     return values["log_format"], values["log_level"]
 
 
-def _from_file(
-    env_file: Path | None, directory: Path, problems: list[str], warnings: list[str]
-) -> dict[str, str]:
-    """Return what the ``.env`` file says; what is wrong with it goes to the two lists."""
-    path = directory / (env_file or ".env")
-    if env_file is None:
+def _file_content(
+    path: Path, problems: list[str], warnings: list[str], *, must_exist: bool
+) -> str | None:
+    """Return the text of the settings file, if there is one; what is wrong goes to the lists."""
+    if not must_exist:
         try:
             path.lstat()
         except (FileNotFoundError, NotADirectoryError):
-            return {}
+            return None
         except OSError as error:  # a folder that this user may not look into
             warnings.append(f"{path}: cannot be looked for ({error.strerror}), and is not read.")
-            return {}
-    content = _content(path, str(path), problems)
+            return None
+    return _content(path, str(path), problems)
+
+
+def _assignments(content: str | None, path: Path, problems: list[str]) -> dict[str, str]:
+    """Return what the settings file says, by name."""
     if content is None:
         return {}
     from io import StringIO

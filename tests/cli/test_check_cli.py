@@ -1,5 +1,6 @@
 """``smartia-jobs check`` as a person, a pipe and a program see it."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,8 @@ def env(sqlite_clinic: Clinic, sandbox: Sandbox) -> dict[str, str]:
         "META_PHONE_NUMBER_ID": PHONE_NUMBER_ID,
         "META_WABA_ID": WABA_ID,
         "META_API_URL": sandbox.url,
+        "CLINIC_NAME": "Clínica Aurora",
+        "QUIET_HOURS": "21:00-07:00",
         "LOG_LEVEL": "DEBUG",
     }
 
@@ -72,8 +75,67 @@ def test_a_pipe_gets_plain_lines_with_what_to_do_next(
     at = next(i for i, line in enumerate(lines) if line.startswith("problem     template 2h:"))
     assert "PAUSED" in lines[at]
     assert lines[at + 2].strip().startswith("→ Meta paused it")
-    assert lines[-1].endswith("1 problem. Exit 78.")
+    assert lines[-1].endswith("1 problem (template 2h). Exit 78.")
     assert "\x1b" not in result.stdout
+
+
+def test_what_is_ok_takes_a_line_and_what_is_not_is_named_at_the_end(
+    run_cli: RunCli, env: dict[str, str]
+) -> None:
+    result = run_cli("check", env=env)
+
+    _, *lines, last = result.stdout.splitlines()
+    first_to_do = next(n for n, line in enumerate(lines) if not line.startswith("ok"))
+    assert first_to_do >= 20
+    assert len(lines) <= 40
+    assert re.search(r"^\d+ ok, 2 warnings \(own tables, index\)\. Exit 0\.$", last)
+    assert "LOG_LEVEL=" not in result.stdout
+
+
+def test_the_details_of_what_is_ok_can_be_asked_for(run_cli: RunCli, env: dict[str, str]) -> None:
+    result = run_cli("check", "--details", env=env)
+
+    assert "LOG_LEVEL=DEBUG" in result.stdout
+    assert "CLINIC_NAME=Clínica Aurora" in result.stdout
+
+
+@pytest.mark.parametrize("named", [".env", "clinic.env"])
+def test_the_settings_file_that_was_read_is_named(
+    run_cli: RunCli, env: dict[str, str], tmp_path: Path, named: str
+) -> None:
+    file = tmp_path / named
+    file.write_text("QUIET_HOURS=18:00-10:00\nCLINIC_PHONE=+551133334444\n")
+
+    result = run_cli("check", "--json", "--env-file", str(file), env=env)
+
+    found = result.json["findings"][0]
+    assert found["name"] == "settings_file"
+    assert f"{file} was read" in found["text"]
+    assert found["level"] == "warning"
+    assert "QUIET_HOURS in the environment outranks" in found["text"]
+    assert "QUIET_HOURS in the environment outranks" in result.stderr
+
+
+def test_without_a_settings_file_it_says_so(run_cli: RunCli, env: dict[str, str]) -> None:
+    result = run_cli("check", "--json", env=env)
+
+    found = result.json["findings"][0]
+    assert (found["name"], found["level"]) == ("settings_file", "ok")
+    assert found["text"].startswith("None was read (")
+    assert "/.env)" in found["text"]
+
+
+def test_every_warning_of_the_settings_is_a_finding(run_cli: RunCli, env: dict[str, str]) -> None:
+    env |= {"CLINIC_NAME": '"Clínica Aurora"', "LOGLEVEL": "info"}
+    del env["LOG_LEVEL"]
+
+    result = run_cli("check", "--offline", "--json", env=env)
+
+    found = result.json["findings"][0]
+    told = " ".join((found["text"], *found["details"]))
+    assert found["level"] == "warning"
+    assert "LOGLEVEL" in told
+    assert "quotation marks" in told
 
 
 def test_whatsapp_out_of_reach_is_status_69(
@@ -96,7 +158,8 @@ def test_wrong_settings_are_a_finding_each_told(run_cli: RunCli) -> None:
     result = run_cli("check", "--json", env=env)
 
     assert result.exit_code == 78
-    (finding,) = result.json["findings"]
+    file, finding = result.json["findings"]
+    assert (file["name"], file["level"]) == ("settings_file", "ok")
     assert (finding["name"], finding["level"]) == ("settings", "problem")
     told = finding["text"] + "".join(finding["details"])
     assert "CLINIC_TIMEZONE" in told

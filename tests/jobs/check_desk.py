@@ -68,6 +68,7 @@ def online_settings(sandbox: Sandbox, **changes: Any) -> Settings:
         meta_api_url=sandbox.url,
         database_is_a_copy=True,
         quiet_hours=QuietHours(time(21), time(7)),
+        clinic_name="Clínica Aurora",
     )
     return replace(settings, **changes)
 

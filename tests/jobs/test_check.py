@@ -39,6 +39,7 @@ READY = Settings(
     meta_access_token="EAAverysecret",
     meta_phone_number_id="1",
     quiet_hours=QuietHours(time(21), time(7)),
+    clinic_name="Clínica Aurora",
 )
 
 
@@ -509,11 +510,28 @@ def test_without_a_token_nothing_can_be_sent(
 def test_the_settings_are_listed_without_their_secrets(sqlite_clinic: Clinic) -> None:
     settings = replace(READY, meta_app_secret="0123456789abcdef", clinic_name="Clínica Aurora")
 
-    found = by_name(checked(sqlite_clinic, settings, online=False))["settings"]
+    found = by_name(checked(sqlite_clinic, settings, online=False))["settings_in_force"]
 
     assert "CLINIC_NAME=Clínica Aurora" in found.details
     assert "META_ACCESS_TOKEN=(set)" in found.details
     assert not any("EAAverysecret" in d or "0123456789abcdef" in d for d in found.details)
+
+
+def test_those_that_are_set_are_named(sqlite_clinic: Clinic) -> None:
+    found = by_name(checked(sqlite_clinic, READY, online=False))["settings_in_force"]
+
+    names = ("META_ACCESS_TOKEN", "META_PHONE_NUMBER_ID", "DATABASE_URL", "CLINIC_NAME")
+    assert found.text == f"Set are {', '.join(names)}, QUIET_HOURS."
+
+
+def test_a_clinic_without_a_name_is_told_what_patients_read(sqlite_clinic: Clinic) -> None:
+    settings = replace(READY, clinic_name=Settings().clinic_name)
+
+    found = by_name(checked(sqlite_clinic, settings, online=False))["settings"]
+
+    assert found.level is Level.WARNING
+    assert 'CLINIC_NAME is not set: patients read "sua clínica"' in found.text
+    assert "set CLINIC_NAME" in found.next_step
 
 
 def test_a_trial_for_some_phones_is_pointed_out(sqlite_clinic: Clinic) -> None:

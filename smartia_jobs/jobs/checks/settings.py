@@ -10,6 +10,7 @@ from smartia_jobs.jobs.sender import OnlyTo
 from smartia_jobs.settings import Settings
 from smartia_jobs.settings.checks import wrong_database
 from smartia_jobs.settings.declarations import describe
+from smartia_jobs.settings.environment import Given
 
 #: What Cloud Run gives a task unless it is told otherwise.
 #: Source: https://cloud.google.com/run/docs/configuring/task-timeout (2026-11).
@@ -18,14 +19,36 @@ _USUAL_TIMEOUT = timedelta(minutes=10)
 _RESERVE = timedelta(minutes=6)
 
 
-def settings_in_force(settings: Settings, *, must_send: bool) -> Finding:
-    """List every setting, secrets masked, and say what is missing to send at all.
+def settings_file(given: Given) -> Finding:
+    """Say which settings file was read, and what of it or the environment should be mended."""
+    text = (
+        f"{given.file} was read; the environment outranks it."
+        if given.was_read
+        else f"None was read ({given.file}): all settings come from the environment."
+    )
+    if not given.warnings:
+        return Finding("settings_file", Level.OK, text)
+    first, *others = given.warnings
+    step = "mend it where it is set"
+    return Finding("settings_file", Level.WARNING, f"{text} {first}", step, tuple(others))
+
+
+def settings_in_force(settings: Settings) -> Finding:
+    """List every setting, secrets masked; name those that are set."""
+    values, usual = describe(settings), dict(describe(Settings()))
+    changed = [name for name, value in values if value != usual[name]]
+    text = f"Set are {', '.join(changed)}." if changed else "None is set: all have their defaults."
+    details = tuple(f"{name}={value}" for name, value in values)
+    return Finding("settings_in_force", Level.OK, text, details=details)
+
+
+def settings_fit(settings: Settings, *, must_send: bool) -> Finding:
+    """Say what is missing to send at all, and what is seldom meant.
 
     Raises:
         ConfigurationError: ``ONLY_TO`` holds something that is no phone.
     """
     OnlyTo(settings)
-    details = tuple(f"{name}={value}" for name, value in describe(settings))
     needed = {
         "META_ACCESS_TOKEN": settings.meta_access_token,
         "META_PHONE_NUMBER_ID": settings.meta_phone_number_id,
@@ -35,12 +58,12 @@ def settings_in_force(settings: Settings, *, must_send: bool) -> Finding:
         level = Level.PROBLEM if must_send else Level.WARNING
         text = f"{' and '.join(missing)} not set: nothing can be sent."
         step = "create the WhatsApp account and its token (README: first reminder)"
-        return Finding("settings", level, text, step, details)
+        return Finding("settings", level, text, step)
     warnings = dict(_worth_a_look(settings))
     if warnings:
         text, step = " ".join(warnings), "; ".join(warnings.values())
-        return Finding("settings", Level.WARNING, text, step, details)
-    return Finding("settings", Level.OK, f"All {len(details)} are valid.", details=details)
+        return Finding("settings", Level.WARNING, text, step)
+    return Finding("settings", Level.OK, "All are valid.")
 
 
 def _worth_a_look(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -50,10 +73,13 @@ def _worth_a_look(settings: Settings) -> Iterator[tuple[str, str]]:
         yield mismatch
     if settings.only_to:
         text = f"ONLY_TO is set: all but {len(settings.only_to)} phones are skipped."
-        yield text, "unset it when the trial is over"
+        yield text, "unset ONLY_TO when the trial is over"
+    if settings.clinic_name == Settings().clinic_name:
+        text = f'CLINIC_NAME is not set: patients read "{settings.clinic_name}".'
+        yield text, "set CLINIC_NAME to the clinic's name as its patients know it"
     if settings.quiet_hours is None:
         text = "QUIET_HOURS is not set: a run at night writes to patients at night."
-        yield text, "set it, for example to 21:00-07:00"
+        yield text, "set QUIET_HOURS, for example to 21:00-07:00"
 
 
 def cloud_run(settings: Settings, people: int | None) -> Finding:

@@ -36,7 +36,8 @@ def time_zone(run: Run, how: Reading) -> Finding:
     if not visits:
         return Finding("time_zone", Level.OK, f"{clock} No visit lies ahead to compare with.")
     text = f"{clock} The next visits, as patients would be told: does this look right?"
-    return Finding("time_zone", Level.OK, text, details=lines)
+    step = "if not, correct CLINIC_TIMEZONE, STORED_TIMES (PostgreSQL) or the visits"
+    return Finding("time_zone", Level.OK, text, step, lines)
 
 
 def hours(run: Run, how: Reading) -> Finding:
