@@ -1,0 +1,1 @@
+"""Each version of our own tables."""
