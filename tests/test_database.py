@@ -797,7 +797,7 @@ def test_an_address_where_nobody_listens_is_unavailable() -> None:
 def test_a_missing_driver_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
 
-    with pytest.raises(ConfigurationError, match=r"smartia-jobs\[postgres\]"):
+    with pytest.raises(ConfigurationError, match=r"pip install .psycopg"):
         Database("postgresql://u@h/d")
 
 
