@@ -49,7 +49,7 @@ def _how_to_use(url: str) -> tuple[str, ...]:
         f"This is not Meta: a sandbox on {url} that reaches no phone. Stop it with Ctrl-C.",
         "Give it a copy of your database, never the clinic's own: what it gets counts as sent.",
         "In another terminal:",
-        "  cp /path/to/smartia.db copy.db      (PostgreSQL: pg_dump into a database of its own)",
+        '  sqlite3 /path/to/smartia.db ".backup copy.db"     (PostgreSQL: pg_dump)',
         "  export DATABASE_URL=sqlite:///copy.db DATABASE_IS_A_COPY=1",
         f"  export META_API_URL={url} META_ACCESS_TOKEN=any-token \\",
         f"         META_PHONE_NUMBER_ID={PHONE_NUMBER_ID} META_WABA_ID={WABA_ID}",
