@@ -71,6 +71,16 @@ def problems(connection: Connection) -> list[str]:
     return missing
 
 
+def require_smartia(connection: Connection) -> None:
+    """Make sure that this database is SmartIA's.
+
+    Raises:
+        ConfigurationError: with each of :func:`problems`. Most likely another database was meant.
+    """
+    if wrong := problems(connection):
+        raise ConfigurationError(wrong)
+
+
 def date_storage(connection: Connection) -> DateStorage:
     """Return how appointment dates are stored.
 

@@ -11,7 +11,7 @@ from smartia_jobs.clinic.access import hidden_rows
 from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.index import IndexState, ensure_indexes
 from smartia_jobs.clinic.rules.window import Window
-from smartia_jobs.clinic.schema import DateStorage, date_storage, problems
+from smartia_jobs.clinic.schema import DateStorage, date_storage, require_smartia
 from smartia_jobs.clinic.tables import metadata
 from smartia_jobs.clinic.times import Storage, StoredTimes, to_instant, to_wall
 from smartia_jobs.errors import ConfigurationError
@@ -32,9 +32,7 @@ def open_clinic(run: Run) -> Appointments:
         ConfigurationError: it is not, or how its times are stored was not said.
     """
     with run.database.read() as connection:
-        missing = problems(connection)
-        if missing:
-            raise ConfigurationError(missing)
+        require_smartia(connection)
         how = reading(connection, run.settings)
         hidden = hidden_rows(connection, (*metadata.tables, *ours.tables))
     for one in hidden:

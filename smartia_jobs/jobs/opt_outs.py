@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from smartia_jobs.clinic.schema import problems
+from smartia_jobs.clinic.schema import require_smartia
 from smartia_jobs.clock import Clock
 from smartia_jobs.database import Database
-from smartia_jobs.errors import ConfigurationError, UsageError
+from smartia_jobs.errors import UsageError
 from smartia_jobs.message import Unsendable
 from smartia_jobs.phones import parse_phone
 from smartia_jobs.settings import Settings
@@ -76,9 +76,7 @@ def _own_tables(settings: Settings) -> Iterator[Connection]:
     """Write to our own tables, made where they are missing, in a database that is SmartIA's."""
     with closing(Database(settings.database_url)) as database:
         with database.read() as connection:
-            wrong = problems(connection)
-        if wrong:
-            raise ConfigurationError(wrong)
+            require_smartia(connection)
         ensure(database, auto_migrate=settings.auto_migrate)
         with database.write() as connection:
             yield connection
