@@ -4,6 +4,7 @@ from functools import cache
 
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     Column,
     DateTime,
     Index,
@@ -36,6 +37,8 @@ outbox = Table(
     Column("start", DateTime(timezone=False), nullable=False),
     #: The row that leads this one's message (one message per person and day); NULL: itself.
     Column("leader_id", BigInteger),
+    #: The answer that this row is a word back to; NULL: no word back.
+    Column("answer_id", BigInteger),
     Column("patient_id", BigInteger, nullable=False),
     #: Canonical E.164, or the stored text when it cannot be a phone.
     Column("phone", String(64)),
@@ -67,6 +70,7 @@ outbox = Table(
     Column("delivered_at", UtcDateTime),
     Column("read_at", UtcDateTime),
     UniqueConstraint("appointment_id", "kind", "turn", name="smartia_outbox_once"),
+    UniqueConstraint("answer_id", name="smartia_outbox_answer"),
     Index("smartia_outbox_told", "phone", "kind", "start"),
     Index("smartia_outbox_message", "message_id"),
     # An id names a message to people, and to WhatsApp: it never comes again.
@@ -115,6 +119,91 @@ opt_outs = Table(
     Column("phone", String(20), nullable=False),
     #: person (typed by the clinic) | whatsapp (answer 131050)
     Column("source", String(12), nullable=False),
+    #: invitations (reminders go on) | all (no message at all)
+    Column("scope", String(12), nullable=False, server_default=text("'invitations'")),
     Column("created_at", UtcDateTime, nullable=False),
     UniqueConstraint("phone", name="smartia_opt_outs_once"),
+)
+
+statuses = Table(
+    "smartia_statuses",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    #: WhatsApp's id of the message; holds the phone number: personal data.
+    Column("wamid", String(255), nullable=False),
+    #: As Meta says it: sent | delivered | read | failed
+    Column("status", String(12), nullable=False),
+    #: When Meta says that it happened, and when it came here.
+    Column("said_at", UtcDateTime, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    #: What was sent along with the message; NULL: nothing.
+    Column("callback", String(512)),
+    #: Meta's reason, with failed alone.
+    Column("code", Integer),
+    #: When the outbox had taken it in; NULL: not yet.
+    Column("applied_at", UtcDateTime),
+    UniqueConstraint("wamid", "status", name="smartia_statuses_once"),
+)
+
+answers = Table(
+    "smartia_answers",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    #: WhatsApp's id of the answer; holds the phone number: personal data.
+    Column("message_id", String(255), nullable=False),
+    #: webhook | smartia
+    Column("source", String(12), nullable=False),
+    #: Canonical E.164, or what WhatsApp sent; NULL: it hid the number.
+    Column("phone", String(64)),
+    #: As Meta says it: button, text, audio, ...
+    Column("type", String(20), nullable=False),
+    Column("text", String(4096)),
+    Column("payload", String(255)),
+    #: The message that was tapped on, quoted or reacted to.
+    Column("context_id", String(255)),
+    Column("said_at", UtcDateTime, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    #: The row of the outbox that it answers; NULL: not known.
+    Column("outbox_id", BigInteger),
+    Column("meaning", String(12)),
+    Column("effect", String(20)),
+    #: Why it is for a person, or had no effect. Plain words, no personal data.
+    Column("why", String(100)),
+    Column("acted_at", UtcDateTime),
+    #: The run that acted on it.
+    Column("run_id", String(100)),
+    #: When it stopped holding anything back.
+    Column("settled_at", UtcDateTime),
+    UniqueConstraint("message_id", name="smartia_answers_once"),
+    # An id names an answer to people, and to the outbox: it never comes again.
+    sqlite_autoincrement=True,
+)
+
+installation = Table(
+    "smartia_installation",
+    metadata,
+    # Exactly one row.
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    #: A random word: which database a message was sent from.
+    Column("word", String(32), nullable=False),
+    #: The newest of SmartIA's interactions that was read; NULL: none yet.
+    Column("interactions_seen", BigInteger),
+    CheckConstraint("id = 1", name="smartia_installation_one"),
+)
+
+notices = Table(
+    "smartia_notices",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    #: The webhook's field: a template's status or category, or the account.
+    Column("field", String(40), nullable=False),
+    #: As Meta says it: PAUSED, ACCOUNT_RESTRICTION, ...; for a category the new one.
+    Column("event", String(64), nullable=False),
+    #: The template and its language; empty for the account.
+    Column("subject", String(540), nullable=False),
+    #: Meta's reason or kind of restriction; NULL: none given.
+    Column("detail", String(200)),
+    Column("said_at", UtcDateTime, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    UniqueConstraint("field", "event", "subject", "said_at", name="smartia_notices_once"),
 )

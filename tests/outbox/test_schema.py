@@ -17,13 +17,22 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Table, delete, insert, inspect, select, update
+from sqlalchemy import (
+    Connection,
+    Table,
+    UniqueConstraint,
+    delete,
+    insert,
+    inspect,
+    select,
+    update,
+)
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 
 from smartia_jobs.clinic import schema as clinic_schema
 from smartia_jobs.clinic import tables as clinic_tables
 from smartia_jobs.clinic.index import INDEXES, IndexState, ensure_indexes
-from smartia_jobs.database import Database, now_plus
+from smartia_jobs.database import Database, insert_once, now_plus
 from smartia_jobs.errors import ConfigurationError, ExitStatus
 from smartia_jobs.store import schema, tables
 from tests.support import Clinic
@@ -31,6 +40,9 @@ from tests.support import Clinic
 Start = Callable[[str, str], subprocess.Popen[str]]
 
 ROOT = Path(__file__).resolve().parents[2]
+
+#: What the webhook writes.
+INBOX = (tables.statuses, tables.answers, tables.notices)
 
 
 @pytest.fixture
@@ -118,12 +130,81 @@ def test_the_database_itself_refuses_a_second_row_of_the_same_telling(database: 
         assert connection.execute(select(tables.outbox.c.run_id)).scalars().all() == ["run"]
 
 
+@pytest.mark.parametrize("table", INBOX, ids=str)
+def test_what_meta_says_twice_is_stored_once(database: Database, table: Table) -> None:
+    schema.ensure(database, auto_migrate=True)
+    row = filled(table)
+    key = keys(table)
+
+    for _ in range(2):
+        with database.write() as connection:
+            connection.execute(insert_once(database.dialect, table, key=key).values(row))
+
+    with database.read() as connection:
+        assert len(connection.execute(select(table)).all()) == 1
+
+
+def test_an_answer_gets_one_word_back_and_most_rows_are_none(database: Database) -> None:
+    schema.ensure(database, auto_migrate=True)
+    word_back = {**told(), "answer_id": 7}
+    with database.write() as connection:
+        for turn in (1, 2):
+            connection.execute(insert(tables.outbox).values({**told(), "turn": turn}))
+        connection.execute(insert(tables.outbox).values({**word_back, "turn": 3}))
+
+    with pytest.raises(IntegrityError), database.write() as connection:
+        connection.execute(insert(tables.outbox).values({**word_back, "turn": 4}))
+
+
+def test_the_id_of_an_answer_never_comes_again(database: Database) -> None:
+    schema.ensure(database, auto_migrate=True)
+    made = insert(tables.answers).values(filled(tables.answers)).returning(tables.answers.c.id)
+    with database.write() as connection:
+        first = connection.execute(made).scalar_one()
+        connection.execute(delete(tables.answers))
+
+        assert connection.execute(made).scalar_one() > first
+
+
+def test_a_database_is_one_installation(database: Database) -> None:
+    schema.ensure(database, auto_migrate=True)
+    with database.write() as connection:
+        connection.execute(insert(tables.installation).values(id=1, word="one"))
+
+    for number in (1, 2):
+        with pytest.raises(IntegrityError), database.write() as connection:
+            connection.execute(insert(tables.installation).values(id=number, word="two"))
+
+    with database.read() as connection:
+        assert connection.scalars(select(tables.installation.c.word)).all() == ["one"]
+
+
+def test_an_opt_out_is_one_from_invitations_unless_it_says_all(database: Database) -> None:
+    schema.ensure(database, auto_migrate=True)
+    with database.write() as connection:
+        connection.execute(insert(tables.opt_outs).values(filled(tables.opt_outs)))
+
+    with database.read() as connection:
+        assert connection.scalars(select(tables.opt_outs.c.scope)).all() == ["invitations"]
+
+
 def told() -> dict[str, Any]:
     """Return one row of the outbox."""
-    (values,) = (dict(row) for table, row in ROWS if table is tables.outbox)
+    return filled(tables.outbox)
+
+
+def filled(wanted: Table) -> dict[str, Any]:
+    """Return one row of one of our tables."""
+    (values,) = (dict(row) for table, row in ROWS if table is wanted)
     now = datetime(2026, 11, 23, 12, tzinfo=UTC)
-    instants = {c.name: now for c in tables.outbox.columns if c.name.endswith("ed_at")}
+    instants = {c.name: now for c in wanted.columns if c.name.endswith("_at")}
     return {**instants, **values}
+
+
+def keys(table: Table) -> list[str]:
+    """Return the columns of the one unique constraint of a table."""
+    (unique,) = (c for c in table.constraints if isinstance(c, UniqueConstraint))
+    return unique.columns.keys()
 
 
 def test_head_is_the_last_of_one_chain_of_numbered_migrations() -> None:
@@ -369,6 +450,57 @@ def test_the_documented_grants_allow_nothing_else(as_role: Database, statement: 
         connection.exec_driver_sql(statement)
 
 
+@pytest.fixture
+def as_webhook(postgres_clinic: Clinic, postgres: Database) -> Iterator[Database]:
+    """Our tables as the documented role of the webhook opens them."""
+    schema.upgrade(postgres)
+    name = f"webhook_{uuid4().hex}"
+    postgres_clinic.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    for statement in documented(3, name):
+        postgres_clinic.execute(statement)
+    with closing(Database(postgres_clinic.url.replace("postgres@", f"{name}@"))) as opened:
+        yield opened
+    postgres_clinic.execute(f"DROP OWNED BY {name} CASCADE")
+    postgres_clinic.execute(f"DROP ROLE {name}")
+
+
+def test_the_webhooks_role_stores_what_is_heard_with_the_documented_grants(
+    as_webhook: Database,
+) -> None:
+    with as_webhook.read() as connection:
+        assert schema.tables_exist(connection)
+        assert connection.execute(select(tables.installation)).all() == []
+
+    with as_webhook.write() as connection:
+        for table in INBOX:
+            row = filled(table)
+            once = insert_once("postgresql", table, key=keys(table)).values(row)
+            made = [connection.execute(once.returning(table.c.id)).all() for _ in range(2)]
+            assert [len(rows) for rows in made] == [1, 0]
+            assert len(connection.execute(select(table)).all()) == 1
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        *(f"SELECT id FROM {table}" for table in clinic_tables.metadata.tables),
+        *(
+            f"SELECT id FROM {table}"
+            for table in ("smartia_outbox", "smartia_no_show_marks", "smartia_opt_outs")
+        ),
+        *(f"UPDATE {table} SET received_at = now()" for table in INBOX),
+        *(f"DELETE FROM {table}" for table in INBOX),
+        "UPDATE smartia_installation SET word = 'other'",
+        "INSERT INTO smartia_installation (id, word) VALUES (1, 'other')",
+        "CREATE TABLE anything (id integer)",
+    ],
+)
+def test_the_webhooks_role_may_do_nothing_else(as_webhook: Database, statement: str) -> None:
+    denied = pytest.raises(ProgrammingError, match="permission denied")
+    with denied, as_webhook.write() as connection:
+        connection.exec_driver_sql(statement)
+
+
 def use_everything(clinic: Clinic, database: Database) -> None:
     """Do with each table what the jobs do with it."""
     patient = clinic.add_patient()
@@ -395,7 +527,7 @@ def use_everything(clinic: Clinic, database: Database) -> None:
             .values(status="NO_SHOW", updated_at=now)
         )
         for table, row in ROWS:
-            instants = {c.name: now for c in table.columns if c.name.endswith("ed_at")}
+            instants = {c.name: now for c in table.columns if c.name.endswith("_at")}
             made = insert(table).values({**instants, **row}).returning(table.c.id)
             is_it = table.c.id == connection.execute(made).scalar_one()
             connection.execute(update(table).where(is_it).values(row))
@@ -408,6 +540,10 @@ ROWS: list[tuple[Table, dict[str, Any]]] = [
     (tables.outbox, {**_VISIT, "kind": "24h", "patient_id": 1, "state": "claimed"}),
     (tables.marks, {**_VISIT, "stored_date": "2026-11-25 15:00", "status_before": "SCHEDULED"}),
     (tables.opt_outs, {"phone": "+5511987654321", "source": "person"}),
+    (tables.statuses, {"wamid": "wamid.OUT1", "status": "delivered", "callback": "word:1:1"}),
+    (tables.answers, {"message_id": "wamid.IN1", "source": "webhook", "type": "button"}),
+    (tables.installation, {"id": 1, "word": "word"}),
+    (tables.notices, {"field": "account_update", "event": "ACCOUNT_RESTRICTION", "subject": ""}),
 ]
 
 
@@ -415,7 +551,8 @@ def documented(block: int, role: str) -> list[str]:
     """Return the statements of one of the SQL blocks in docs/postgresql.md, for this role."""
     text = (ROOT / "docs" / "postgresql.md").read_text(encoding="utf-8")
     sql = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)[block]
-    return [re.sub(r"\bsmartia_jobs\b", role, statement) for statement in sql.split(";\n")[:-1]]
+    named = re.compile(r"\bsmartia_(jobs|webhook)\b")
+    return [named.sub(role, statement) for statement in sql.split(";\n")[:-1]]
 
 
 def is_ours(name: str | None, kind: str, _parents: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Create the outbox, the no-show marks and the opt-outs."""
+"""Create the outbox, the no-show marks, the opt-outs and the inbox."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,7 +13,7 @@ _WALL_TIME = sa.DateTime(timezone=False)
 
 
 def upgrade() -> None:
-    """Create the first three tables."""
+    """Create the first tables."""
     op.create_table(
         "smartia_outbox",
         sa.Column("id", _ID, primary_key=True),
@@ -22,6 +22,7 @@ def upgrade() -> None:
         sa.Column("turn", sa.Integer, nullable=False, server_default=sa.text("1")),
         sa.Column("start", _WALL_TIME, nullable=False),
         sa.Column("leader_id", sa.BigInteger),
+        sa.Column("answer_id", sa.BigInteger),
         sa.Column("patient_id", sa.BigInteger, nullable=False),
         sa.Column("phone", sa.String(64)),
         sa.Column("state", sa.String(12), nullable=False),
@@ -43,6 +44,7 @@ def upgrade() -> None:
         sa.Column("delivered_at", _INSTANT),
         sa.Column("read_at", _INSTANT),
         sa.UniqueConstraint("appointment_id", "kind", "turn", name="smartia_outbox_once"),
+        sa.UniqueConstraint("answer_id", name="smartia_outbox_answer"),
         sqlite_autoincrement=True,
     )
     op.create_index("smartia_outbox_told", "smartia_outbox", ["phone", "kind", "start"])
@@ -72,6 +74,59 @@ def upgrade() -> None:
         sa.Column("id", _ID, primary_key=True),
         sa.Column("phone", sa.String(20), nullable=False),
         sa.Column("source", sa.String(12), nullable=False),
+        sa.Column("scope", sa.String(12), nullable=False, server_default=sa.text("'invitations'")),
         sa.Column("created_at", _INSTANT, nullable=False),
         sa.UniqueConstraint("phone", name="smartia_opt_outs_once"),
+    )
+    op.create_table(
+        "smartia_statuses",
+        sa.Column("id", _ID, primary_key=True),
+        sa.Column("wamid", sa.String(255), nullable=False),
+        sa.Column("status", sa.String(12), nullable=False),
+        sa.Column("said_at", _INSTANT, nullable=False),
+        sa.Column("received_at", _INSTANT, nullable=False),
+        sa.Column("callback", sa.String(512)),
+        sa.Column("code", sa.Integer),
+        sa.Column("applied_at", _INSTANT),
+        sa.UniqueConstraint("wamid", "status", name="smartia_statuses_once"),
+    )
+    op.create_table(
+        "smartia_answers",
+        sa.Column("id", _ID, primary_key=True),
+        sa.Column("message_id", sa.String(255), nullable=False),
+        sa.Column("source", sa.String(12), nullable=False),
+        sa.Column("phone", sa.String(64)),
+        sa.Column("type", sa.String(20), nullable=False),
+        sa.Column("text", sa.String(4096)),
+        sa.Column("payload", sa.String(255)),
+        sa.Column("context_id", sa.String(255)),
+        sa.Column("said_at", _INSTANT, nullable=False),
+        sa.Column("received_at", _INSTANT, nullable=False),
+        sa.Column("outbox_id", sa.BigInteger),
+        sa.Column("meaning", sa.String(12)),
+        sa.Column("effect", sa.String(20)),
+        sa.Column("why", sa.String(100)),
+        sa.Column("acted_at", _INSTANT),
+        sa.Column("run_id", sa.String(100)),
+        sa.Column("settled_at", _INSTANT),
+        sa.UniqueConstraint("message_id", name="smartia_answers_once"),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "smartia_installation",
+        sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("word", sa.String(32), nullable=False),
+        sa.Column("interactions_seen", sa.BigInteger),
+        sa.CheckConstraint("id = 1", name="smartia_installation_one"),
+    )
+    op.create_table(
+        "smartia_notices",
+        sa.Column("id", _ID, primary_key=True),
+        sa.Column("field", sa.String(40), nullable=False),
+        sa.Column("event", sa.String(64), nullable=False),
+        sa.Column("subject", sa.String(540), nullable=False),
+        sa.Column("detail", sa.String(200)),
+        sa.Column("said_at", _INSTANT, nullable=False),
+        sa.Column("received_at", _INSTANT, nullable=False),
+        sa.UniqueConstraint("field", "event", "subject", "said_at", name="smartia_notices_once"),
     )
