@@ -20,7 +20,7 @@ from smartia_jobs.settings.declarations import PLATFORM_VARIABLES, VARIABLES, de
 from smartia_jobs.settings.environment import gather, load_settings, log_form, understand
 from smartia_jobs.settings.variable import Variable
 
-TOKEN = "EAAGverysecret"
+TOKEN = "EAAGverysecretindeed"
 OLD_SETTINGS = {
     "META_ACCESS_TOKEN": TOKEN,
     "META_PHONE_NUMBER_ID": "106540352242922",
@@ -650,8 +650,9 @@ def test_a_short_lease_is_only_for_the_sandbox(tmp_path: Path) -> None:
     assert settings.claim_lease == timedelta(seconds=2)
 
 
-def test_sqlite_is_refused_on_cloud_run(tmp_path: Path) -> None:
-    [problem] = problems(tmp_path, CLOUD_RUN_JOB="smartia-24h")
+@pytest.mark.parametrize("variable", ["CLOUD_RUN_JOB", "K_SERVICE"])
+def test_sqlite_is_refused_on_cloud_run(tmp_path: Path, variable: str) -> None:
+    [problem] = problems(tmp_path, **{variable: "smartia-24h"})
 
     assert problem.startswith("DATABASE_URL")
     assert "vanish" in problem

@@ -15,6 +15,7 @@ from smartia_jobs.cli.opt_out import app as opt_out
 from smartia_jobs.cli.outbox import app as outbox
 from smartia_jobs.cli.reminders import remind, reminder_command
 from smartia_jobs.cli.sandbox import sandbox
+from smartia_jobs.cli.serve import serve
 from smartia_jobs.cli.templates import app as templates
 from smartia_jobs.errors import ExitStatus
 from smartia_jobs.kinds import REMINDERS
@@ -41,6 +42,7 @@ app.add_typer(templates)
 app.add_typer(db)
 app.add_typer(opt_out)
 app.add_typer(outbox)
+app.command("serve")(serve)
 app.command("sandbox")(sandbox)
 app.command("demo")(demo)
 

@@ -63,6 +63,34 @@ def is_sandbox(settings: Settings) -> bool:
     return is_loopback(urlsplit(settings.meta_api_url).hostname or "")
 
 
+def require_service(settings: Settings) -> None:
+    """Check that the HTTP service has something to serve, and serves it to nobody else.
+
+    Raises:
+        ConfigurationError: with everything that is wrong.
+    """
+    problems = list(_service_problems(settings))
+    if problems:
+        raise ConfigurationError(problems)
+
+
+def _service_problems(settings: Settings) -> Iterator[str]:
+    if settings.http_auth is None:
+        yield (
+            "HTTP_AUTH is not set, so there is nothing to serve; set HTTP_AUTH=token and "
+            "HTTP_TOKEN to start jobs over HTTP."
+        )
+    if settings.http_auth == "token" and settings.http_token is None:
+        yield "HTTP_TOKEN is not set; HTTP_AUTH=token lets in whoever sends it, so it is needed."
+    if settings.http_auth == "iam" and settings.http_token is not None:
+        yield "HTTP_TOKEN is not asked for with HTTP_AUTH=iam; remove it, or set HTTP_AUTH=token."
+    if settings.http_auth == "iam" and settings.cloud_run_service is None:
+        yield (
+            "HTTP_AUTH=iam relies on Cloud Run to check every caller, and this is no Cloud Run "
+            "service (K_SERVICE is not set), so anybody could start jobs; use HTTP_AUTH=token."
+        )
+
+
 def contradictions(settings: Settings) -> Iterator[str]:
     """Yield what is wrong with settings that are right one by one."""
     yield from _reminders_of_no_run(settings)
@@ -85,7 +113,8 @@ def contradictions(settings: Settings) -> Iterator[str]:
             "DATABASE_URL is a relative path, and the folder in which this was started has been "
             "removed; start it in one that exists, or give the whole path (sqlite:////path)."
         )
-    if settings.cloud_run_job and settings.database_url.startswith("sqlite"):
+    on_cloud_run = settings.cloud_run_job or settings.cloud_run_service
+    if on_cloud_run and settings.database_url.startswith("sqlite"):
         yield (
             "DATABASE_URL is an SQLite file, and this is Cloud Run: the file would vanish with "
             "the container, and with it the memory of what was sent. Use PostgreSQL "

@@ -288,6 +288,22 @@ class Settings:
         shared=True,
     )
 
+    # The HTTP service
+    http_auth: str | None = setting(
+        "HTTP_AUTH",
+        readers.choice("iam", "token"),
+        "`serve`: who may start jobs: `token` (`HTTP_TOKEN`), or `iam` where Cloud Run itself "
+        "checks every caller; unset: jobs cannot be started over HTTP",
+        example="token",
+    )
+    http_token: str | None = setting(
+        "HTTP_TOKEN",
+        readers.LONG_SECRET,
+        "`serve`: what a caller sends as `Authorization: Bearer …`; at least 16 characters",
+        example="0123456789abcdef0123456789abcdef",
+        secret=True,
+    )
+
     # Logs
     log_format: str = setting(
         "LOG_FORMAT",
@@ -310,6 +326,12 @@ class Settings:
         "CLOUD_RUN_JOB",
         readers.ANY_TEXT,
         "set on Cloud Run; SQLite is refused there",
+        platform=True,
+    )
+    cloud_run_service: str | None = setting(
+        "K_SERVICE",
+        readers.ANY_TEXT,
+        "set on Cloud Run's services; SQLite is refused there, too",
         platform=True,
     )
     cloud_run_execution: str | None = setting(

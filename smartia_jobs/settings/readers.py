@@ -241,6 +241,12 @@ SECRET = pattern(
     "must be the bare value: no spaces, line breaks or quotes in it, no 'Bearer'",
     show=lambda _: "(set)",
 )
+#: One that is not Meta's but the operator's own: what is short can be guessed.
+LONG_SECRET = pattern(
+    r"[!#-&(-~]{16,}",
+    "must be at least 16 characters, with no spaces, line breaks or quotes in it, no 'Bearer'",
+    show=lambda _: "(set)",
+)
 DATABASE_URL = Reader(database_url.normalise, database_url.masked)
 QUIET_HOURS = Reader(_read_quiet_hours, lambda hours: f"{hours.start:%H:%M}-{hours.end:%H:%M}")
 NO_SEND_DAYS = Reader(_read_no_send_days, _DAY_NAMES.show)

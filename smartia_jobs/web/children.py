@@ -1,0 +1,81 @@
+"""Jobs as child processes: at most one of each, told to end when the service ends."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What a job left behind.
+
+    Attributes:
+        exit_code: its exit status; negative: the signal that killed it.
+        output: what it printed.
+    """
+
+    exit_code: int
+    output: str
+
+
+class NotStarted(StrEnum):
+    """Why a job was not started, in a sentence."""
+
+    RUNNING = "this job is already running here; ask again when it has ended"
+    ENDING = "the service is ending; ask again in a minute"
+
+
+class Children:
+    """The jobs that run here. Each is the program itself, as a scheduler would start it.
+
+    A child has our environment and folder, and so our settings; no secret is in its arguments.
+    Its log lines go where ours go.
+    """
+
+    def __init__(self, env_file: Path | None) -> None:
+        """Begin without a child.
+
+        Args:
+            env_file: the settings' file, if one was named to the service.
+        """
+        self._shared = [] if env_file is None else [f"--env-file={env_file}"]
+        self._lock = threading.Lock()
+        self._running: dict[str, subprocess.Popen[str]] = {}
+        self._ending = False
+
+    def run(self, command: str, options: Sequence[str]) -> Ended | NotStarted:
+        """Run a job to its end; whoever asked may leave meanwhile."""
+        with self._lock:
+            if self._ending:
+                return NotStarted.ENDING
+            if command in self._running:
+                return NotStarted.RUNNING
+            child = self._start(command, options)
+            self._running[command] = child
+        try:
+            output, _ = child.communicate()
+        finally:
+            with self._lock:
+                del self._running[command]
+        return Ended(child.returncode, output)
+
+    def end(self) -> None:
+        """Start nothing more, and pass SIGTERM on: each job records what it knows and leaves."""
+        with self._lock:
+            self._ending = True
+            for child in self._running.values():
+                child.terminate()
+
+    def _start(self, command: str, options: Sequence[str]) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "smartia_jobs", command, "--json", *self._shared, *options],
+            env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+        )

@@ -1,0 +1,104 @@
+"""The HTTP service itself: which routes exist, and its life from socket to SIGTERM."""
+
+import socket
+from collections.abc import Callable
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from smartia_jobs.clock import Clock
+from smartia_jobs.errors import ConfigurationError
+from smartia_jobs.settings import Settings
+from smartia_jobs.web.children import Children
+from smartia_jobs.web.jobs import job_routes
+
+#: How long callers may still wait for their answers after SIGTERM. A job leaves 9 s after its
+#: own at the latest, and Cloud Run kills what is there after 10.
+_GRACE_S = 9
+
+
+def routes(settings: Settings, children: Children, clock: Clock) -> list[Route]:
+    """Return what is configured; everything else is 404."""
+    found = [Route("/health", _health)]
+    if settings.http_auth is not None:
+        found += job_routes(settings, children, clock)
+    return found
+
+
+def serve(
+    settings: Settings,
+    children: Children,
+    clock: Clock,
+    *,
+    address: tuple[str, int],
+    announce: Callable[[str, list[str]], None],
+) -> None:
+    """Serve until a signal, which is raised again at the end.
+
+    Args:
+        settings: checked to be those of a service.
+        children: the jobs that are started.
+        clock: for the answers' time.
+        address: host and port; port 0 takes a free one.
+        announce: told the service's URL and its routes, once it listens.
+
+    Raises:
+        ConfigurationError: nothing can listen there.
+    """
+    found = routes(settings, children, clock)
+    config = uvicorn.Config(
+        Starlette(routes=found),
+        http="h11",
+        ws="none",
+        lifespan="off",
+        # Lines of our own say what happened, without addresses and parameters.
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+    with _listen(address) as listener:
+        host, port = listener.getsockname()[:2]
+        announce(f"http://{f'[{host}]' if ':' in host else host}:{port}", _shown(found))
+        try:
+            _Server(config, children).run([listener])
+        finally:
+            children.end()
+
+
+class _Server(uvicorn.Server):
+    """Ends the jobs first, so that whoever waits for them is answered before it ends itself."""
+
+    def __init__(self, config: uvicorn.Config, children: Children) -> None:
+        super().__init__(config)
+        self._children = children
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await run_in_threadpool(self._children.end)
+        await super().shutdown(sockets)
+
+
+def _listen(address: tuple[str, int]) -> socket.socket:
+    host, port = address
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server(address, family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigurationError(
+            f"port {port} on {host} cannot be used ({error.strerror}); "
+            "try another --port or --host."
+        ) from None
+
+
+def _shown(found: list[Route]) -> list[str]:
+    return [f"{min((route.methods or set()) - {'HEAD'})} {route.path}" for route in found]
+
+
+async def _health(_: Request) -> JSONResponse:
+    return JSONResponse({"status": "ok"})
