@@ -1,11 +1,15 @@
 """The words that pass between deciding, writing and sending: phone, message, answer."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from smartia_jobs.errors import ExitStatus
+
+#: Ids as the database numbers rows, attempts as they can be counted; ASCII digits alone.
+_CALLBACK = re.compile(r"([0-9a-z]{1,32}):([0-9]{1,18}):([0-9]{1,9})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,38 @@ class Message:
     named: bool
     text: str
     payloads: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackData:
+    """What WhatsApp sends back with everything that is about a message: which one it was.
+
+    Attributes:
+        installation: the word of the database it was sent from.
+        outbox_id: the row that leads it there.
+        attempt: how often that row had been claimed: two tries have two names.
+    """
+
+    installation: str
+    outbox_id: int
+    attempt: int
+
+    def __str__(self) -> str:
+        """Return ``<installation>:<outbox id>:<attempt>``."""
+        return f"{self.message}:{self.attempt}"
+
+    @property
+    def message(self) -> str:
+        """Return ``<installation>:<outbox id>``, the end of a button's payload."""
+        return f"{self.installation}:{self.outbox_id}"
+
+    @classmethod
+    def parse(cls, text: str) -> "CallbackData | None":
+        """Return what was sent along with a message of ours; None: another program's message."""
+        if (match := _CALLBACK.fullmatch(text)) is None:
+            return None
+        installation, outbox_id, attempt = match.groups()
+        return cls(installation, int(outbox_id), int(attempt))
 
 
 @dataclass(frozen=True, slots=True)

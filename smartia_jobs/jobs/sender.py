@@ -10,7 +10,7 @@ from smartia_jobs.appointment import Appointment
 from smartia_jobs.catalogue.loading import MessageTemplate
 from smartia_jobs.clock import Clock
 from smartia_jobs.errors import ConfigurationError
-from smartia_jobs.message import Answer, Message, Phone, Unsendable
+from smartia_jobs.message import Answer, CallbackData, Message, Phone, Unsendable
 from smartia_jobs.phones import parse_phone
 from smartia_jobs.report import Reason
 from smartia_jobs.settings import Settings
@@ -50,10 +50,10 @@ class WhatsAppSender:
 
         return write_message(self._template, visits, clinic_name=self._settings.clinic_name)
 
-    def send(self, phone: Phone, message: Message, *, callback_data: str) -> Answer:
+    def send(self, phone: Phone, message: Message, *, callback: CallbackData) -> Answer:
         """Post it once. Called from worker threads."""
         client = self._client or self._connect()
-        return client.send(phone, message, callback_data=callback_data)
+        return client.send(phone, message, callback=callback)
 
     def retry_wait_s(self, answer: Answer, attempt: int) -> float | None:
         """Return how long this message waits before it is tried again; None: not in this run."""

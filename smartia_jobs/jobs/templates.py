@@ -13,7 +13,7 @@ from smartia_jobs.catalogue.render import example_message, preview_text
 from smartia_jobs.clock import Clock
 from smartia_jobs.errors import ConfigurationError, ExitStatus, SmartiaJobsError, UsageError
 from smartia_jobs.jobs.checks.standing import Standing, compare, wanted_definition
-from smartia_jobs.message import Answer, Unsendable
+from smartia_jobs.message import Answer, CallbackData, Unsendable
 from smartia_jobs.phones import parse_phone
 from smartia_jobs.settings import Settings
 from smartia_jobs.whatsapp.client import Client
@@ -143,7 +143,7 @@ def send_preview(settings: Settings, *, kind: str, phone: str) -> Answer:
         raise UsageError(f"--send-to: {to.reason}")
     message = example_message(template, clinic_name=settings.clinic_name)
     with closing(Client(settings, workers=1)) as client:
-        return client.send(to, message, callback_data="preview")
+        return client.send(to, message, callback=CallbackData("preview", 0, 0))
 
 
 def chosen(catalogue: Catalogue, kinds: Iterable[str]) -> list[MessageTemplate]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, update
 
@@ -48,6 +48,7 @@ class Claim:
 
     Attributes:
         outbox_ids: the rows it stands for, in the order of ``visits``; the first leads.
+        number: how often the leading row was claimed, this time included.
         visits: what the message tells, earliest first, as re-read in the claiming transaction.
         phone: where it goes.
         message: what is sent.
@@ -57,6 +58,7 @@ class Claim:
     """
 
     outbox_ids: tuple[int, ...]
+    number: int
     visits: PersonDay
     phone: Phone
     message: Message
@@ -111,6 +113,13 @@ class Claimed:
         self.outcomes.extend(Outcome(a.id, Result.SKIPPED, reason) for a in visits)
 
 
+class _Obtained(NamedTuple):
+    """A row that is this run's now, and how often it was claimed."""
+
+    row_id: int
+    number: int
+
+
 @dataclass(slots=True)
 class _Group:
     """Visits that go into one message, and by which rows."""
@@ -149,13 +158,14 @@ def claim(
             reason = group.address.reason
             claimed.outcomes.extend(Outcome(visit.id, Result.FAILED, reason) for visit in ours)
         elif ours:
-            leader, *followers = ids = tuple(obtained[visit.id] for visit in ours)
+            leader, *followers = ids = tuple(obtained[visit.id].row_id for visit in ours)
             if followers:
                 followed = update(outbox).where(outbox.c.id.in_(followers))
                 connection.execute(followed.values(leader_id=leader))
             claimed.claims.append(
                 Claim(
                     outbox_ids=ids,
+                    number=obtained[ours[0].id].number,
                     visits=tuple(ours),
                     phone=group.address,
                     message=sender.write(ours),
@@ -290,13 +300,13 @@ def _follow(
 
 def _obtain(
     connection: Connection, source: Source, groups: Iterable[_Group], claimant: Claimant
-) -> dict[int, int]:
-    """Insert or re-claim the rows of all groups; return appointment id → outbox id obtained.
+) -> dict[int, _Obtained]:
+    """Insert or re-claim the rows of all groups; return what was obtained by appointment id.
 
     Rows are touched in one order by everyone (old ones by id, new ones by appointment), so
     that two runs never wait for each other in a circle.
     """
-    obtained: dict[int, int] = {}
+    obtained: dict[int, _Obtained] = {}
     old: list[tuple[Row, dict[str, Any]]] = []
     new: list[dict[str, Any]] = []
     for group in groups:
@@ -312,17 +322,30 @@ def _obtain(
         "lease_until": now_plus(dialect, claimant.lease.total_seconds()),
     }
     for row, values in sorted(old, key=lambda one: one[0].id):
-        seen = (outbox.c.id == row.id, outbox.c.state == row.state, outbox.c.run_id == row.run_id)
-        resends = row.resends + (row.state is State.UNKNOWN)
-        again = {**values, **lease, "error_code": None, "leader_id": None, "resends": resends}
+        seen = (
+            outbox.c.id == row.id,
+            outbox.c.state == row.state,
+            outbox.c.run_id == row.run_id,
+            outbox.c.claims == row.claims,
+        )
+        again = {
+            **values,
+            **lease,
+            "claims": row.claims + 1,
+            "resends": row.resends + (row.state is State.UNKNOWN),
+            # What the last try left: its statuses must not be taken for this one's.
+            "message_id": None,
+            "error_code": None,
+            "leader_id": None,
+        }
         if connection.execute(update(outbox).where(*seen).values(again)).rowcount == 1:
-            obtained[values["appointment_id"]] = row.id
+            obtained[values["appointment_id"]] = _Obtained(row.id, row.claims + 1)
     if new:
         made = connection.execute(
             _insertion(dialect).values(lease).returning(outbox.c.appointment_id, outbox.c.id),
             sorted(new, key=lambda values: values["appointment_id"]),
         )
-        obtained.update((row.appointment_id, row.id) for row in made.all())
+        obtained.update((row.appointment_id, _Obtained(row.id, 1)) for row in made.all())
     return obtained
 
 

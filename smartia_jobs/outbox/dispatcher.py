@@ -25,6 +25,7 @@ from smartia_jobs.outbox.source import Source
 from smartia_jobs.outbox.workers import Gate, Workers
 from smartia_jobs.report import Outcome, Result
 from smartia_jobs.run import Run
+from smartia_jobs.store.installation import installation_word
 from smartia_jobs.store.states import State
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,8 @@ class Dispatcher:
         self._order = count()
         self._request_errors: list[Finished] = []
         self._accepted = 0
+        #: Read with the first claim.
+        self._installation = ""
         self._outcomes: deque[Outcome] = deque()
 
     @property
@@ -149,6 +152,8 @@ class Dispatcher:
                 record(connection, self._source, self._recorder.waiting, run_id=self._run.id)
                 claimant = Claimant.of(self._run, self._in_flight())
                 claimed = claim(connection, self._source, self._sender, batch, claimant)
+                if claimed.claims and not self._installation:
+                    self._installation = installation_word(connection)
         except DBAPIError as error:
             for pending in batch:
                 self._try_again(pending, after_s=0.0)
@@ -161,7 +166,7 @@ class Dispatcher:
         written = self._recorder.written()  # first, as it lets the workers post again
         if claimed.claims:
             self._breaker.claimed()
-            self._workers.give(claimed.claims)
+            self._workers.give(claimed.claims, self._installation)
         self._settle(written)
         self._outcomes.extend(claimed.outcomes)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from smartia_jobs.appointment import Appointment
-from smartia_jobs.message import Answer, Message, Phone, Unsendable
+from smartia_jobs.message import Answer, CallbackData, Message, Phone, Unsendable
 
 
 class RateLimiter(Protocol):
@@ -53,7 +53,7 @@ class Sender(Protocol):
         """Write the one message that tells of these visits, earliest first."""
         ...
 
-    def send(self, phone: Phone, message: Message, *, callback_data: str) -> Answer:
+    def send(self, phone: Phone, message: Message, *, callback: CallbackData) -> Answer:
         """Post it once. Called from worker threads."""
         ...
 

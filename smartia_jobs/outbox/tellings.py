@@ -35,6 +35,7 @@ class Row:
         patient_id: whose visit it was.
         phone: canonical, or as stored where it cannot be a phone; None once it was erased.
         resends: how often it was sent once more.
+        claims: how often it was claimed.
         leader_id: the row that leads its message; None: itself.
         sent_at: when it was accepted.
     """
@@ -48,6 +49,7 @@ class Row:
     patient_id: int
     phone: str | None
     resends: int
+    claims: int
     leader_id: int | None
     sent_at: datetime | None = None
 
@@ -245,6 +247,7 @@ def _select() -> Select[Any]:
         outbox.c.patient_id,
         outbox.c.phone,
         outbox.c.resends,
+        outbox.c.claims,
         outbox.c.leader_id,
         outbox.c.sent_at,
     )

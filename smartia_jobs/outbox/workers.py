@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from smartia_jobs.clock import Clock
-from smartia_jobs.message import Answer, Verdict
+from smartia_jobs.message import Answer, CallbackData, Verdict
 from smartia_jobs.outbox.claims import Claim
 from smartia_jobs.outbox.records import Finished, state_after
 from smartia_jobs.outbox.sender import Sender
@@ -36,6 +36,7 @@ class Gate:
 @dataclass(frozen=True, slots=True)
 class _Task:
     claim: Claim
+    callback: CallbackData
     slot_s: float
     epoch: int
 
@@ -80,14 +81,20 @@ class Workers:
         """What has finished and was not collected; any thread may look."""
         return list(self._finished)
 
-    def give(self, claims: Sequence[Claim]) -> None:
-        """Hand claims to the workers; each gets the next slot of the rate limiter."""
+    def give(self, claims: Sequence[Claim], installation: str) -> None:
+        """Hand claims to the workers; each gets the next slot of the rate limiter.
+
+        Args:
+            claims: made just now.
+            installation: the word of the database they were made in.
+        """
         epoch = self._sender.rate.epoch
         for claim in claims:
             self._out[claim.outbox_ids[0]] = claim
             if len(self._threads) < min(self._count, len(self._out)):
                 self._start_thread()
-            self._tasks.put(_Task(claim, self._sender.rate.slot(), epoch))
+            callback = CallbackData(installation, claim.outbox_ids[0], claim.number)
+            self._tasks.put(_Task(claim, callback, self._sender.rate.slot(), epoch))
 
     def collect(self, timeout_s: float) -> list[Finished]:
         """Return what has finished, waiting up to ``timeout_s`` for the first."""
@@ -153,9 +160,7 @@ class Workers:
             if self._must_return(task):
                 return Finished(claim, None, State.RETRY, clock.now(), clock.monotonic())
             started_s = clock.monotonic()
-            answer = self._sender.send(
-                claim.phone, claim.message, callback_data=str(claim.outbox_ids[0])
-            )
+            answer = self._sender.send(claim.phone, claim.message, callback=task.callback)
             state = state_after(answer.verdict)
             return Finished(claim, answer, state, clock.now(), clock.monotonic(), started_s)
         except Exception:

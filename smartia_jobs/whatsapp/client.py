@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from smartia_jobs.errors import ConfigurationError
-from smartia_jobs.message import Answer, Message, Phone, Verdict
+from smartia_jobs.message import Answer, CallbackData, Message, Phone, Verdict
 from smartia_jobs.settings import Settings
 from smartia_jobs.whatsapp.answers import classify
 from smartia_jobs.whatsapp.connections import NoAnswerError, NotSentError
@@ -43,17 +43,17 @@ class Client:
         number = quote(settings.meta_phone_number_id or "", safe="")
         self._request = self._transport.prepare("POST", f"{number}/messages")
 
-    def send(self, phone: Phone, message: Message, *, callback_data: str) -> Answer:
+    def send(self, phone: Phone, message: Message, *, callback: CallbackData) -> Answer:
         """Try once to send one message, and say what came of it; no network trouble raises.
 
         Args:
             phone: to whom.
             message: what, already cleaned as Meta demands.
-            callback_data: comes back unchanged in delivery reports and, after the button's
-                own payload and a colon, in quick replies; an opaque id.
+            callback: comes back unchanged in delivery statuses and, without the attempt, after
+                the button's own payload and a colon, in quick replies.
         """
         try:
-            reply = self._transport.send(self._request, _body(phone, message, callback_data))
+            reply = self._transport.send(self._request, _body(phone, message, callback))
         except NotSentError as error:
             return Answer(Verdict.RETRY, str(error), from_graph=False)
         except NoAnswerError as error:
@@ -66,13 +66,13 @@ class Client:
         self._transport.close()
 
 
-def _body(phone: Phone, message: Message, callback_data: str) -> bytes:
+def _body(phone: Phone, message: Message, callback: CallbackData) -> bytes:
     """Write the request's JSON.
 
     Source: Meta, "Send messages" (2026-09).
     """
     template: dict[str, Any] = {"name": message.template, "language": {"code": message.language}}
-    components = [*_filled_body(message), *_quick_replies(message, callback_data)]
+    components = [*_filled_body(message), *_quick_replies(message, callback)]
     if components:
         template["components"] = components
     return _encode(
@@ -82,7 +82,7 @@ def _body(phone: Phone, message: Message, callback_data: str) -> bytes:
             "to": phone.wire,
             "type": "template",
             "template": template,
-            "biz_opaque_callback_data": callback_data,
+            "biz_opaque_callback_data": str(callback),
         }
     ).encode()
 
@@ -97,13 +97,13 @@ def _filled_body(message: Message) -> list[dict[str, Any]]:
     return [{"type": "body", "parameters": parameters}]
 
 
-def _quick_replies(message: Message, callback_data: str) -> list[dict[str, Any]]:
+def _quick_replies(message: Message, callback: CallbackData) -> list[dict[str, Any]]:
     return [
         {
             "type": "button",
             "sub_type": "quick_reply",
             "index": str(index),
-            "parameters": [{"type": "payload", "payload": f"{payload}:{callback_data}"}],
+            "parameters": [{"type": "payload", "payload": f"{payload}:{callback.message}"}],
         }
         for index, payload in sorted(message.payloads.items())
     ]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from smartia_jobs.appointment import Appointment
-from smartia_jobs.message import Answer, Message, Phone, Unsendable, Verdict
+from smartia_jobs.message import Answer, CallbackData, Message, Phone, Unsendable, Verdict
 from smartia_jobs.phones import parse_phone
 
 #: Given the phone and how many requests went before, the answer.
@@ -90,11 +90,11 @@ class FakeSender:
         hours = " e ".join(f"{visit.start:%H:%M}" for visit in visits)
         return Message("24h", "lembrete", "pt_BR", {"hora": hours}, named=True, text=hours)
 
-    def send(self, phone: Phone, message: Message, *, callback_data: str) -> Answer:
+    def send(self, phone: Phone, message: Message, *, callback: CallbackData) -> Answer:
         """Remember the request and answer it."""
         with self._lock:
             before = len(self.posted)
-            self.posted.append(Posted(phone.wire, message.text, callback_data))
+            self.posted.append(Posted(phone.wire, message.text, str(callback)))
         if self.before_send is not None:
             self.before_send(phone.wire)
         return self.answers(phone.wire, before)

@@ -10,7 +10,7 @@ import requests
 import responses
 
 from smartia_jobs.errors import ConfigurationError, ExitStatus
-from smartia_jobs.message import Answer, Message, Phone, Verdict
+from smartia_jobs.message import Answer, CallbackData, Message, Phone, Verdict
 from smartia_jobs.settings import Settings
 from smartia_jobs.whatsapp.client import Client
 from smartia_jobs.whatsapp.transport import Transport
@@ -22,6 +22,7 @@ TOKEN = "EAAGmadeUpToken123"
 SETTINGS = Settings(meta_access_token=TOKEN, meta_phone_number_id="1055")
 URL = "https://graph.facebook.com/v25.0/1055/messages"
 PHONE = Phone(wire="+551187654321", canonical="+5511987654321")
+CALLBACK = CallbackData("1a2b3c4d", 42, 1)
 MESSAGE = Message(
     kind="24h",
     template="lembrete_24h",
@@ -74,7 +75,7 @@ def test_an_answer_says_when_it_was_given_by_whatsapp_s_clock(
 ) -> None:
     meta.post(URL, json=ACCEPTED, headers={"Date": header})
 
-    answer = client.send(PHONE, MESSAGE, callback_data="42")
+    answer = client.send(PHONE, MESSAGE, callback=CALLBACK)
 
     assert (answer.verdict, answer.answered_at) == (Verdict.SENT, answered_at)
 
@@ -82,7 +83,7 @@ def test_an_answer_says_when_it_was_given_by_whatsapp_s_clock(
 def test_a_message_is_posted_as_meta_wants_it(meta: responses.RequestsMock, client: Client) -> None:
     meta.post(URL, json=ACCEPTED)
 
-    answer = client.send(PHONE, MESSAGE, callback_data="42")
+    answer = client.send(PHONE, MESSAGE, callback=CALLBACK)
 
     assert answer == Answer(Verdict.SENT, message_id="wamid.A=")
     assert posted(meta) == {
@@ -108,14 +109,14 @@ def test_a_message_is_posted_as_meta_wants_it(meta: responses.RequestsMock, clie
                 }
             ],
         },
-        "biz_opaque_callback_data": "42",
+        "biz_opaque_callback_data": "1a2b3c4d:42:1",
     }
 
 
 def test_the_request_carries_the_token(meta: responses.RequestsMock, client: Client) -> None:
     meta.post(URL, json=ACCEPTED)
 
-    client.send(PHONE, MESSAGE, callback_data="42")
+    client.send(PHONE, MESSAGE, callback=CALLBACK)
 
     request = meta.calls[0].request
     assert request.headers["Authorization"] == f"Bearer {TOKEN}"
@@ -126,7 +127,7 @@ def test_numbered_parameters_have_no_names(meta: responses.RequestsMock, client:
     meta.post(URL, json=ACCEPTED)
     message = Message("2h", "t", "pt_BR", {"1": "Ana", "2": "9:00"}, named=False, text="")
 
-    client.send(PHONE, message, callback_data="42")
+    client.send(PHONE, message, callback=CALLBACK)
 
     assert posted(meta)["template"]["components"] == [
         {
@@ -141,12 +142,12 @@ def test_a_template_without_variables_has_no_components(
 ) -> None:
     meta.post(URL, json=ACCEPTED)
 
-    client.send(PHONE, Message("2h", "t", "en_US", {}, named=True, text=""), callback_data="42")
+    client.send(PHONE, Message("2h", "t", "en_US", {}, named=True, text=""), callback=CALLBACK)
 
     assert posted(meta)["template"] == {"name": "t", "language": {"code": "en_US"}}
 
 
-def test_quick_replies_carry_their_payload_and_the_callback_data(
+def test_quick_replies_carry_their_payload_and_say_which_message_of_which_database_they_are(
     meta: responses.RequestsMock, client: Client
 ) -> None:
     meta.post(URL, json=ACCEPTED)
@@ -154,7 +155,7 @@ def test_quick_replies_carry_their_payload_and_the_callback_data(
         "2h", "t", "pt_BR", {}, named=True, text="", payloads={2: "cancel", 0: "confirm"}
     )
 
-    client.send(PHONE, message, callback_data="42")
+    client.send(PHONE, message, callback=CALLBACK)
 
     assert posted(meta)["template"]["components"] == [
         {
@@ -163,7 +164,7 @@ def test_quick_replies_carry_their_payload_and_the_callback_data(
             "index": index,
             "parameters": [{"type": "payload", "payload": payload}],
         }
-        for index, payload in [("0", "confirm:42"), ("2", "cancel:42")]
+        for index, payload in [("0", "confirm:1a2b3c4d:42"), ("2", "cancel:1a2b3c4d:42")]
     ]
 
 
@@ -172,7 +173,7 @@ def test_any_text_is_sent_as_it_is(meta: responses.RequestsMock, client: Client,
     meta.post(URL, json=ACCEPTED)
     message = Message("2h", "t", "pt_BR", {"1": name}, named=False, text="")
 
-    client.send(PHONE, message, callback_data="42")
+    client.send(PHONE, message, callback=CALLBACK)
 
     assert posted(meta)["template"]["components"][0]["parameters"][0]["text"] == name
 
@@ -182,7 +183,7 @@ def test_an_error_of_graphs_comes_back_as_an_answer(
 ) -> None:
     meta.post(URL, json=graph_error(132001), status=404)
 
-    answer = client.send(PHONE, MESSAGE, callback_data="42")
+    answer = client.send(PHONE, MESSAGE, callback=CALLBACK)
 
     assert (answer.verdict, answer.stop) == (Verdict.STOP, ExitStatus.CONFIGURATION)
     assert (answer.code, answer.from_graph) == (132001, True)
@@ -191,7 +192,7 @@ def test_an_error_of_graphs_comes_back_as_an_answer(
 def test_headers_of_a_throttle_are_heeded(meta: responses.RequestsMock, client: Client) -> None:
     meta.post(URL, json=graph_error(130429), status=400, headers={"retry-after": "12"})
 
-    assert client.send(PHONE, MESSAGE, callback_data="42").wait_s == 12
+    assert client.send(PHONE, MESSAGE, callback=CALLBACK).wait_s == 12
 
 
 @pytest.mark.parametrize(
@@ -212,7 +213,7 @@ def test_an_answer_that_is_not_whatsapps_is_judged_by_its_kind(
 ) -> None:
     meta.post(URL, body=body, status=status)
 
-    answer = client.send(PHONE, MESSAGE, callback_data="42")
+    answer = client.send(PHONE, MESSAGE, callback=CALLBACK)
 
     assert (answer.verdict, answer.from_graph) == (verdict, False)
 
@@ -231,7 +232,7 @@ def test_a_break_after_the_request_leaves_it_unknown(
 ) -> None:
     meta.post(URL, body=error)
 
-    answer = client.send(PHONE, MESSAGE, callback_data="42")
+    answer = client.send(PHONE, MESSAGE, callback=CALLBACK)
 
     assert (answer.verdict, answer.from_graph) == (Verdict.UNKNOWN, False)
     assert answer.reason
@@ -247,7 +248,7 @@ def test_a_refused_connection_may_be_tried_again() -> None:
         workers=1,
     )
 
-    answer = client.send(PHONE, MESSAGE, callback_data="42")
+    answer = client.send(PHONE, MESSAGE, callback=CALLBACK)
 
     assert (answer.verdict, answer.from_graph) == (Verdict.RETRY, False)
     assert answer.reason
@@ -261,7 +262,7 @@ def test_a_client_over_a_given_transport_sends_through_it() -> None:
         )
         transport = Transport(settings, workers=1)
         answer = Client(settings, workers=1, transport=transport).send(
-            PHONE, MESSAGE, callback_data="42"
+            PHONE, MESSAGE, callback=CALLBACK
         )
         transport.close()
 

@@ -1,5 +1,7 @@
 """Create the outbox, the no-show marks, the opt-outs and the inbox."""
 
+import secrets
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -27,6 +29,7 @@ def upgrade() -> None:
         sa.Column("phone", sa.String(64)),
         sa.Column("state", sa.String(12), nullable=False),
         sa.Column("run_id", sa.String(100), nullable=False),
+        sa.Column("claims", sa.Integer, nullable=False, server_default=sa.text("1")),
         sa.Column("attempts", sa.Integer, nullable=False, server_default=sa.text("0")),
         sa.Column("request_errors", sa.Integer, nullable=False, server_default=sa.text("0")),
         sa.Column("resends", sa.Integer, nullable=False, server_default=sa.text("0")),
@@ -112,13 +115,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("message_id", name="smartia_answers_once"),
         sqlite_autoincrement=True,
     )
-    op.create_table(
+    installation = op.create_table(
         "smartia_installation",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("word", sa.String(32), nullable=False),
         sa.Column("interactions_seen", sa.BigInteger),
         sa.CheckConstraint("id = 1", name="smartia_installation_one"),
     )
+    op.bulk_insert(installation, [{"id": 1, "word": secrets.token_hex(4)}])
     op.create_table(
         "smartia_notices",
         sa.Column("id", _ID, primary_key=True),
