@@ -10,22 +10,25 @@ class State(StrEnum):
     CLAIMED = "claimed"
     #: WhatsApp accepted it.
     SENT = "sent"
-    #: It reached the patient's phone (known once delivery statuses are pulled).
+    #: WhatsApp said later that it did not arrive; a later word that it did wins.
+    UNDELIVERED = "undelivered"
+    #: It reached the patient's phone.
     DELIVERED = "delivered"
     #: The patient opened it.
     READ = "read"
     #: Final: WhatsApp refused this patient, or the number cannot be a phone; reopens when the
     #: visit's start or phone changes.
     FAILED = "failed"
-    #: Surely not accepted; may be claimed again while it is still useful.
+    #: Surely not accepted, or given up by WhatsApp for reasons of its own; may be claimed again
+    #: while it is still useful.
     RETRY = "retry"
     #: It was never sent, and its visit was moved, cancelled, begun, or too near.
     EXPIRED = "expired"
-    #: It may have been accepted; held until a person or ``ON_UNKNOWN=resend`` decides.
+    #: It may have been accepted; held until a status, a person or ``ON_UNKNOWN=resend`` decides.
     UNKNOWN = "unknown"
 
 
-#: The patient has it, as far as WhatsApp tells.
-ACCEPTED = frozenset({State.SENT, State.DELIVERED, State.READ})
-#: The patient has it, or may have it: the newest such row says who was last told what.
+#: WhatsApp took it.
+ACCEPTED = frozenset({State.SENT, State.UNDELIVERED, State.DELIVERED, State.READ})
+#: WhatsApp took it, or may have: the newest such row says who was last told what.
 MAY_BE_TOLD = ACCEPTED | {State.UNKNOWN}
