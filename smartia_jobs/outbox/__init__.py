@@ -18,7 +18,8 @@
     unknown, retry ──status──► sent | undelivered | delivered | read
 
     (no row) ──claim──► failed: there is no usable phone
-    (no row) ──claim──► sent | undelivered | delivered | read: follows the row of another appointment that told it
+    (no row) ──claim──► sent | undelivered | delivered | read: follows the row of
+        another appointment that told it
     retry ──record──► failed: two request errors in a row, and others show the request to be good
     claimed ──recover──► unknown: its lease has ended, so its owner died while it sent
     unknown ──record───► sent | failed | retry: the owner was slow, not dead

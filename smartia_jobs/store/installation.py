@@ -11,4 +11,5 @@ def installation_word(connection: Connection) -> str:
     Every program that is subscribed to a number hears of all its messages, those of a test
     database or of a second clinic among them, and their rows have the same small ids.
     """
-    return connection.execute(select(installation.c.word)).scalar_one()
+    word: str = connection.execute(select(installation.c.word)).scalar_one()
+    return word

@@ -1,0 +1,87 @@
+"""What comes in: what became of a message, and what patients write, as values."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Delivery(StrEnum):
+    """How far a message came, in Meta's words."""
+
+    SENT = "sent"
+    DELIVERED = "delivered"
+    READ = "read"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What WhatsApp says has become of one message.
+
+    Attributes:
+        wamid: WhatsApp's id of the message (holds the phone number: never log it).
+        delivery: how far it came.
+        said_at: when it happened, as Meta says, aware UTC.
+        callback: what was sent along with the message; None: nothing.
+        code: Meta's reason, with ``failed`` alone.
+    """
+
+    wamid: str
+    delivery: Delivery
+    said_at: datetime
+    callback: str | None = None
+    code: int | None = None
+
+
+class Source(StrEnum):
+    """Where it was heard: what nobody signs counts for less."""
+
+    WEBHOOK = "webhook"
+    SMARTIA = "smartia"
+
+
+@dataclass(frozen=True, slots=True)
+class PatientAnswer:
+    """One thing that a person did in the chat: wrote, tapped, reacted, changed a preference.
+
+    Attributes:
+        message_id: WhatsApp's id of it (holds the phone number: never log it); a preference,
+            which has none, is named by phone and time.
+        source: where it was heard.
+        phone: who wrote, as WhatsApp writes it: digits with the country code; None: hidden.
+        type: as Meta says it: ``text``, ``button``, ``reaction``, ``audio``, ...;
+            ``user_preferences`` for a preference.
+        said_at: when, as Meta says, aware UTC.
+        text: what was written, the button's label, or the emoji of a reaction; None: nothing
+            to read (a voice message; a reaction that was taken away).
+        payload: what a button carries; ``stop`` or ``resume`` of a preference.
+        context_id: the message that was tapped on, quoted or reacted to.
+    """
+
+    message_id: str
+    source: Source
+    phone: str | None
+    type: str
+    said_at: datetime
+    text: str | None = None
+    payload: str | None = None
+    context_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What Meta tells of the account or of a template.
+
+    Attributes:
+        field: of the webhook: ``message_template_status_update``, ``account_update``, ...
+        event: as Meta says it: ``PAUSED``, ``ACCOUNT_RESTRICTION``, ...
+        subject: the template and its language; empty for the account.
+        said_at: when, aware UTC.
+        detail: Meta's reason; None: none given.
+    """
+
+    field: str
+    event: str
+    subject: str
+    said_at: datetime
+    detail: str | None = None
