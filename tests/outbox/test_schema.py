@@ -35,6 +35,7 @@ from smartia_jobs.clinic.index import INDEXES, IndexState, ensure_indexes
 from smartia_jobs.database import Database, insert_once, now_plus
 from smartia_jobs.errors import ConfigurationError, ExitStatus
 from smartia_jobs.store import schema, tables
+from smartia_jobs.store.installation import installation_word
 from tests.support import Clinic
 
 Start = Callable[[str, str], subprocess.Popen[str]]
@@ -166,17 +167,18 @@ def test_the_id_of_an_answer_never_comes_again(database: Database) -> None:
         assert connection.execute(made).scalar_one() > first
 
 
-def test_a_database_is_one_installation(database: Database) -> None:
+def test_a_database_is_one_installation_with_a_word_of_its_own(database: Database) -> None:
     schema.ensure(database, auto_migrate=True)
-    with database.write() as connection:
-        connection.execute(insert(tables.installation).values(id=1, word="one"))
+    with database.read() as connection:
+        word = installation_word(connection)
+    assert re.fullmatch(r"[0-9a-f]{8}", word)
 
     for number in (1, 2):
         with pytest.raises(IntegrityError), database.write() as connection:
             connection.execute(insert(tables.installation).values(id=number, word="two"))
 
     with database.read() as connection:
-        assert connection.scalars(select(tables.installation.c.word)).all() == ["one"]
+        assert installation_word(connection) == word
 
 
 def test_an_opt_out_is_one_from_invitations_unless_it_says_all(database: Database) -> None:
@@ -469,7 +471,7 @@ def test_the_webhooks_role_stores_what_is_heard_with_the_documented_grants(
 ) -> None:
     with as_webhook.read() as connection:
         assert schema.tables_exist(connection)
-        assert connection.execute(select(tables.installation)).all() == []
+        assert installation_word(connection)
 
     with as_webhook.write() as connection:
         for table in INBOX:
@@ -532,6 +534,8 @@ def use_everything(clinic: Clinic, database: Database) -> None:
             is_it = table.c.id == connection.execute(made).scalar_one()
             connection.execute(update(table).where(is_it).values(row))
             connection.execute(delete(table).where(is_it))
+        assert installation_word(connection)
+        connection.execute(update(tables.installation).values(interactions_seen=1))
 
 
 _WALL_TIME = datetime(2026, 11, 24, 9, 0)  # noqa: DTZ001 - wall time is naive
@@ -542,7 +546,6 @@ ROWS: list[tuple[Table, dict[str, Any]]] = [
     (tables.opt_outs, {"phone": "+5511987654321", "source": "person"}),
     (tables.statuses, {"wamid": "wamid.OUT1", "status": "delivered", "callback": "word:1:1"}),
     (tables.answers, {"message_id": "wamid.IN1", "source": "webhook", "type": "button"}),
-    (tables.installation, {"id": 1, "word": "word"}),
     (tables.notices, {"field": "account_update", "event": "ACCOUNT_RESTRICTION", "subject": ""}),
 ]
 
