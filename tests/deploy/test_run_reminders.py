@@ -54,6 +54,7 @@ def api(tmp_path: Path, smartia_sqlite: Path, sandbox: Sandbox) -> Path:
         "META_ACCESS_TOKEN=secret-token-1234\n"
         f"META_PHONE_NUMBER_ID={PHONE_NUMBER_ID}\n"
         f"META_API_URL={sandbox.url}\n"
+        "DATABASE_IS_A_COPY=1\n"
         "DATABASE_URL=sqlite:///./smartia.db\n"
         "CLINIC_TIMEZONE=America/Sao_Paulo\n"
     )

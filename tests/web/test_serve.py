@@ -112,6 +112,7 @@ def env_of(clinic: Clinic, sandbox: Sandbox, **more: str) -> dict[str, str]:
         "META_ACCESS_TOKEN": META_TOKEN,
         "META_PHONE_NUMBER_ID": PHONE_NUMBER_ID,
         "META_API_URL": sandbox.url,
+        "DATABASE_IS_A_COPY": "1",
         "HTTP_AUTH": "token",
         "HTTP_TOKEN": TOKEN,
         **stored,
