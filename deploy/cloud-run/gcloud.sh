@@ -3,19 +3,22 @@
 # above explains each. Every step may be run again: what exists is kept or brought up to date.
 #
 #   cp clinic.env.example clinic.env     and write your own values into it
-#   ./gcloud.sh accounts | image | secrets | jobs | upgrade | check | triggers | alerts
+#   ./gcloud.sh accounts | image | secrets | jobs | upgrade | check | triggers | alerts | webhook | http | token
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 placeholders=(PROJECT REGION CLOUD_SQL_INSTANCE IMAGE DATABASE_URL_VERSION TOKEN_VERSION
-    CLINIC_NAME CLINIC_TIMEZONE STORED_TIMES QUIET_HOURS META_PHONE_NUMBER_ID META_WABA_ID)
-jobs=(72h 24h 2h no-show metrics check upgrade)
+    CLINIC_NAME CLINIC_TIMEZONE STORED_TIMES QUIET_HOURS META_PHONE_NUMBER_ID META_WABA_ID
+    WEBHOOK_DATABASE_URL_VERSION VERIFY_TOKEN_VERSION APP_SECRET_VERSION)
+jobs=(72h 24h 2h replies no-show metrics check upgrade)
 secrets=(smartia-jobs-database-url smartia-jobs-token)
+webhook_secrets=(smartia-webhook-database-url smartia-webhook-verify-token
+    smartia-webhook-app-secret)
 
 main() {
     local step=${1:-}
     case $step in
-        accounts | image | secrets | jobs | upgrade | check | triggers | alerts) ;;
+        accounts | image | secrets | jobs | upgrade | check | triggers | alerts | webhook | http | token) ;;
         *)
             sed -n "s,^#   ,,p" "${BASH_SOURCE[0]##*/}" >&2
             exit 2
@@ -26,11 +29,12 @@ main() {
     # shellcheck source=/dev/null
     source "$settings"
     local name
-    for name in "${placeholders[@]}" NOTIFICATION_CHANNEL; do
+    for name in "${placeholders[@]}" NOTIFICATION_CHANNEL JOBS_URL; do
         [[ -n ${!name+set} ]] || fail "$settings does not set $name"
     done
     runner=smartia-jobs@$PROJECT.iam.gserviceaccount.com
     starter=smartia-jobs-trigger@$PROJECT.iam.gserviceaccount.com
+    listener=smartia-webhook@$PROJECT.iam.gserviceaccount.com
     "$step"
 }
 
@@ -53,13 +57,19 @@ accounts() {
     in_project services enable run.googleapis.com cloudscheduler.googleapis.com \
         secretmanager.googleapis.com sqladmin.googleapis.com artifactregistry.googleapis.com \
         cloudbuild.googleapis.com monitoring.googleapis.com logging.googleapis.com
-    exists iam service-accounts describe "$runner" ||
-        in_project iam service-accounts create smartia-jobs --display-name='smartia-jobs'
-    exists iam service-accounts describe "$starter" ||
-        in_project iam service-accounts create smartia-jobs-trigger \
-            --display-name='Starts smartia-jobs'
+    account "$runner" 'smartia-jobs'
+    account "$starter" 'Starts smartia-jobs'
+    may_use_cloud_sql "$runner"
+}
+
+account() {
+    exists iam service-accounts describe "$1" ||
+        in_project iam service-accounts create "${1%@*}" --display-name="$2"
+}
+
+may_use_cloud_sql() {
     in_project projects add-iam-policy-binding "$PROJECT" \
-        --member="serviceAccount:$runner" --role=roles/cloudsql.client --condition=None >/dev/null
+        --member="serviceAccount:$1" --role=roles/cloudsql.client --condition=None >/dev/null
 }
 
 # 2. The image, built by Cloud Build from this source tree; prints the digest for clinic.env.
@@ -79,12 +89,17 @@ image() {
 # 3. The secrets, each readable by the jobs' account alone. Asks for a first value where there is
 # none; a later one: gcloud secrets versions add NAME --data-file=- (and its number in clinic.env).
 secrets() {
-    local secret value
-    for secret in "${secrets[@]}"; do
+    readable_by "$runner" "${secrets[@]}"
+}
+
+readable_by() {
+    local account=$1 secret value
+    shift
+    for secret; do
         exists secrets describe "$secret" ||
             in_project secrets create "$secret" --replication-policy=automatic
         in_project secrets add-iam-policy-binding "$secret" \
-            --member="serviceAccount:$runner" --role=roles/secretmanager.secretAccessor >/dev/null
+            --member="serviceAccount:$account" --role=roles/secretmanager.secretAccessor >/dev/null
         exists secrets versions describe latest --secret="$secret" && continue
         read -rs -p "Value of $secret (it is not shown): " value
         echo
@@ -94,18 +109,23 @@ secrets() {
 
 # 4. The jobs, and the right to start those that have a trigger.
 jobs() {
-    [[ $IMAGE == *@sha256:* ]] || fail "IMAGE must name a digest, so that all jobs run the same"
     local job
-    rendered=$(mktemp -d)
-    trap 'rm -rf "$rendered"' EXIT
+    prepare
     for job in "${jobs[@]}"; do
         render "$job.yaml" >"$rendered/$job.yaml"
         in_project run jobs replace "$rendered/$job.yaml" --region="$REGION"
     done
-    for job in 72h 24h 2h no-show metrics; do
+    for job in 72h 24h 2h replies no-show metrics; do
         in_project run jobs add-iam-policy-binding "smartia-jobs-$job" --region="$REGION" \
             --member="serviceAccount:$starter" --role=roles/run.invoker >/dev/null
     done
+}
+
+# A folder for files with their values put in, which goes when the script ends.
+prepare() {
+    [[ $IMAGE == *@sha256:* ]] || fail "IMAGE must name a digest, so that all jobs run the same"
+    rendered=$(mktemp -d)
+    trap 'rm -rf "$rendered"' EXIT
 }
 
 # 5. The tables and the indexes; again at each new version, before the triggers run it.
@@ -124,6 +144,7 @@ triggers() {
     trigger 24h '0 9 * * *' "$CLINIC_TIMEZONE"
     trigger 2h '10 * * * *' Etc/UTC
     trigger no-show '40 * * * *' Etc/UTC
+    trigger replies '*/5 * * * *' Etc/UTC
     trigger metrics '0 8 * * 1' "$CLINIC_TIMEZONE"
     # Off at first: asks who booked long ahead to confirm. A further message, which Meta charges for.
     # trigger 72h '5 9 * * *' "$CLINIC_TIMEZONE"
@@ -165,6 +186,79 @@ alerts() {
         in_project monitoring policies create --policy-from-file="$file" \
             --notification-channels="$NOTIFICATION_CHANNEL"
     done
+}
+
+# 9. The webhook, a service of its own with an account, secrets and a role of the database of its
+# own. Prints the address that Meta wants to know.
+webhook() {
+    account "$listener" 'Hears what WhatsApp says'
+    may_use_cloud_sql "$listener"
+    readable_by "$listener" "${webhook_secrets[@]}"
+    service webhook smartia-webhook
+    # Meta signs what it posts, and has no account here that Google could ask.
+    in_project run services update smartia-webhook --region="$REGION" --no-invoker-iam-check
+    echo "Callback URL for Meta: $(address smartia-webhook)/webhook"
+}
+
+# Puts the values into NAME.yaml and makes the service SERVICE of it.
+service() {
+    prepare
+    render "$1.yaml" >"$rendered/$1.yaml"
+    in_project run services replace "$rendered/$1.yaml" --region="$REGION"
+}
+
+address() {
+    in_project run services describe "$1" --region="$REGION" --format='value(status.url)'
+}
+
+# 10. Instead of 4 and 7: the jobs as a private service, and the triggers of SmartIA's API by their
+# old names, which prove who they are by a token of Google's (OIDC).
+http() {
+    service http smartia-jobs-http
+    in_project run services add-iam-policy-binding smartia-jobs-http --region="$REGION" \
+        --member="serviceAccount:$starter" --role=roles/run.invoker >/dev/null
+    local url
+    url=$(address smartia-jobs-http)
+    # The audience is the service; by default it would be each path.
+    old_triggers "$url" --oidc-service-account-email="$starter" --oidc-token-audience="$url"
+}
+
+# 11. The same triggers for a service that runs elsewhere, at JOBS_URL, with HTTP_AUTH=token.
+token() {
+    [[ $JOBS_URL == https://* ]] || fail "JOBS_URL must begin with https://, or anybody reads the token"
+    local token
+    read -rs -p "HTTP_TOKEN of the service (it is not shown): " token
+    echo
+    [[ $token =~ ^[A-Za-z0-9._~+/=-]+$ ]] || fail "a token has letters, digits and ._~+/=- alone"
+    # In a file, because every user of this machine sees the arguments of a command.
+    secret_flags=$(umask 077 && mktemp -d)
+    trap 'rm -rf "$secret_flags"' EXIT
+    printf -- '--headers:\n  Authorization: Bearer %s\n' "$token" >"$secret_flags/create"
+    printf -- '--update-headers:\n  Authorization: Bearer %s\n' "$token" >"$secret_flags/update"
+    old_triggers "$JOBS_URL"
+}
+
+old_triggers() {
+    local url=$1
+    shift
+    old_trigger 24h-reminders '0 9 * * *' "$CLINIC_TIMEZONE" "$url/jobs/reminders/24h" "$@"
+    old_trigger 2h-reminders '10 * * * *' Etc/UTC "$url/jobs/reminders/2h" "$@"
+    old_trigger no-show-handler '40 * * * *' Etc/UTC "$url/jobs/no-shows" "$@"
+    old_trigger replies '*/5 * * * *' Etc/UTC "$url/jobs/replies" "$@"
+}
+
+old_trigger() {
+    local name=$1 schedule=$2 zone=$3 uri=$4 verb=create
+    shift 4
+    if exists scheduler jobs describe "$name" --location="$REGION"; then
+        verb=update
+    fi
+    [[ -z ${secret_flags-} ]] || set -- "$@" --flags-file="$secret_flags/$verb"
+    # A call lasts as long as its job. Whatever is not 2xx counts as failed and is tried again,
+    # also what no retry mends: such a run ends within seconds, and no message is sent twice.
+    in_project scheduler jobs "$verb" http "$name" --location="$REGION" \
+        --schedule="$schedule" --time-zone="$zone" --uri="$uri" --http-method=POST \
+        --attempt-deadline=1800s --max-retry-attempts=2 --min-backoff=60s "$@"
 }
 
 # Prints a file with the values of clinic.env in place of its ${NAME}s.

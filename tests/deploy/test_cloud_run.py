@@ -19,8 +19,20 @@ from tests.deploy.google_schemas import problems
 from tests.deploy.program import DEPLOY, NAMES, SECRET, parse, settings_from
 
 FOLDER = DEPLOY / "cloud-run"
-JOBS = ["72h", "24h", "2h", "no-show", "metrics", "check", "upgrade"]
-STEPS = ["accounts", "image", "secrets", "jobs", "upgrade", "check", "triggers", "alerts"]
+JOBS = ["72h", "24h", "2h", "replies", "no-show", "metrics", "check", "upgrade"]
+STEPS = [
+    "accounts",
+    "image",
+    "secrets",
+    "jobs",
+    "upgrade",
+    "check",
+    "triggers",
+    "alerts",
+    "webhook",
+    "http",
+    "token",
+]
 README = (DEPLOY / "README.md").read_text("utf-8")
 
 _DIGEST = "sha256:" + "0" * 64
@@ -36,12 +48,16 @@ _CLOSING_LINE = {
 _GCLOUD = r"""#!/bin/sh
 for word do printf '%s\n' "$word"; done >>"$LOG"
 echo >>"$LOG"
+keep() { for word do case $word in *.yaml) cp "$word" "$RENDERED" ;; esac; done; }
+flags() { for word do case $word in --flags-file=*) cp "${word#*=}" "$RENDERED/flags" ;; esac; done; }
 case " $* " in
+*" run services describe "*) echo "https://$6.example" ;;
 *" images describe "*) echo "registry.example/smartia-jobs@$DIGEST" ;;
 *" describe "*) [ -n "$EXISTS" ] ;;
 *" policies list "*) [ -z "$EXISTS" ] || echo policy ;;
-*" jobs replace "*) for word do case $word in *.yaml) cp "$word" "$RENDERED" ;; esac; done ;;
+*" jobs replace "* | *" services replace "*) keep "$@" ;;
 *" versions add "*) cat >"$RENDERED/secret" ;;
+*" --flags-file="*) flags "$@" ;;
 esac
 """
 
@@ -72,6 +88,7 @@ def run(
     exists: bool = False,
     status: int = 0,
     script: Path = FOLDER / "gcloud.sh",
+    said: str = "a secret\n" * 3,
     **settings: str,
 ) -> Called:
     """Run a step with a gcloud that only takes notes."""
@@ -93,7 +110,7 @@ def run(
             "EXISTS": "1" if exists else "",
             "DIGEST": _DIGEST,
         },
-        input="a secret\n" * 2,
+        input=said,
         capture_output=True,
         text=True,
     )
@@ -109,6 +126,16 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Each job as it is handed to Google."""
     files = run(tmp_path_factory.mktemp("jobs"), "jobs").rendered
     return {name: yaml.safe_load(text) for name, text in files.items()}
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Each service as it is handed to Google."""
+    found = {}
+    for step in ("webhook", "http"):
+        text = run(tmp_path_factory.mktemp(step), step).rendered[step]
+        found[step] = yaml.safe_load(text)
+    return found
 
 
 def task(job: Any) -> Any:
@@ -217,7 +244,7 @@ def test_placeholders_settings_and_script_name_the_same() -> None:
     (listed,) = re.findall(r"^placeholders=\((.*?)\)", script, re.M | re.S)
 
     assert used == set(listed.split())
-    assert set(example) == used | {"NOTIFICATION_CHANNEL"}
+    assert set(example) == used | {"NOTIFICATION_CHANNEL", "JOBS_URL"}
 
 
 def test_the_steps_stand_in_the_readme_in_their_order() -> None:
@@ -254,10 +281,11 @@ def test_a_setting_that_was_left_out_is_named(tmp_path: Path) -> None:
 def test_accounts_get_the_least_roles(tmp_path: Path) -> None:
     runner = "smartia-jobs@my-project.iam.gserviceaccount.com"
     starter = "smartia-jobs-trigger@my-project.iam.gserviceaccount.com"
+    listener = "smartia-webhook@my-project.iam.gserviceaccount.com"
 
     granted = []
     for step in STEPS:
-        for call in run(tmp_path, step).calls:
+        for call in run(tmp_path, step, said="a-secret\n" * 3).calls:
             if "add-iam-policy-binding" in call:
                 (member,) = (w.partition(":")[2] for w in call if w.startswith("--member="))
                 (role,) = (w.partition("=")[2] for w in call if w.startswith("--role="))
@@ -270,9 +298,14 @@ def test_accounts_get_the_least_roles(tmp_path: Path) -> None:
             (runner, "roles/secretmanager.secretAccessor", secret)
             for secret in ("smartia-jobs-database-url", "smartia-jobs-token")
         ]
+        + [(listener, "roles/cloudsql.client", "my-project")]
+        + [
+            (listener, "roles/secretmanager.secretAccessor", f"smartia-webhook-{secret}")
+            for secret in ("database-url", "verify-token", "app-secret")
+        ]
         + [
             (starter, "roles/run.invoker", f"smartia-jobs-{job}")
-            for job in ("72h", "24h", "2h", "no-show", "metrics")
+            for job in ("72h", "24h", "2h", "replies", "no-show", "metrics", "http")
         ]
     )
 
@@ -298,7 +331,7 @@ def test_triggers_call_the_jobs_api_as_google_describes_it(tmp_path: Path, exist
     verb = "update" if exists else "create"
     made = called.of("scheduler", "jobs", verb, "http")
     assert [call[4] for call in made] == [
-        f"smartia-jobs-{job}" for job in ("24h", "2h", "no-show", "metrics")
+        f"smartia-jobs-{job}" for job in ("24h", "2h", "no-show", "replies", "metrics")
     ]
     for call in made:
         flags = dict(word.removeprefix("--").split("=", 1) for word in call[5:])
@@ -325,10 +358,10 @@ def test_triggers_call_the_jobs_api_as_google_describes_it(tmp_path: Path, exist
             "https://run.googleapis.com/v2/projects/my-project/locations/southamerica-east1"
             f"/jobs/{call[4]}:run"
         )
-        hourly = call[4] in ("smartia-jobs-2h", "smartia-jobs-no-show")
+        hourly = call[4] in ("smartia-jobs-2h", "smartia-jobs-no-show", "smartia-jobs-replies")
         assert trigger["timeZone"] == ("Etc/UTC" if hourly else "America/Sao_Paulo")
         assert re.fullmatch(
-            r"\d+ \* \* \* \*" if hourly else r"0 [89] \* \* [*1]", trigger["schedule"]
+            r"(\d+|\*/5) \* \* \* \*" if hourly else r"0 [89] \* \* [*1]", trigger["schedule"]
         )
         CronSim(trigger["schedule"], _AN_INSTANT)
 
@@ -343,13 +376,117 @@ def test_the_triggers_that_are_left_off_are_good_ones_once_their_mark_is_taken_a
     made = run(tmp_path, "triggers", script=script).of("scheduler", "jobs", "create", "http")
 
     more = [(call[4], call[6], call[7]) for call in made[-2:]]
-    assert len(made) == 6
+    assert len(made) == 7
     assert more == [
         ("smartia-jobs-72h", "--schedule=5 9 * * *", "--time-zone=America/Sao_Paulo"),
         ("smartia-jobs-24h", "--schedule=0 9-17 * * *", "--time-zone=America/Sao_Paulo"),
     ]
     for _, schedule, _ in more:
         CronSim(schedule.removeprefix("--schedule="), _AN_INSTANT)
+
+
+@pytest.mark.parametrize("name", ["webhook", "http"])
+def test_google_knows_every_field_of_a_service(services: dict[str, Any], name: str) -> None:
+    service = services[name]
+    (only,) = service["spec"]["template"]["spec"]["containers"]
+    given = {entry["name"]: entry for entry in only["env"]}
+
+    assert (service["apiVersion"], service["kind"]) == ("serving.knative.dev/v1", "Service")
+    assert problems("run.v1", "Service", service) == []
+    assert parse(only["args"]) == "serve"
+    assert given.keys() <= NAMES
+    assert {n for n, entry in given.items() if "valueFrom" in entry} == given.keys() & SECRET
+    for entry in (entry["valueFrom"]["secretKeyRef"] for n, entry in given.items() if n in SECRET):
+        assert re.fullmatch(r"[1-9]\d*", entry["key"])
+
+
+def test_the_webhook_is_public_and_reaches_no_secret_but_its_own(
+    tmp_path: Path, services: dict[str, Any]
+) -> None:
+    spec = services["webhook"]["spec"]["template"]["spec"]
+    secrets = re.findall(r"'name': '(smartia-[\w-]+)', 'key'", str(spec))
+    secrets += re.findall(r"'key': '\d+', 'name': '(smartia-[\w-]+)'", str(spec))
+
+    called = run(tmp_path, "webhook")
+
+    assert set(secrets) == {
+        "smartia-webhook-database-url",
+        "smartia-webhook-verify-token",
+        "smartia-webhook-app-secret",
+    }
+    assert spec["serviceAccountName"].startswith("smartia-webhook@")
+    assert "HTTP_AUTH" not in str(spec)
+    assert ["smartia-webhook", "--region=southamerica-east1", "--no-invoker-iam-check"] in [
+        call[3:] for call in called.of("run", "services", "update")
+    ]
+    assert called.said.endswith("Callback URL for Meta: https://smartia-webhook.example/webhook\n")
+
+
+def test_the_service_of_jobs_is_private_and_has_one_instance(services: dict[str, Any]) -> None:
+    template = services["http"]["spec"]["template"]
+
+    assert {"name": "HTTP_AUTH", "value": "iam"} in template["spec"]["containers"][0]["env"]
+    assert template["metadata"]["annotations"]["autoscaling.knative.dev/maxScale"] == "1"
+    assert template["spec"]["timeoutSeconds"] == 1800
+    assert "META_APP_SECRET" not in str(template)
+
+
+@pytest.mark.parametrize("exists", [False, True])
+@pytest.mark.parametrize("step", ["http", "token"])
+def test_the_old_triggers_go_on_by_their_names_and_prove_who_they_are(
+    tmp_path: Path, step: str, exists: bool
+) -> None:
+    called = run(tmp_path, step, exists=exists, said="a-token\n")
+
+    verb = "update" if exists else "create"
+    made = called.of("scheduler", "jobs", verb, "http")
+    url = "https://smartia-jobs-http.example" if step == "http" else "https://jobs.example.org"
+    paths = {
+        "24h-reminders": "/jobs/reminders/24h",
+        "2h-reminders": "/jobs/reminders/2h",
+        "no-show-handler": "/jobs/no-shows",
+        "replies": "/jobs/replies",
+    }
+    assert {call[4] for call in made} == paths.keys()
+    for call in made:
+        flags = dict(word.removeprefix("--").split("=", 1) for word in call[5:])
+        target: dict[str, Any] = {"uri": flags["uri"], "httpMethod": flags["http-method"]}
+        assert target["uri"] == f"{url}{paths[call[4]]}"
+        if step == "http":
+            target["oidcToken"] = {
+                "serviceAccountEmail": flags["oidc-service-account-email"],
+                "audience": flags["oidc-token-audience"],
+            }
+            assert target["oidcToken"]["audience"] == url
+        else:
+            (option,) = yaml.safe_load(called.rendered["flags"]).items()
+            assert option == (
+                "--update-headers" if exists else "--headers",
+                {"Authorization": "Bearer a-token"},
+            )
+            target["headers"] = option[1]
+            assert "a-token" not in " ".join(call)
+        trigger = {
+            "schedule": flags["schedule"],
+            "timeZone": flags["time-zone"],
+            "attemptDeadline": flags["attempt-deadline"],
+            "retryConfig": {"retryCount": int(flags["max-retry-attempts"])},
+            "httpTarget": target,
+        }
+        assert problems("cloudscheduler.v1", "Job", trigger) == []
+        CronSim(flags["schedule"], _AN_INSTANT)
+
+
+@pytest.mark.parametrize("token", ["a b", "a'b", "", 'a"b', "a\\b"])
+def test_a_token_that_no_header_can_carry_is_refused(tmp_path: Path, token: str) -> None:
+    assert run(tmp_path, "token", said=f"{token}\n", status=1).calls == []
+
+
+def test_a_token_is_sent_over_https_alone(tmp_path: Path) -> None:
+    called = run(tmp_path, "token", status=1, JOBS_URL="http://jobs.example.org")
+
+    assert called.calls == []
+    assert "https" in called.said
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("alerts/*.yaml")), ids=lambda path: path.stem)
@@ -403,6 +540,7 @@ def test_every_job_that_has_a_trigger_is_missed_when_it_stays_away() -> None:
         ("24h", 49),
         ("2h", 2),
         ("no-show", 2),
+        ("replies", 2),
     ]
 
 

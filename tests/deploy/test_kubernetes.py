@@ -23,6 +23,7 @@ def documents(name: str) -> list[Any]:
 CRON_JOBS = {one["metadata"]["name"]: one for one in documents("cronjobs.yaml")}
 (UPGRADE,) = documents("upgrade.yaml")
 (SETTINGS,) = documents("settings.yaml")
+WEBHOOK = documents("webhook.yaml")
 
 
 def pod(job: Any) -> Any:
@@ -30,7 +31,7 @@ def pod(job: Any) -> Any:
 
 
 @pytest.mark.parametrize("version", ["1.31", kubernetes_validate.latest_version()])
-@pytest.mark.parametrize("document", [*CRON_JOBS.values(), UPGRADE, SETTINGS])
+@pytest.mark.parametrize("document", [*CRON_JOBS.values(), UPGRADE, SETTINGS, *WEBHOOK])
 def test_kubernetes_accepts_every_file(document: Any, version: str) -> None:
     kubernetes_validate.validate(document, version, strict=True)
 
@@ -44,6 +45,7 @@ def test_the_schedules_are_cloud_run_s() -> None:
         "smartia-jobs-24h": ("0 9 * * *", "America/Sao_Paulo"),
         "smartia-jobs-2h": ("10 * * * *", "Etc/UTC"),
         "smartia-jobs-no-show": ("40 * * * *", "Etc/UTC"),
+        "smartia-jobs-replies": ("*/5 * * * *", "Etc/UTC"),
         "smartia-jobs-72h": ("5 9 * * *", "America/Sao_Paulo"),
     }
     script = (DEPLOY / "cloud-run" / "gcloud.sh").read_text("utf-8")
@@ -93,10 +95,10 @@ def test_a_job_fails_at_once_for_exits_that_no_retry_mends() -> None:
 def test_the_jobs_differ_in_nothing_but_what_they_run_and_when() -> None:
     plain = []
     for job in CRON_JOBS.values():
-        text = yaml.safe_dump(job).replace("  suspend: true\n", "")
+        text = yaml.safe_dump(job).replace("  suspend: true\n", "").replace("'", "")
         for word in (job["metadata"]["name"], job["spec"]["schedule"], job["spec"]["timeZone"]):
             text = text.replace(word, "…")
-        plain.append(re.sub(r"- (72h|24h|2h|no-show)$", "- …", text, flags=re.M))
+        plain.append(re.sub(r"- (72h|24h|2h|replies|no-show)$", "- …", text, flags=re.M))
 
     assert len(set(plain)) == 1
     one = next(iter(CRON_JOBS.values()))
@@ -107,7 +109,7 @@ def test_the_jobs_differ_in_nothing_but_what_they_run_and_when() -> None:
 
 
 def test_nothing_may_be_written_and_nothing_be_gained() -> None:
-    for job in [*CRON_JOBS.values(), UPGRADE]:
+    for job in [*CRON_JOBS.values(), UPGRADE, WEBHOOK[0]]:
         (container,) = pod(job)["containers"]
 
         assert pod(job)["securityContext"]["runAsNonRoot"]
@@ -117,6 +119,25 @@ def test_nothing_may_be_written_and_nothing_be_gained() -> None:
             "capabilities": {"drop": ["ALL"]},
         }
         assert container["image"] == "${IMAGE}"
+
+
+def test_the_webhook_is_reached_at_its_one_path_and_has_a_secret_of_its_own() -> None:
+    deployment, service, ingress = WEBHOOK
+    (container,) = pod(deployment)["containers"]
+
+    assert parse(container["args"]) == "serve"
+    assert {entry["name"] for entry in container["env"]} - {"PORT", "K_SERVICE"} <= NAMES - SECRET
+    assert container["envFrom"] == [{"secretRef": {"name": "smartia-webhook"}}]
+    named = {
+        k for k in ("livenessProbe", "readinessProbe") if container[k]["httpGet"]["port"] == "http"
+    }
+    assert named == {"livenessProbe", "readinessProbe"}
+    assert service["spec"]["selector"] == deployment["spec"]["template"]["metadata"]["labels"]
+    (path,) = ingress["spec"]["rules"][0]["http"]["paths"]
+    assert path["path"] == "/webhook"
+    assert path["backend"]["service"]["name"] == service["metadata"]["name"]
+    text = (FOLDER / "webhook.yaml").read_text("utf-8")
+    assert {"DATABASE_URL", *re.findall(r"--from-file=(\w+)", text)} <= SECRET
 
 
 def test_a_run_that_is_stopped_has_time_to_record_what_it_knows() -> None:

@@ -16,7 +16,7 @@ from tests.deploy.statuses import FINAL
 
 FOLDER = DEPLOY / "systemd"
 README = (DEPLOY / "README.md").read_text("utf-8")
-JOBS = ["72h", "24h", "2h", "no-show"]
+JOBS = ["72h", "24h", "2h", "no-show", "replies"]
 PROGRAM = "/srv/smartia/smartia-jobs/.venv/bin/smartia-jobs"
 
 needs_systemd = pytest.mark.skipif(
@@ -39,17 +39,18 @@ def installed(tmp_path: Path) -> Path:
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     units = tmp_path / "units"
-    units.mkdir()
-    for path in FOLDER.iterdir():
+    shutil.copytree(FOLDER, units)
+    for path in units.glob("*.service"):
         text = path.read_text("utf-8").replace(PROGRAM, str(program))
-        (units / path.name).write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     return units
 
 
 @needs_systemd
 def test_systemd_understands_every_unit(installed: Path) -> None:
     units = [f"smartia-jobs@{job}.{kind}" for job in JOBS for kind in ("service", "timer")]
-    units += [f"smartia-jobs-failed@{job}.service" for job in JOBS]
+    units += [f"smartia-jobs-failed@{job}.service" for job in [*JOBS, "serve"]]
+    units.append("smartia-jobs-serve.service")
 
     checked = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *(installed / name for name in units)],
@@ -91,7 +92,13 @@ def test_a_timer_goes_off_when_cloud_run_s_trigger_does(job: str) -> None:
 
     assert shown.returncode == 0, shown.stderr
     elapses = re.findall(r"\d\d:\d\d:00 UTC$", shown.stdout, re.M)
-    expected = {"72h": "12:05:00", "24h": "12:00:00", "2h": "10:00", "no-show": "40:00"}
+    expected = {
+        "72h": "12:05:00",
+        "24h": "12:00:00",
+        "2h": "10:00",
+        "no-show": "40:00",
+        "replies": "5:00",
+    }
     assert len(elapses) == 3
     assert all(elapse.endswith(f"{expected[job]} UTC") for elapse in elapses)
 
@@ -116,7 +123,8 @@ def test_the_line_that_is_left_off_repeats_a_day_ahead_until_seventeen() -> None
 def test_three_days_ahead_is_off_until_it_is_enabled() -> None:
     enabled = re.findall(r"^systemctl enable --now (.+)$", README, re.M)
 
-    assert enabled == ["smartia-jobs@24h.timer smartia-jobs@2h.timer smartia-jobs@no-show.timer"]
+    timers = [f"smartia-jobs@{job}.timer" for job in ("24h", "2h", "no-show", "replies")]
+    assert enabled == [" ".join(timers), "smartia-jobs-serve.service"]
     assert "`systemctl enable --now smartia-jobs@72h.timer`" in README
 
 
@@ -179,3 +187,34 @@ def test_a_unit_sets_nothing_that_would_outrank_the_clinics_file() -> None:
     assert service["EnvironmentFile"] == "/etc/smartia/jobs.env"
     assert not {"PassEnvironment", "UnsetEnvironment"} & set(service)
     assert "env " not in service["ExecStart"]
+
+
+def test_a_job_that_starts_often_is_neither_limited_nor_tried_again() -> None:
+    more = unit("smartia-jobs@replies.service.d/often.conf")
+
+    assert more["Unit"]["StartLimitIntervalSec"] == "0"
+    assert more["Service"]["Restart"] == "no"
+
+
+def test_the_service_of_http_listens_on_this_machine_alone_and_comes_back() -> None:
+    service = unit("smartia-jobs-serve.service")["Service"]
+    command = service["ExecStart"].split()
+
+    assert command[0] == PROGRAM
+    assert parse(command[1:]) == "serve"
+    assert "--host" not in command
+    assert service["Restart"] == "always"
+    assert {int(status) for status in service["RestartPreventExitStatus"].split()} == {
+        ExitStatus.USAGE,
+        ExitStatus.CONFIGURATION,
+    }
+    assert int(service["TimeoutStopSec"].removesuffix("s")) > LAST_ANSWERS_S
+
+
+def test_the_service_of_http_is_as_confined_as_a_job() -> None:
+    job, service = (unit(f"smartia-jobs{name}.service")["Service"] for name in ("@", "-serve"))
+
+    confined = {name for name in job if name.startswith(("Protect", "Private", "Restrict"))}
+    confined |= {"NoNewPrivileges", "CapabilityBoundingSet", "SystemCallFilter", "ReadWritePaths"}
+    confined -= {"RestartPreventExitStatus"}
+    assert {name: service.get(name) for name in confined} == {name: job[name] for name in confined}
