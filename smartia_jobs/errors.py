@@ -34,7 +34,7 @@ class ExitStatus(IntEnum):
     TERMINATED = 143
 
 
-#: Where several statuses apply to one run, the first of these wins (design: exit statuses).
+#: Where several statuses apply to one run, the first of these wins.
 PRECEDENCE = (
     ExitStatus.BUG,
     ExitStatus.INTERRUPTED,

@@ -165,7 +165,7 @@ class Report:
 
     @property
     def exit_status(self) -> ExitStatus:
-        """The one status that tells the scheduler the truth (design: exit statuses)."""
+        """The one status that tells the scheduler the truth."""
         statuses = self.statuses | self._implied_statuses()
         return next((status for status in PRECEDENCE if status in statuses), ExitStatus.OK)
 
@@ -184,7 +184,7 @@ class Report:
         return implied
 
     def as_json(self) -> dict[str, Any]:
-        """Return the stable JSON object of design §9 (documented in the README)."""
+        """Return the stable JSON object that the README documents."""
         counts: Mapping[str, int] = {
             str(result): self.results[result] for result in Result if result is not Result.SKIPPED
         }

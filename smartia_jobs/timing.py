@@ -14,7 +14,7 @@ class QuietHours:
 
 @dataclass(frozen=True, slots=True)
 class ReminderTimes:
-    """When one kind of reminder is due (design: the due rule).
+    """When one kind of reminder is due.
 
     Attributes:
         lead: how long before the visit the reminder is best.

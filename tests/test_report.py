@@ -14,7 +14,7 @@ from smartia_jobs.report import Outcome, Reason, Report, Result
 
 NOW = datetime.fromisoformat("2026-11-23T09:00:00-03:00")
 
-#: The keys of design §9, in their order.
+#: The keys of a report, in their order.
 KEYS = [
     "job",
     "run_id",

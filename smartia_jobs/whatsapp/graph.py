@@ -35,7 +35,7 @@ from smartia_jobs.whatsapp.transport import Reply, Transport
 
 logger = logging.getLogger(__name__)
 
-#: One wait, and the longest that is waited for at all, in seconds (design: waits in a run).
+#: One wait, and the longest that is waited for at all, in seconds.
 _LONGEST_WAIT_S = 60.0
 _WORTH_WAITING_S = 300.0
 _TRIES = 4

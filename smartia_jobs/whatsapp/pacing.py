@@ -4,7 +4,7 @@ import threading
 
 from smartia_jobs.clock import Clock
 
-#: A pause never lasts longer than this (design: one wait is at most 60 s).
+#: A pause never lasts longer than this.
 LONGEST_PAUSE_S = 60.0
 
 #: The rate never falls below this share of the nominal one, nor (if nominal is above it)

@@ -15,7 +15,7 @@ from smartia_jobs.settings.environment import Given
 #: What Cloud Run gives a task unless it is told otherwise.
 #: Source: https://cloud.google.com/run/docs/configuring/task-timeout (2026-11).
 _USUAL_TIMEOUT = timedelta(minutes=10)
-#: Waits for throttles, start and database, besides the sending itself (design: waits in a run).
+#: Waits for throttles, start and database, besides the sending itself.
 _RESERVE = timedelta(minutes=6)
 
 
