@@ -6,9 +6,11 @@ Whoever launches a run hears the signals, watches it and prints its report.
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
+from urllib.parse import quote, urlsplit
 
 from smartia_jobs.clock import Clock
 from smartia_jobs.errors import ExitStatus
@@ -18,6 +20,9 @@ from smartia_jobs.run import Progress, Run, Stop
 from smartia_jobs.settings import Settings
 
 logger = logging.getLogger("smartia_jobs")
+
+#: For a monitor that does not answer a run waits no longer, at its begin and at its end.
+PING_S = 5.0
 
 
 def launch(
@@ -89,6 +94,43 @@ def run_that_reads(command: str, settings: Settings, clock: Clock) -> Iterator[R
     start_logs(settings, command, command)
     with closing(Database(settings.database_url, read_only=True)) as database:
         yield Run(command, settings, clock, database, clock.now(), dry_run=True)
+
+
+def ping(url: str, *, job: str, clinic: str, end: str) -> None:
+    """Tell a monitor that a run begins, or how it ended; a failure is a warning and no more.
+
+    Nothing but the job, the clinic's short name and the status is sent.
+
+    Args:
+        url: ``PING_URL``, with its places still to be filled in.
+        job: the command.
+        clinic: the clinic's name in a fleet.
+        end: ``start``, or the exit status.
+    """
+    names = {"job": job.replace(" ", "-"), "clinic": clinic}
+    parts = urlsplit(url.format(**{name: quote(value) for name, value in names.items()}))
+    asked = parts._replace(path=f"{parts.path.rstrip('/')}/{end}").geturl()
+    told: list[str] = []
+    # A server that trickles its answer would outlast every time-out of the connection.
+    asking = threading.Thread(target=lambda: told.append(_ask(asked)), daemon=True)
+    asking.start()
+    asking.join(PING_S)
+    failed = told[0] if told else f"no answer within {PING_S:.0f} s"
+    if failed:
+        logger.warning(
+            "PING_URL did not take the news of this run: %s", failed, extra={"ctx": {"end": end}}
+        )
+
+
+def _ask(url: str) -> str:
+    """Return why it failed, without the address, which is a secret; empty: it did not."""
+    import requests
+
+    try:
+        with requests.get(url, timeout=PING_S, allow_redirects=False, stream=True) as answer:
+            return "" if answer.ok and not answer.is_redirect else f"HTTP {answer.status_code}"
+    except requests.RequestException as error:
+        return type(error).__name__
 
 
 def start_logs(settings: Settings, command: str, run_id: str) -> None:

@@ -331,7 +331,8 @@ def test_an_only_to_of_quotation_marks_alone_is_empty(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("variable", [v for v in VARIABLES if v.secret], ids=lambda v: v.name)
 def test_a_secret_can_be_given_as_a_file(tmp_path: Path, variable: Variable) -> None:
-    value = "postgresql+psycopg://u:p@h/d" if variable.name == "DATABASE_URL" else TOKEN
+    addresses = {"DATABASE_URL": "postgresql+psycopg://u:p@h/d", "PING_URL": "https://h/{job}"}
+    value = addresses.get(variable.name, TOKEN)
     (tmp_path / "secret").write_text(f"  {value}\n", encoding="utf-8-sig")
 
     settings = load(tmp_path, **{variable.file_name: "secret"})

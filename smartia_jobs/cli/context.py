@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -51,8 +52,9 @@ def run_job(command: str, job: Callable[[Run], Report], options: JobOptions) -> 
         raise typer.BadParameter("works only together with --dry-run", param_hint="--now")
     with errors_as_status(command, as_json=options.json):
         settings = read_settings(options.env_file)
-        report = perform(command, job, options, settings=settings, clock=SystemClock())
-        finish(report, as_json=options.json)
+        with monitored(command, settings, dry_run=options.dry_run):
+            report = perform(command, job, options, settings=settings, clock=SystemClock())
+            finish(report, as_json=options.json)
 
 
 def perform(
@@ -173,18 +175,53 @@ def errors_as_status(command: str, *, as_json: bool = False) -> Iterator[None]:
         yield
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
-    except SmartiaJobsError as error:
-        _fail(command, error, as_json=as_json)
     except Exception as error:
-        from sqlalchemy.exc import SQLAlchemyError
+        explained = _explained(error)
+        if isinstance(explained, _BugError):
+            logger.exception("this is a bug in smartia-jobs; please report it with these lines")
+        _fail(command, explained, as_json=as_json)
 
-        if isinstance(error, SQLAlchemyError):
-            from smartia_jobs.database.errors import explain
 
-            _fail(command, explain(error), as_json=as_json)
-        logger.exception("this is a bug in smartia-jobs; please report it with these lines")
-        bug = SmartiaJobsError(f"a bug in smartia-jobs ({type(error).__name__}); see the log")
-        _fail(command, bug, as_json=as_json)
+@contextmanager
+def monitored(command: str, settings: Settings, *, dry_run: bool = False) -> Iterator[None]:
+    """Tell ``PING_URL`` that a run begins and how it ends; a dry run is nobody's news.
+
+    A run that a second signal, or the machine, cuts off is missed there by its silence.
+    """
+    if settings.ping_url is None or dry_run:
+        yield
+        return
+    from smartia_jobs.launch import ping
+
+    tell = partial(ping, settings.ping_url, job=command, clinic="clinic")
+    tell(end="start")
+    try:
+        yield
+    except typer.Exit as end:
+        tell(end=str(end.exit_code))
+        raise
+    except Exception as error:
+        tell(end=str(int(_explained(error).exit_status)))
+        raise
+    else:
+        tell(end="0")
+
+
+class _BugError(SmartiaJobsError):
+    """What nobody foresaw."""
+
+
+def _explained(error: Exception) -> SmartiaJobsError:
+    """Return an error as a person is told it, with its exit status."""
+    if isinstance(error, SmartiaJobsError):
+        return error
+    from sqlalchemy.exc import SQLAlchemyError
+
+    if isinstance(error, SQLAlchemyError):
+        from smartia_jobs.database.errors import explain
+
+        return explain(error)
+    return _BugError(f"a bug in smartia-jobs ({type(error).__name__}); see the log")
 
 
 def _fail(command: str, error: SmartiaJobsError, *, as_json: bool) -> NoReturn:

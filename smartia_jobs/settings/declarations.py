@@ -320,6 +320,15 @@ class Settings:
         shared=True,
     )
 
+    ping_url: str | None = setting(
+        "PING_URL",
+        readers.PING_URL,
+        "asked at the begin of each run with `/start` and at its end with its exit status, as"
+        " healthchecks.io takes it; `{job}` and `{clinic}` are filled in",
+        example="https://hc-ping.com/KEY/smartia-{job}",
+        secret=True,  # whoever knows it can report in our name
+    )
+
     # Where it runs
     # Source: https://cloud.google.com/run/docs/container-contract (2026-11).
     cloud_run_job: str | None = setting(

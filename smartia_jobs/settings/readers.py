@@ -164,6 +164,19 @@ def _read_api_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _read_ping_url(text: str) -> str:
+    otherwise = "must be an address such as https://hc-ping.com/KEY/smartia-{job}"
+    try:
+        parts = urlsplit(text.format(job="job", clinic="clinic"))
+        host = parts.hostname
+        _ = parts.port
+    except (ValueError, LookupError, AttributeError):
+        raise ValueError(f"{otherwise}; {{job}} and {{clinic}} alone are filled in") from None
+    if not host or parts.scheme not in ("http", "https") or re.search(r"\s", text):
+        raise ValueError(otherwise)
+    return text
+
+
 def is_loopback(host: str) -> bool:
     """Whether ``host`` is this machine itself, by its name or address."""
     try:
@@ -229,6 +242,7 @@ TEXT_NAME = Reader(_read_name)
 SWITCH = Reader(_read_switch, lambda value: str(int(value)))
 ZONE = Reader(_read_zone, lambda zone: str(zone.key))
 API_URL = Reader(_read_api_url)
+PING_URL = Reader(_read_ping_url)
 COUNTRY = Reader(_read_country)
 PATH = Reader(_read_path)
 ANY_TEXT = Reader(str)

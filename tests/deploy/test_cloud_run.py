@@ -49,7 +49,9 @@ _GCLOUD = r"""#!/bin/sh
 for word do printf '%s\n' "$word"; done >>"$LOG"
 echo >>"$LOG"
 keep() { for word do case $word in *.yaml) cp "$word" "$RENDERED" ;; esac; done; }
-flags() { for word do case $word in --flags-file=*) cp "${word#*=}" "$RENDERED/flags" ;; esac; done; }
+flags() {
+    for word do case $word in --flags-file=*) cp "${word#*=}" "$RENDERED/flags" ;; esac; done
+}
 case " $* " in
 *" run services describe "*) echo "https://$6.example" ;;
 *" images describe "*) echo "registry.example/smartia-jobs@$DIGEST" ;;

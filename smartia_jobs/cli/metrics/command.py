@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from smartia_jobs.cli.context import errors_as_status, read_settings
+from smartia_jobs.cli.context import errors_as_status, monitored, read_settings
 from smartia_jobs.cli.options import EnvFile
 from smartia_jobs.cli.output import refuse_database
 from smartia_jobs.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from smartia_jobs.jobs.metrics import Metrics
+    from smartia_jobs.settings import Settings
 
 
 class Format(StrEnum):
@@ -80,8 +81,10 @@ def metrics(
     last_day = _last_day(until)
     chosen = _chosen(format, json=json)
     with errors_as_status("metrics", as_json=chosen is Format.JSON):
-        found = _measure(env_file, days=days, until=last_day, output=output)
-        _put(render(found, chosen, to_terminal=output is None), output)
+        settings = read_settings(env_file)
+        with monitored("metrics", settings):
+            found = _measure(settings, days=days, until=last_day, output=output)
+            _put(render(found, chosen, to_terminal=output is None), output)
 
 
 def render(metrics: "Metrics", chosen: Format, *, to_terminal: bool = False) -> str:
@@ -115,13 +118,12 @@ def render(metrics: "Metrics", chosen: Format, *, to_terminal: bool = False) -> 
 
 
 def _measure(
-    env_file: Path | None, *, days: int, until: date | None, output: Path | None
+    settings: "Settings", *, days: int, until: date | None, output: Path | None
 ) -> "Metrics":
     from smartia_jobs.clock import SystemClock
     from smartia_jobs.jobs.metrics import build_metrics
     from smartia_jobs.launch import run_that_reads
 
-    settings = read_settings(env_file)
     if output is not None:
         refuse_database(output, settings.database_url)
     with run_that_reads("metrics", settings, SystemClock()) as run:
