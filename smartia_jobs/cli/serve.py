@@ -28,9 +28,11 @@ def serve(
     ] = 8080,
     env_file: EnvFile = None,
 ) -> None:
-    """Start jobs when asked over HTTP, as SmartIA's API did, until a signal.
+    """Hear what WhatsApp says, and start jobs when asked over HTTP, until a signal.
 
-    Each job is a process of its own; callers need a token (HTTP_TOKEN).
+    /webhook stores what Meta posts; META_VERIFY_TOKEN and META_APP_SECRET
+    turn it on. HTTP_AUTH turns on the jobs under SmartIA's old paths, each a
+    process of its own; callers need a token (HTTP_TOKEN).
     GET /health tells that the service is there.
 
     Example: smartia-jobs serve --port 8080

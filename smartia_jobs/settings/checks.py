@@ -74,11 +74,26 @@ def require_service(settings: Settings) -> None:
         raise ConfigurationError(problems)
 
 
+def has_webhook(settings: Settings) -> bool:
+    """Return whether ``serve`` takes what Meta posts."""
+    return settings.meta_verify_token is not None and settings.meta_app_secret is not None
+
+
 def _service_problems(settings: Settings) -> Iterator[str]:
-    if settings.http_auth is None:
+    if settings.http_auth is None and not has_webhook(settings):
         yield (
-            "HTTP_AUTH is not set, so there is nothing to serve; set HTTP_AUTH=token and "
-            "HTTP_TOKEN to start jobs over HTTP."
+            "There is nothing to serve: set META_VERIFY_TOKEN and META_APP_SECRET for WhatsApp's "
+            "webhook, or HTTP_AUTH=token and HTTP_TOKEN to start jobs over HTTP."
+        )
+    if settings.meta_verify_token is not None and settings.meta_app_secret is None:
+        yield (
+            "META_APP_SECRET is not set, so nobody could tell what Meta has signed; the webhook "
+            "(META_VERIFY_TOKEN) needs it."
+        )
+    if settings.http_auth == "iam" and has_webhook(settings):
+        yield (
+            "HTTP_AUTH=iam needs a service that Google keeps private, and Meta reaches a webhook "
+            "(META_VERIFY_TOKEN) only on a public one; serve them as two services."
         )
     if settings.http_auth == "token" and settings.http_token is None:
         yield "HTTP_TOKEN is not set; HTTP_AUTH=token lets in whoever sends it, so it is needed."

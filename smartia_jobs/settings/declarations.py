@@ -97,8 +97,24 @@ class Settings:
     meta_app_secret: str | None = setting(
         "META_APP_SECRET",
         readers.SECRET,
-        "the app's secret; adds a proof to each request (`appsecret_proof`)",
+        "the app's secret; adds a proof to each request (`appsecret_proof`), and tells the webhook"
+        " what Meta has signed",
         example="0123456789abcdef0123456789abcdef",
+        secret=True,
+    )
+    meta_app_secret_old: str | None = setting(
+        "META_APP_SECRET_OLD",
+        readers.SECRET,
+        "`serve`: the app's secret before, which the webhook takes as well while it is changed",
+        example="fedcba9876543210fedcba9876543210",
+        secret=True,
+    )
+    meta_verify_token: str | None = setting(
+        "META_VERIFY_TOKEN",
+        readers.SECRET,
+        "`serve`: the word that Meta shows when it is given the webhook's address; together with"
+        " `META_APP_SECRET` it turns `/webhook` on",
+        example="a-word-that-you-made-up",
         secret=True,
     )
     meta_api_version: str = setting(

@@ -4,10 +4,14 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+
+#: The rest between two runs of a job that is started by what was heard.
+_PAUSE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,24 @@ class Children:
             with self._lock:
                 del self._running[command]
         return Ended(child.returncode, output)
+
+    def after(self, command: str) -> Callable[[], None]:
+        """Return what starts a job without waiting for it, at most one at a time.
+
+        Calls while it runs start it once more when it has ended, however many they were.
+        """
+        wanted = threading.Event()
+
+        def repeat() -> None:
+            while wanted.wait():
+                wanted.clear()
+                if self.run(command, ()) is NotStarted.ENDING:
+                    return
+                # Whatever came meanwhile goes into one run, a stream of posts into one a second.
+                time.sleep(_PAUSE_S)
+
+        threading.Thread(target=repeat, name=command, daemon=True).start()
+        return wanted.set
 
     def end(self) -> None:
         """Start nothing more, and pass SIGTERM on: each job records what it knows and leaves."""

@@ -43,9 +43,11 @@ class Job:
 _SENDING, _COUNTING = frozenset({"dry_run", "limit"}), frozenset({"days", "until"})
 
 JOBS = (
+    Job("POST", "/jobs/reminders/72h", "72h", _SENDING),
     Job("POST", "/jobs/reminders/24h", "24h", _SENDING),
     Job("POST", "/jobs/reminders/2h", "2h", _SENDING),
     Job("POST", "/jobs/no-shows", "no-show", _SENDING),
+    Job("POST", "/jobs/replies", "replies", _SENDING),
     Job("GET", "/jobs/metrics", "metrics", _COUNTING),
 )
 

@@ -14,6 +14,9 @@ OLD_NAMES = {
     "metrics": "metrics",
 }
 
+#: Names in their manner for jobs that it had not.
+_NAMES = {**OLD_NAMES, "72h": "72h_reminders", "replies": "replies"}
+
 _NOT_SENT = ("failed", "retry", "unknown")
 
 
@@ -26,13 +29,13 @@ def old_fields(
     as failed when its message was not surely accepted in this run.
 
     Args:
-        command: which job: ``24h``, ``2h``, ``no-show`` or ``metrics``.
+        command: which job: ``24h``, ``2h``, ``72h``, ``no-show``, ``replies`` or ``metrics``.
         report: its JSON object; of a run that an error ended ``error`` is all that is read.
         exit_code: its exit status.
         at: the moment of the answer; told as wall time without a zone, as the old program did.
     """
     fields: dict[str, Any] = {
-        "job": OLD_NAMES[command],
+        "job": _NAMES[command],
         "timestamp": at.replace(tzinfo=None).isoformat(),
     }
     if "error" in report:
@@ -45,7 +48,7 @@ def old_fields(
             "processed": report["marked"],
             "reengagement_sent": report["sent"],
         }
-    else:
+    elif command != "replies":
         fields |= {
             "appointments_found": report["due"],
             "reminders_sent": report["sent"],

@@ -13,8 +13,10 @@ from starlette.routing import Route
 from smartia_jobs.clock import Clock
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.settings import Settings
+from smartia_jobs.settings.checks import has_webhook
 from smartia_jobs.web.children import Children
 from smartia_jobs.web.jobs import job_routes
+from smartia_jobs.web.webhook import webhook_routes
 
 #: How long callers may still wait for their answers after SIGTERM. A job leaves 9 s after its
 #: own at the latest, and Cloud Run kills what is there after 10.
@@ -24,9 +26,18 @@ _GRACE_S = 9
 def routes(settings: Settings, children: Children, clock: Clock) -> list[Route]:
     """Return what is configured; everything else is 404."""
     found = [Route("/health", _health)]
+    if has_webhook(settings):
+        # Cloud Run stops the processor when a request is answered: there a scheduled job acts.
+        acts = settings.cloud_run_service is None
+        heard = children.after("replies") if acts else _leave_it
+        found += webhook_routes(settings, clock, heard=heard)
     if settings.http_auth is not None:
         found += job_routes(settings, children, clock)
     return found
+
+
+def _leave_it() -> None:
+    """Leave what was heard to the scheduled job."""
 
 
 def serve(

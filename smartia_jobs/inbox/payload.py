@@ -1,0 +1,288 @@
+"""What Meta posts to the webhook, read piece by piece: one that makes no sense costs no other.
+
+Shapes are those of Meta's "Webhooks" pages (2026-11); whatever is not understood is counted, by
+a reason that holds nothing of the payload.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from smartia_jobs.incoming import Delivery, Notice, PatientAnswer, Source, Status
+
+#: As long as the columns that keep them.
+_ID_LENGTH, _CALLBACK_LENGTH, _TEXT_LENGTH, _PAYLOAD_LENGTH = 255, 512, 4096, 255
+_TYPE_LENGTH, _PHONE_LENGTH = 20, 64
+_EVENT_LENGTH, _SUBJECT_LENGTH, _DETAIL_LENGTH = 64, 540, 200
+
+#: Meta's seconds have ten digits until 2286; what has more counts milliseconds.
+_MILLISECONDS_FROM = 10**11
+#: Nothing was said before WhatsApp was there.
+_FIRST_AT = datetime(2009, 1, 1, tzinfo=UTC)
+
+_MEDIA = frozenset({"image", "video", "document"})
+#: What a person can answer with, besides what has a text of its own.
+_WORDLESS = frozenset(
+    {"audio", "contacts", "edit", "location", "order", "sticker", "unsupported", *_MEDIA}
+)
+#: What stops messages, or will.
+_ACCOUNT_EVENTS = frozenset({"ACCOUNT_RESTRICTION", "ACCOUNT_VIOLATION", "DISABLED_UPDATE"})
+
+
+@dataclass(slots=True)
+class Heard:
+    """What one post said.
+
+    Attributes:
+        statuses: what became of messages, ours and others'.
+        answers: what people did in the chat.
+        notices: what Meta tells of templates and the account.
+        ignored: how many elements were left out, by reason.
+    """
+
+    statuses: list[Status] = field(default_factory=list)
+    answers: list[PatientAnswer] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+    ignored: Counter[str] = field(default_factory=Counter)
+
+
+class _Ignored(Exception):
+    """An element that is left out, with the reason."""
+
+
+def read(body: bytes, *, phone_number_id: str | None, received_at: datetime) -> Heard | None:
+    """Return what a post says; None when it is no post of a WhatsApp account at all.
+
+    Args:
+        body: as it came.
+        phone_number_id: the clinic's number at Meta; what is about another one is left out.
+            None: every number is the clinic's.
+        received_at: when it came, aware UTC; stands for a time that is missing or to come.
+    """
+    try:
+        payload = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(payload, dict) or payload.get("object") != "whatsapp_business_account":
+        return None
+    heard = Heard()
+    for entry in _list(payload, "entry", heard):
+        for change in _list(entry, "changes", heard):
+            _Change(entry, change, phone_number_id, received_at).read(heard)
+    return heard
+
+
+class _Change:
+    """One element of ``changes``."""
+
+    def __init__(
+        self, entry: Any, change: Any, phone_number_id: str | None, received_at: datetime
+    ) -> None:
+        self.entry = entry
+        self.field = change.get("field") if isinstance(change, dict) else None
+        value = change.get("value") if isinstance(change, dict) else None
+        self.value: Mapping[str, Any] = value if isinstance(value, dict) else {}
+        self.phone_number_id = phone_number_id
+        self.received_at = received_at
+
+    def read(self, heard: Heard) -> None:
+        match self.field:
+            case "messages":
+                self._each("statuses", self._status, heard.statuses, heard)
+                self._each("messages", self._answer, heard.answers, heard)
+                heard.ignored["error"] += len(_list(self.value, "errors", heard))
+            case "user_preferences":
+                self._each("user_preferences", self._preference, heard.answers, heard)
+            case "message_template_status_update" | "template_category_update" | "account_update":
+                try:
+                    heard.notices.append(self._notice())
+                except _Ignored as reason:
+                    heard.ignored[str(reason)] += 1
+            case _:
+                heard.ignored["field"] += 1
+        heard.ignored += Counter()  # without what is 0
+
+    def _each(self, name: str, read_one: Any, found: list[Any], heard: Heard) -> None:
+        for element in _list(self.value, name, heard):
+            try:
+                if not self._is_ours():
+                    raise _Ignored("another_number")
+                if not isinstance(element, dict):
+                    raise _Ignored("unreadable")
+                if element.get("group_id") or element.get("recipient_type") == "group":
+                    raise _Ignored("group")
+                found.append(read_one(element))
+            except _Ignored as reason:
+                heard.ignored[str(reason)] += 1
+
+    def _is_ours(self) -> bool:
+        metadata = self.value.get("metadata")
+        number = metadata.get("phone_number_id") if isinstance(metadata, dict) else None
+        return self.phone_number_id is None or number == self.phone_number_id
+
+    def _status(self, element: Mapping[str, Any]) -> Status:
+        said = element.get("status")
+        if said not in list(Delivery):
+            raise _Ignored("status" if isinstance(said, str) else "unreadable")
+        failed = said == Delivery.FAILED
+        return Status(
+            wamid=_id(element.get("id")),
+            delivery=Delivery(said),
+            said_at=self._said_at(element.get("timestamp")),
+            callback=_text(element.get("biz_opaque_callback_data"), _CALLBACK_LENGTH),
+            code=_first_code(element.get("errors")) if failed else None,
+        )
+
+    def _answer(self, element: Mapping[str, Any]) -> PatientAnswer:
+        kind = element.get("type")
+        if not isinstance(kind, str):
+            raise _Ignored("unreadable")
+        inner = _dict(element.get(kind))
+        context = _dict(element.get("context"))
+        if context.get("forwarded") or context.get("frequently_forwarded"):
+            raise _Ignored("forwarded")
+        text, payload, context_id = None, None, context.get("id")
+        match kind:
+            case "text":
+                text = inner.get("body")
+            case "button":
+                text, payload = inner.get("text"), inner.get("payload")
+            case "interactive":
+                reply = _dict(inner.get(str(inner.get("type"))))
+                if "title" not in reply:
+                    raise _Ignored("type")
+                text, payload = reply.get("title"), reply.get("id")
+            case "reaction":
+                text, context_id = inner.get("emoji"), inner.get("message_id")
+            case _ if kind in _MEDIA:
+                text = inner.get("caption")
+            case _ if kind not in _WORDLESS:
+                raise _Ignored("type")
+        return PatientAnswer(
+            message_id=_id(element.get("id")),
+            source=Source.WEBHOOK,
+            phone=_text(element.get("from"), _PHONE_LENGTH),
+            type=kind[:_TYPE_LENGTH],
+            said_at=self._said_at(element.get("timestamp")),
+            text=_text(text, _TEXT_LENGTH),
+            payload=_text(payload, _PAYLOAD_LENGTH),
+            context_id=_text(context_id, _ID_LENGTH),
+        )
+
+    def _preference(self, element: Mapping[str, Any]) -> PatientAnswer:
+        wish, phone = element.get("value"), _text(element.get("wa_id"), _PHONE_LENGTH)
+        if wish not in ("stop", "resume") or element.get("category") != "marketing_messages":
+            raise _Ignored("preference")
+        if phone is None:
+            raise _Ignored("unreadable")
+        said_at = self._said_at(element.get("timestamp"))
+        return PatientAnswer(
+            message_id=f"user_preferences:{phone}:{said_at.timestamp():.0f}",
+            source=Source.WEBHOOK,
+            phone=phone,
+            type="user_preferences",
+            said_at=said_at,
+            payload=str(wish),
+        )
+
+    def _notice(self) -> Notice:
+        value = self.value
+        name = _text(value.get("message_template_name"), _SUBJECT_LENGTH)
+        language = _text(value.get("message_template_language"), 20)
+        event, detail = _text(value.get("event"), _EVENT_LENGTH), None
+        subject = " ".join(filter(None, [name, language]))
+        if self.field == "template_category_update":
+            # An impending one names what is right, and calls what holds until then "new".
+            new = value.get("correct_category") or value.get("new_category")
+            old = value.get("previous_category") or value.get("new_category")
+            event, detail = _text(new, _EVENT_LENGTH), f"it was {_text(old, _EVENT_LENGTH)}"
+        elif self.field == "message_template_status_update":
+            other = _dict(value.get("other_info"))
+            said = [value.get("reason"), other.get("title")]
+            detail = ", ".join(one for one in said if isinstance(one, str) and one != "NONE")
+        elif event not in _ACCOUNT_EVENTS:
+            raise _Ignored("account")
+        else:
+            subject, detail = "", ", ".join(_restrictions(value))
+        if event is None or (self.field != "account_update" and name is None):
+            raise _Ignored("unreadable")
+        said_at = self._said_at(self.entry.get("time") if isinstance(self.entry, dict) else None)
+        return Notice(
+            field=str(self.field),
+            event=event,
+            subject=subject[:_SUBJECT_LENGTH],
+            said_at=said_at,
+            detail=_text(detail, _DETAIL_LENGTH),
+        )
+
+    def _said_at(self, timestamp: Any) -> datetime:
+        """Return when it was said; when it came, if that is not told or lies ahead."""
+        seconds = _whole(timestamp)
+        if seconds is None:
+            return self.received_at
+        try:
+            scale = 1000 if seconds >= _MILLISECONDS_FROM else 1
+            said_at = datetime.fromtimestamp(seconds / scale, UTC)
+        except (OverflowError, ValueError, OSError):
+            return self.received_at
+        return said_at if _FIRST_AT <= said_at <= self.received_at else self.received_at
+
+
+def _restrictions(value: Mapping[str, Any]) -> Iterator[str]:
+    restricted = value.get("restriction_info")
+    for one in restricted if isinstance(restricted, list) else []:
+        yield str(_dict(one).get("restriction_type") or "")
+    for outer, inner in (("violation_info", "violation_type"), ("ban_info", "waba_ban_state")):
+        if said := _dict(value.get(outer)).get(inner):
+            yield str(said)
+
+
+def _list(parent: Any, name: str, heard: Heard) -> list[Any]:
+    """Return a list of a parent, which may be missing; anything else there is counted."""
+    if not isinstance(parent, dict):
+        heard.ignored["unreadable"] += 1
+        return []
+    found = parent.get(name, [])
+    if isinstance(found, list):
+        return found
+    heard.ignored["unreadable"] += 1
+    return []
+
+
+def _dict(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _id(value: Any) -> str:
+    """Return an id as it is: one that had to be cut would be another's."""
+    text = _text(value, _ID_LENGTH)
+    if text is None or text != value:
+        raise _Ignored("unreadable")
+    return text
+
+
+def _text(value: Any, length: int) -> str | None:
+    """Return a text that every database takes; None for what is none, or empty."""
+    if not isinstance(value, str):
+        return None
+    # NUL is refused by PostgreSQL, and half of a surrogate pair is no UTF-8.
+    return value.replace("\0", "").encode("utf-8", "ignore").decode()[:length] or None
+
+
+def _whole(value: Any) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 19:
+        return int(value)
+    return None
+
+
+def _first_code(errors: Any) -> int | None:
+    for error in errors if isinstance(errors, list) else []:
+        code = _whole(_dict(error).get("code"))
+        if code is not None and 0 <= code < 2**31:
+            return code
+    return None

@@ -1,0 +1,89 @@
+"""Storing what was heard: once each, however often it comes."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Table
+
+from smartia_jobs.database import insert_once
+from smartia_jobs.incoming import Notice, PatientAnswer, Status
+from smartia_jobs.store.tables import answers, notices, statuses
+
+
+def store_statuses(
+    connection: Connection, heard: Sequence[Status], *, received_at: datetime
+) -> None:
+    """Keep what became of messages; one that is there already stays as it is."""
+    _insert(
+        connection,
+        statuses,
+        ["wamid", "status"],
+        [
+            {
+                "wamid": one.wamid,
+                "status": str(one.delivery),
+                "said_at": one.said_at,
+                "received_at": received_at,
+                "callback": one.callback,
+                "code": one.code,
+            }
+            for one in heard
+        ],
+    )
+
+
+def store_answers(
+    connection: Connection, heard: Sequence[PatientAnswer], *, received_at: datetime
+) -> None:
+    """Keep what patients did in the chat; one that is there already stays as it is."""
+    _insert(
+        connection,
+        answers,
+        ["message_id"],
+        [
+            {
+                "message_id": one.message_id,
+                "source": str(one.source),
+                "phone": one.phone,
+                "type": one.type,
+                "text": one.text,
+                "payload": one.payload,
+                "context_id": one.context_id,
+                "said_at": one.said_at,
+                "received_at": received_at,
+            }
+            for one in heard
+        ],
+    )
+
+
+def store_notices(
+    connection: Connection, heard: Sequence[Notice], *, received_at: datetime
+) -> None:
+    """Keep what Meta tells of templates and the account."""
+    _insert(
+        connection,
+        notices,
+        ["field", "event", "subject", "said_at"],
+        [
+            {
+                "field": one.field,
+                "event": one.event,
+                "subject": one.subject,
+                "detail": one.detail,
+                "said_at": one.said_at,
+                "received_at": received_at,
+            }
+            for one in heard
+        ],
+    )
+
+
+def _insert(
+    connection: Connection, table: Table, key: Sequence[str], rows: Sequence[dict[str, Any]]
+) -> None:
+    if rows:
+        # In one order by everyone: two posts with the same statuses would wait in a circle.
+        ordered = sorted(rows, key=lambda row: [row[name] for name in key])
+        connection.execute(insert_once(connection.dialect.name, table, key=key), ordered)

@@ -1,0 +1,174 @@
+"""WhatsApp's webhook: who may post, how much, and what is answered. It stores; a job decides."""
+
+import hmac
+import logging
+import queue
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from smartia_jobs.clock import Clock
+from smartia_jobs.database import Database
+from smartia_jobs.database.errors import explain
+from smartia_jobs.errors import SmartiaJobsError
+from smartia_jobs.inbox.payload import Heard, read
+from smartia_jobs.logs import log_event
+from smartia_jobs.settings import Settings
+from smartia_jobs.store.inbox import store_answers, store_notices, store_statuses
+from smartia_jobs.store.schema import tables_exist
+
+logger = logging.getLogger(__name__)
+
+PATH = "/webhook"
+#: The most that one post may hold. Source: Meta, "Create a webhook endpoint" (2026-11).
+MOST_BYTES = 3 << 20
+#: Connections to PostgreSQL; SQLite has one writer at a time.
+_CONNECTIONS = {"postgresql": 4, "sqlite": 1}
+
+_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{1,256}")
+_SIGNATURE = re.compile(r"sha256=([0-9a-f]{64})")
+
+
+def webhook_routes(settings: Settings, clock: Clock, *, heard: Callable[[], None]) -> list[Route]:
+    """Return the handshake and the post.
+
+    Args:
+        settings: with verify token and app secret.
+        clock: says when a post came.
+        heard: called after something was stored that a job has to act on.
+    """
+    webhook = _Webhook(settings, clock, heard)
+    return [
+        Route(PATH, webhook.shake_hands, methods=["GET"]),
+        Route(PATH, webhook.take, methods=["POST"]),
+    ]
+
+
+class _Webhook:
+    def __init__(self, settings: Settings, clock: Clock, heard: Callable[[], None]) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._heard = heard
+        self._inbox = _Inbox(settings.database_url)
+        given = (settings.meta_app_secret, settings.meta_app_secret_old)
+        self._secrets = [secret.encode() for secret in given if secret]
+
+    async def shake_hands(self, request: Request) -> Response:
+        """Answer Meta's handshake: whoever knows the verify token gets its challenge back."""
+        query = request.query_params
+        token, challenge = query.get("hub.verify_token", ""), query.get("hub.challenge", "")
+        wanted = (self._settings.meta_verify_token or "").encode()
+        known = hmac.compare_digest(token.encode("utf-8", "replace"), wanted)
+        if query.get("hub.mode") == "subscribe" and known and _CHALLENGE.fullmatch(challenge):
+            return PlainTextResponse(challenge, headers={"X-Content-Type-Options": "nosniff"})
+        log_event(logger, logging.WARNING, "a handshake was refused", event="webhook", status=403)
+        return PlainTextResponse("refused", 403)
+
+    async def take(self, request: Request) -> Response:
+        """Store what Meta posts, and say so only when it is stored."""
+        try:
+            body = await _body(request)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is there to read it
+        if body is None:
+            return self._refused(413, "a post was larger than Meta's are")
+        if not self._is_signed(body, request.headers.get("x-hub-signature-256", "")):
+            return self._refused(401, "a post was not signed with the app's secret")
+        return PlainTextResponse("", await run_in_threadpool(self._store, body))
+
+    def _is_signed(self, body: bytes, signature: str) -> bool:
+        match = _SIGNATURE.fullmatch(signature.lower())
+        given = match[1] if match else ""
+        digests = (hmac.new(secret, body, sha256).hexdigest() for secret in self._secrets)
+        return any(hmac.compare_digest(given, digest) for digest in digests)
+
+    def _store(self, body: bytes) -> int:
+        """Return the HTTP status: 200 once it is committed, or can never be understood."""
+        received_at = self._clock.now()
+        heard = read(
+            body,
+            phone_number_id=self._settings.meta_phone_number_id,
+            received_at=received_at,
+        )
+        if heard is None:
+            # Sent again for days, it would be understood no better.
+            log_event(logger, logging.WARNING, "a signed post was not understood", event="webhook")
+            return 200
+        if not (heard.statuses or heard.answers or heard.notices):
+            _log(heard)
+            return 200
+        try:
+            with self._inbox.lent() as database, database.write() as connection:
+                store_statuses(connection, heard.statuses, received_at=received_at)
+                store_answers(connection, heard.answers, received_at=received_at)
+                store_notices(connection, heard.notices, received_at=received_at)
+        except (SQLAlchemyError, SmartiaJobsError) as error:
+            why = explain(error) if isinstance(error, SQLAlchemyError) else error
+            log_event(logger, logging.ERROR, f"a post was not stored: {why}", event="webhook")
+            return 503  # Meta sends it again
+        _log(heard)
+        if heard.statuses or heard.answers:
+            self._heard()
+        return 200
+
+    def _refused(self, status: int, why: str) -> Response:
+        log_event(logger, logging.WARNING, why, event="webhook", status=status)
+        return PlainTextResponse("refused", status)
+
+
+class _Inbox:
+    """The connections that posts are stored over; a thread lends one for a transaction."""
+
+    def __init__(self, url: str) -> None:
+        self._free: queue.SimpleQueue[Database] = queue.SimpleQueue()
+        first = Database(url)
+        self._free.put(first)
+        for _ in range(_CONNECTIONS[first.dialect] - 1):
+            self._free.put(Database(url))
+        self._has_tables = False
+
+    @contextmanager
+    def lent(self) -> Iterator[Database]:
+        database = self._free.get()
+        try:
+            if not self._has_tables:
+                with database.read() as connection:
+                    self._has_tables = tables_exist(connection)
+                if not self._has_tables:
+                    raise SmartiaJobsError(
+                        "smartia-jobs' own tables are missing; run: smartia-jobs db upgrade"
+                    )
+            yield database
+        finally:
+            self._free.put(database)
+
+
+async def _body(request: Request) -> bytes | None:
+    """Return what was posted; None when it is too large, of which no more is read."""
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MOST_BYTES:
+            return None
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _log(heard: Heard) -> None:
+    log_event(
+        logger,
+        logging.DEBUG,
+        "heard",
+        event="webhook",
+        statuses=len(heard.statuses),
+        answers=len(heard.answers),
+        notices=len(heard.notices),
+        ignored=dict(heard.ignored),
+    )
