@@ -1,15 +1,17 @@
 """WhatsApp's webhook: who may post, how much, and what is answered. It stores; a job decides."""
 
+import asyncio
 import hmac
 import logging
-import queue
 import re
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import sha256
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -17,7 +19,7 @@ from starlette.routing import Route
 from smartia_jobs.clock import Clock
 from smartia_jobs.database import Database
 from smartia_jobs.database.errors import explain
-from smartia_jobs.errors import SmartiaJobsError
+from smartia_jobs.errors import ConfigurationError, SmartiaJobsError
 from smartia_jobs.inbox.payload import Heard, read
 from smartia_jobs.logs import log_event
 from smartia_jobs.settings import Settings
@@ -81,7 +83,9 @@ class _Webhook:
             return self._refused(413, "a post was larger than Meta's are")
         if not self._is_signed(body, request.headers.get("x-hub-signature-256", "")):
             return self._refused(401, "a post was not signed with the app's secret")
-        return PlainTextResponse("", await run_in_threadpool(self._store, body))
+        loop = asyncio.get_running_loop()
+        status = await loop.run_in_executor(self._inbox.threads, self._store, body)
+        return PlainTextResponse("", status)
 
     def _is_signed(self, body: bytes, signature: str) -> bool:
         match = _SIGNATURE.fullmatch(signature.lower())
@@ -105,7 +109,7 @@ class _Webhook:
             _log(heard)
             return 200
         try:
-            with self._inbox.lent() as database, database.write() as connection:
+            with self._inbox.write() as connection:
                 store_statuses(connection, heard.statuses, received_at=received_at)
                 store_answers(connection, heard.answers, received_at=received_at)
                 store_notices(connection, heard.notices, received_at=received_at)
@@ -124,30 +128,34 @@ class _Webhook:
 
 
 class _Inbox:
-    """The connections that posts are stored over; a thread lends one for a transaction."""
+    """Where posts are stored: a few threads, each with a connection of its own."""
 
     def __init__(self, url: str) -> None:
-        self._free: queue.SimpleQueue[Database] = queue.SimpleQueue()
-        first = Database(url)
-        self._free.put(first)
-        for _ in range(_CONNECTIONS[first.dialect] - 1):
-            self._free.put(Database(url))
+        self._url = url
+        self._own = threading.local()
         self._has_tables = False
+        dialect = "sqlite" if url.startswith("sqlite") else "postgresql"
+        self.threads = ThreadPoolExecutor(_CONNECTIONS[dialect], thread_name_prefix="inbox")
 
     @contextmanager
-    def lent(self) -> Iterator[Database]:
-        database = self._free.get()
-        try:
+    def write(self) -> Iterator[Connection]:
+        """Open a short transaction; only within one of the threads.
+
+        Raises:
+            SmartiaJobsError: our tables are missing or too old.
+        """
+        database = getattr(self._own, "database", None)
+        if database is None:
+            database = self._own.database = Database(self._url)
+        if not self._has_tables:
+            with database.read() as connection:
+                self._has_tables = tables_exist(connection)
             if not self._has_tables:
-                with database.read() as connection:
-                    self._has_tables = tables_exist(connection)
-                if not self._has_tables:
-                    raise SmartiaJobsError(
-                        "smartia-jobs' own tables are missing; run: smartia-jobs db upgrade"
-                    )
-            yield database
-        finally:
-            self._free.put(database)
+                raise ConfigurationError(
+                    "smartia-jobs' own tables are missing. Run: smartia-jobs db upgrade"
+                )
+        with database.write() as connection:
+            yield connection
 
 
 async def _body(request: Request) -> bytes | None:
