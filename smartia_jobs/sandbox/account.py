@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Self
 
+from smartia_jobs.sandbox import graph_fields
 from smartia_jobs.sandbox.exchange import GraphError, select
 
 #: The made-up ids that the sandbox answers to unless it is told others.
@@ -23,6 +24,7 @@ def _available(entity_type: str, node_id: str) -> dict[str, object]:
 
 def _healthy_phone(phone_number_id: str) -> dict[str, object]:
     return {
+        **dict.fromkeys(graph_fields.PHONE_NUMBER),
         "id": phone_number_id,
         "display_phone_number": "+55 11 3000-0000",
         "verified_name": "Clínica Sandbox",
@@ -42,6 +44,7 @@ def _healthy_phone(phone_number_id: str) -> dict[str, object]:
 
 def _healthy_waba(waba_id: str) -> dict[str, object]:
     return {
+        **dict.fromkeys(graph_fields.ACCOUNT),
         "id": waba_id,
         "name": "Clínica Sandbox",
         "currency": "BRL",

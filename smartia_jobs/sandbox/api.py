@@ -161,6 +161,8 @@ class Api:
             case "POST", [node_id, "message_templates"] if node_id == waba_id:
                 node = self._templates.create(read_json(request.body)).node
                 return json_reply({key: node[key] for key in ("id", "status", "category")})
+            case "GET", [node_id] if template := self._templates.one(node_id, fields):
+                return json_reply(template)
             case _, [node_id, *_] if node_id not in (phone_number_id, waba_id):
                 raise no_such_object(node_id)
         raise GraphError(100, f"Unsupported {request.method.lower()} request")

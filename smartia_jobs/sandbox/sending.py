@@ -53,11 +53,12 @@ def describe(record: Received, payload: object) -> None:
     record["language"] = _text_or_none(mapping(template.get("language")).get("code"))
     for component in map(mapping, sequence(template.get("components"))):
         parameters = [mapping(parameter) for parameter in sequence(component.get("parameters"))]
-        if component.get("type") == "body":
+        kind = _word(component.get("type"))
+        if kind == "body":
             for position, parameter in enumerate(parameters, start=1):
                 name = parameter.get("parameter_name", position)
                 record["parameters"][str(name)] = str(parameter.get("text"))
-        elif component.get("type") == "button" and parameters:
+        elif kind == "button" and parameters:
             index = str(component.get("index"))
             record["payloads"][index] = str(parameters[0].get("payload"))
 
@@ -71,6 +72,11 @@ def new_wamid(digits: str) -> str:
 
 def _text_or_none(value: object) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _word(value: object) -> str:
+    """Return a word of Graph's in lower case; clients in use write them in upper case, too."""
+    return value.lower() if isinstance(value, str) else ""
 
 
 def _check_recipient(payload: Mapping[str, object]) -> None:
@@ -96,9 +102,9 @@ def _check_template(message: Mapping[str, object], templates: Templates) -> str:
     given: dict[str, Sequence[object]] = {}
     buttons: dict[str, Mapping[str, object]] = {}
     for component in map(mapping, sequence(message.get("components"))):
-        kind, index = component.get("type"), str(component.get("index"))
+        kind, index = _word(component.get("type")), str(component.get("index"))
         if kind in ("header", "body") and kind not in given:
-            given[str(kind)] = sequence(component.get("parameters"))
+            given[kind] = sequence(component.get("parameters"))
         elif kind == "button" and index not in buttons:
             buttons[index] = component
         else:
@@ -156,7 +162,7 @@ def _check_buttons(given: Mapping[str, Mapping[str, object]], shape: Shape) -> N
     by_index = {str(index): kind for index, kind in enumerate(shape.buttons)}
     for index, component in given.items():
         parameters = [mapping(parameter) for parameter in sequence(component.get("parameters"))]
-        match by_index.get(index), component.get("sub_type"):
+        match by_index.get(index), _word(component.get("sub_type")):
             case "QUICK_REPLY", "quick_reply":
                 _check_texts(parameters, "payload")
             case "URL_SUFFIX", "url":

@@ -3,14 +3,17 @@
 import base64
 import itertools
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
-from smartia_jobs.sandbox.exchange import GraphError, Request, mapping, select
+from smartia_jobs.sandbox import graph_fields
+from smartia_jobs.sandbox.exchange import GraphError, Request, mapping, read_json, select, sequence
 from smartia_jobs.sandbox.template_rules import Shape, shape_of
 
 _LANGUAGE_EXISTS = 2388024
 _TOO_MANY_TEMPLATES = 2388019
+_MADE_AT = 1_790_000_000  # Unix seconds
 _MAX_TEMPLATES = 250
 _DEFAULT_LIMIT = 25
 _MAX_LIMIT = 1000
@@ -60,6 +63,7 @@ class Templates:
         key = (str(fields["name"]), str(fields["language"]))
         status = status or ("APPROVED" if self.auto_approve else "PENDING")
         node = {
+            **dict.fromkeys(graph_fields.TEMPLATE),
             "id": str(next(self._ids)),
             "name": fields["name"],
             "language": fields["language"],
@@ -67,10 +71,8 @@ class Templates:
             "category": fields["category"],
             "components": fields["components"],
             "parameter_format": "NAMED" if shape.named else "POSITIONAL",
-            "quality_score": {"score": "UNKNOWN"},
+            "quality_score": {"score": "UNKNOWN", "date": _MADE_AT},
             "rejected_reason": "NONE",
-            "correct_category": None,
-            "previous_category": None,
             "message_send_ttl_seconds": fields.get("message_send_ttl_seconds"),
         }
         with self._lock:
@@ -110,8 +112,22 @@ class Templates:
             raise GraphError(132016)
         raise GraphError(132001, details=f"template name ({name}) does not exist in {language}")
 
+    def one(self, node_id: str, fields: str | None) -> dict[str, object] | None:
+        """Return the fields of the template with this Graph id; None: there is none.
+
+        Raises:
+            GraphError: 100, an unknown field.
+        """
+        for template in list(self._templates.values()):
+            if template.node["id"] == node_id:
+                return select(template.node, fields, default=_DEFAULT_FIELDS)
+        return None
+
     def page(self, request: Request) -> dict[str, object]:
-        """Return one page of the listing, by ``fields``, ``limit``, ``after`` and ``name``.
+        """Return one page of the listing, by ``fields``, ``limit``, ``after`` and filters.
+
+        The filters are ``name``, ``status``, ``category`` and ``language``; ``summary`` adds
+        numbers over all pages.
 
         Raises:
             GraphError: 100 unknown field or bad limit; 131059 a cursor that is not ours.
@@ -119,23 +135,54 @@ class Templates:
         limit = request.query.get("limit", str(_DEFAULT_LIMIT))
         if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= _MAX_LIMIT):
             raise GraphError(100, details="limit")
-        wanted = request.query.get("name", "")
-        nodes = [t.node for t in list(self._templates.values()) if wanted in str(t.node["name"])]
+        everything = [template.node for template in list(self._templates.values())]
+        nodes = [node for node in everything if _fits(node, request.query)]
         start = _position(nodes, request.query.get("after"))
         shown = nodes[start : start + int(limit)]
         fields = request.query.get("fields")
         page: dict[str, object] = {
             "data": [select(node, fields, default=_DEFAULT_FIELDS) for node in shown]
         }
+        if "summary" in request.query:
+            page["summary"] = _summary(request.query["summary"], len(nodes), len(everything))
         if shown:
             cursors = {"before": _cursor(shown[0]), "after": _cursor(shown[-1])}
             page["paging"] = paging = {"cursors": cursors}
             if start + len(shown) < len(nodes):
                 # As at Meta: whoever follows this address puts the token into a URL.
                 token = (request.authorization or "").rpartition(" ")[2]
-                address = f"http://{request.host}{request.path}?access_token={token}"
-                page["paging"] = {**paging, "next": f"{address}&after={cursors['after']}"}
+                query = {**request.query, "access_token": token, "after": cursors["after"]}
+                address = f"http://{request.host}{request.path}?{urlencode(query)}"
+                page["paging"] = {**paging, "next": address}
         return page
+
+
+def _fits(node: Mapping[str, object], query: Mapping[str, str]) -> bool:
+    """Return whether a template is asked for: part of a name, lists of everything else."""
+    if query.get("name", "") not in str(node["name"]):
+        return False
+    return all(
+        node[name] in _list(query[name])
+        for name in ("status", "category", "language")
+        if name in query
+    )
+
+
+def _list(text: str) -> Sequence[object]:
+    """Return what a filter lists: a JSON array, or words with commas between them."""
+    return sequence(read_json(text.encode())) or text.split(",")
+
+
+def _summary(fields: str, found: int, everything: int) -> dict[str, object]:
+    summary: dict[str, object] = {
+        "id": None,
+        **dict.fromkeys(graph_fields.TEMPLATE_SUMMARY),
+        "are_translations_complete": True,
+        "message_template_count": everything,
+        "message_template_limit": _MAX_TEMPLATES,
+        "total_count": found,
+    }
+    return select(summary, fields, default=())
 
 
 def _cursor(node: Mapping[str, object]) -> str:

@@ -290,6 +290,15 @@ def test_the_next_address_holds_the_token_as_at_meta_and_stays_on_this_machine(
     assert address.startswith(f"{sandbox.url}/v25.0/{WABA_ID}/message_templates?")
 
 
+def test_the_next_address_asks_for_the_same_again(graph: Graph) -> None:
+    page = graph.templates(limit=1, fields="language", summary="total_count").json()
+
+    following = graph.session.get(page["paging"]["next"], timeout=30).json()
+
+    assert following["summary"] == page["summary"] == {"total_count": 3}
+    assert [set(template) for template in following["data"]] == [{"id", "language"}]
+
+
 def test_a_name_that_is_not_there_lists_nothing(graph: Graph) -> None:
     assert graph.templates(name="nunca_vi").json() == {"data": []}
 
