@@ -1,10 +1,11 @@
 """The endpoints: which request gets which answer."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from smartia_jobs.sandbox import sending
 from smartia_jobs.sandbox.account import MANAGEMENT, MESSAGING, Account, no_such_object
+from smartia_jobs.sandbox.deliveries import follow
 from smartia_jobs.sandbox.exchange import (
     GraphError,
     Reply,
@@ -14,10 +15,12 @@ from smartia_jobs.sandbox.exchange import (
     read_json,
     sequence,
 )
+from smartia_jobs.sandbox.people import People
 from smartia_jobs.sandbox.phones import digits_of, wa_id_of
 from smartia_jobs.sandbox.received import Received, ReceivedMessages, arrived
 from smartia_jobs.sandbox.scripts import Scripted, Scripts
 from smartia_jobs.sandbox.templates import Templates
+from smartia_jobs.sandbox.webhook import Webhook
 
 _VERSION = re.compile(r"v[0-9]+\.[0-9]+")
 
@@ -44,6 +47,10 @@ Answers are given in order; "repeat_last": true gives the last one for ever. An 
   {{"delay_s": 40}}                  accepted, answered late
   {{"cut": true}}                    connection cut; with "accepted": true only after accepting
   {{}}                               the ordinary answer
+and, for the webhook that is told what becomes of an accepted message (sent, delivered, read),
+  {{"failure": 131026}}              it fails after all, for this reason of Meta's
+  {{"statuses": ["read", "sent", "sent"], "statuses_delay_s": 2, "bundle": 300, "entries": 3}}
+What was posted:     curl {url}/sandbox/webhook
 """
 
 
@@ -57,12 +64,18 @@ class Api:
         templates: Templates,
         scripts: Scripts,
         received: ReceivedMessages,
+        people: People,
+        webhook: Webhook,
+        now: Callable[[], float],
     ) -> None:
-        """Answer from this state."""
+        """Answer from this state, and tell the webhook what becomes of messages."""
         self._account = account
         self._templates = templates
         self._scripts = scripts
         self._received = received
+        self._people = people
+        self._webhook = webhook
+        self._now = now
 
     def answer(self, request: Request) -> Reply:
         """Return the reply to one request; safe to call from many threads."""
@@ -107,7 +120,9 @@ class Api:
                 self._authorize(request, MESSAGING)
                 if node_id != self._account.phone["id"]:
                     raise no_such_object(node_id)
-                record["text"] = sending.check(payload, self._templates)
+                good = sending.check(payload, self._templates, self._people)
+                record["text"], record["category"] = good.text, good.category
+                record["buttons"] = dict(good.buttons)
             except GraphError as error:
                 record["status"], record["code"] = error.status, error.code
                 self._received.add(record)
@@ -137,6 +152,15 @@ class Api:
         record["status"] = None if reply.cut else reply.status
         record["code"] = None if reply.cut else scripted.code
         self._received.add(record)
+        if record["accepted"] and self._webhook.url is not None:
+            follow(
+                record,
+                scripted,
+                phone=self._account.phone,
+                people=self._people,
+                webhook=self._webhook,
+                now=self._now(),
+            )
         return reply
 
     # Reading and registering.
@@ -188,6 +212,8 @@ class Api:
                 return json_reply(self._received.stats())
             case "GET", ["script"]:
                 return json_reply(self._scripts.listing())
+            case "GET", ["webhook"]:
+                return json_reply({"url": self._webhook.url, **self._webhook.stats()})
             case "DELETE", ["script"]:
                 self._scripts.clear()
                 return json_reply({"success": True})

@@ -29,7 +29,13 @@ _MESSAGE_BY_CODE = {
     131009: "Parameter value is not valid",
     131026: "Message undeliverable",
     131031: "Business account has been locked",
+    130403: "Business is restricted from messaging users in this country",
+    130472: "User's number is part of an experiment",
+    131042: "Business eligibility payment issue",
     131047: "Re-engagement message",
+    131048: "Spam rate limit hit",
+    131049: "This message was not delivered to maintain healthy ecosystem engagement",
+    131050: "User has stopped marketing messages from this business",
     131051: "Unsupported message type",
     131056: "Pair rate limit hit",
     131059: "Pagination cursor has expired",
@@ -100,7 +106,7 @@ class GraphError(Exception):
         self.subcode = subcode
         self.status = _STATUS_BY_CODE.get(code, 400) if status is None else status
         self.type = type_
-        self.message = message or f"(#{code}) {_MESSAGE_BY_CODE.get(code, 'Refused')}"
+        self.message = message or f"(#{code}) {title_of(code)}"
         self.details = details
         super().__init__(f"{self.message}: {details}" if details else self.message)
 
@@ -113,6 +119,11 @@ class GraphError(Exception):
             error["error_data"] = {"messaging_product": "whatsapp", "details": self.details}
         error["fbtrace_id"] = secrets.token_urlsafe(8)
         return json_reply({"error": error}, status=self.status)
+
+
+def title_of(code: int) -> str:
+    """Return Meta's usual words for a code."""
+    return _MESSAGE_BY_CODE.get(code, "Refused")
 
 
 def json_reply(value: object, *, status: int = 200) -> Reply:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypedDict
 
@@ -14,12 +15,16 @@ class Received(TypedDict):
         at: when it arrived, ISO 8601 in UTC.
         monotonic: the same in seconds of ``time.monotonic`` (for rates).
         to: the recipient as the client wrote it.
+        type: ``template`` or ``text``, as the client wrote it.
+        context_id: the message that this one quotes.
         template: the template's name.
         language: the template's language code.
         parameters: the body's values by variable name or number.
         payloads: quick-reply payloads by button index.
         callback_data: ``biz_opaque_callback_data``.
         text: the body as the patient would read it; only of accepted messages.
+        category: the template's, once it was found good; None of free text.
+        buttons: the labels of its quick replies by index, once it was found good.
         accepted: whether WhatsApp would now deliver it, whatever the client was told.
         status: the HTTP status answered; None when the connection was cut.
         code: the Graph error code answered.
@@ -30,12 +35,16 @@ class Received(TypedDict):
     at: str
     monotonic: float
     to: str | None
+    type: str | None
+    context_id: str | None
     template: str | None
     language: str | None
     parameters: dict[str, str]
     payloads: dict[str, str]
     callback_data: str | None
     text: str | None
+    category: str | None
+    buttons: dict[str, str]
     accepted: bool
     status: int | None
     code: int | None
@@ -85,6 +94,14 @@ class ReceivedMessages:
             messages = list(self._messages)
         return [message.copy() for message in messages]
 
+    def newest(self, wanted: Callable[[Received], bool]) -> Received | None:
+        """Return a copy of the newest that is wanted, if there is one."""
+        with self._lock:
+            for message in reversed(self._messages):
+                if wanted(message):
+                    return message.copy()
+        return None
+
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
@@ -115,12 +132,16 @@ def arrived() -> Received:
         at=datetime.now(UTC).isoformat(timespec="microseconds"),
         monotonic=time.monotonic(),
         to=None,
+        type=None,
+        context_id=None,
         template=None,
         language=None,
         parameters={},
         payloads={},
         callback_data=None,
         text=None,
+        category=None,
+        buttons={},
         accepted=False,
         status=None,
         code=None,

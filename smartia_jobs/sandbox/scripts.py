@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Self
 
@@ -24,7 +24,15 @@ _JSON_TYPES: Mapping[str, tuple[type, ...]] = {
     "cut": (bool,),
     "held": (bool,),
     "accepted": (bool,),
+    "statuses": (list,),
+    "failure": (int,),
+    "statuses_delay_s": (int, float),
+    "bundle": (int,),
+    "entries": (int,),
 }
+
+#: What a script may say becomes of an accepted message.
+_STATUSES = ("sent", "delivered", "read", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,12 @@ class Scripted:
         held: accepted, but held by Meta for a quality check.
         accepted: whether the message is recorded as accepted. Without it: not when
             there is a code, an HTTP status of 300 or more, or a cut.
+        statuses: what the webhook is told of the accepted message, in this order; a word may
+            come twice, none is silence. Without it: sent, delivered, read.
+        failure: the code of ``failed``; without ``statuses``, the message only fails.
+        statuses_delay_s: seconds before each status.
+        bundle: how many statuses are posted together; they wait a moment for company.
+        entries: how many entries of a post a bundle is spread over.
     """
 
     code: int | None = None
@@ -54,6 +68,11 @@ class Scripted:
     cut: bool = False
     held: bool = False
     accepted: bool | None = None
+    statuses: Sequence[str] | None = None
+    failure: int | None = None
+    statuses_delay_s: float = 0.0
+    bundle: int = 1
+    entries: int = 1
 
     @classmethod
     def from_json(cls, value: object) -> Self:
@@ -70,6 +89,10 @@ class Scripted:
                 raise ValueError(f"an answer has no {name!r}; it has {', '.join(_JSON_TYPES)}")
             if not isinstance(given, types) or (isinstance(given, bool) and bool not in types):
                 raise ValueError(f"{name!r} must be {' or '.join(t.__name__ for t in types)}")
+        if any(word not in _STATUSES for word in value.get("statuses", ())):
+            raise ValueError(f"'statuses' lists {', '.join(_STATUSES)}")
+        if value.get("bundle", 1) < 1 or value.get("entries", 1) < 1:
+            raise ValueError("'bundle' and 'entries' are 1 or more")
         return cls(**value)
 
     @property

@@ -1,29 +1,48 @@
-"""What Meta demands of one template message, checked in the order a client would notice."""
+"""What Meta demands of one message, checked in the order a client would notice."""
 
 import base64
 import itertools
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from smartia_jobs.sandbox.exchange import GraphError, mapping, sequence
+from smartia_jobs.sandbox.people import People
 from smartia_jobs.sandbox.phones import digits_of
 from smartia_jobs.sandbox.received import Received
-from smartia_jobs.sandbox.template_rules import Shape, fill_in, is_too_long
+from smartia_jobs.sandbox.template_rules import Shape, fill_in, is_too_long, length_of
 from smartia_jobs.sandbox.templates import Templates
 
 _MAX_CALLBACK_DATA = 512
 _MAX_PAYLOAD = 256
+_MAX_TEXT = 4096
 _REFUSED_SPACE = re.compile(r"[\n\r\t]| {5,}")
 _serial = itertools.count(1)
 
 
-def check(payload: object, templates: Templates) -> str:
-    """Return the body as the patient would read it.
+@dataclass(frozen=True, slots=True)
+class Good:
+    """What was found of a good message.
+
+    Attributes:
+        text: the body as the patient would read it.
+        category: the template's; None of free text.
+        buttons: labels of quick replies by index.
+    """
+
+    text: str
+    category: str | None = None
+    buttons: Mapping[str, str] = field(default_factory=dict)
+
+
+def check(payload: object, templates: Templates, people: People) -> Good:
+    """Return what the patient would see.
 
     Args:
         payload: the request's JSON value; None when there was none.
         templates: where the template must stand approved.
+        people: free text goes only to those who have written within a day.
 
     Raises:
         GraphError: the code that Meta would refuse this message with.
@@ -36,8 +55,11 @@ def check(payload: object, templates: Templates) -> str:
     callback_data = payload.get("biz_opaque_callback_data", "")
     if not isinstance(callback_data, str) or len(callback_data) > _MAX_CALLBACK_DATA:
         raise GraphError(100, details="biz_opaque_callback_data: text of up to 512 characters")
+    context = payload.get("context")
+    if context is not None and not _text_or_none(mapping(context).get("message_id")):
+        raise GraphError(100, "(#100) The parameter context['message_id'] is required.")
     if payload.get("type", "text") == "text":
-        raise GraphError(131047, details="free text outside the 24-hour window")
+        return _check_text(mapping(payload.get("text")), people, str(payload["to"]))
     if payload["type"] != "template":
         raise GraphError(131051)
     return _check_template(mapping(payload.get("template")), templates)
@@ -48,6 +70,8 @@ def describe(record: Received, payload: object) -> None:
     message = mapping(payload)
     template = mapping(message.get("template"))
     record["to"] = _text_or_none(message.get("to"))
+    record["type"] = _text_or_none(message.get("type", "text"))
+    record["context_id"] = _text_or_none(mapping(message.get("context")).get("message_id"))
     record["callback_data"] = _text_or_none(message.get("biz_opaque_callback_data"))
     record["template"] = _text_or_none(template.get("name"))
     record["language"] = _text_or_none(mapping(template.get("language")).get("code"))
@@ -91,13 +115,32 @@ def _check_recipient(payload: Mapping[str, object]) -> None:
         raise GraphError(131009, details="recipient_type")
 
 
-def _check_template(message: Mapping[str, object], templates: Templates) -> str:
+def _check_text(message: Mapping[str, object], people: People, to: str) -> Good:
+    body = message.get("body")
+    if not isinstance(body, str) or not body.strip():
+        raise GraphError(100, "(#100) The parameter text['body'] is required.")
+    if length_of(body) > _MAX_TEXT:
+        message_of_meta = f"Param text['body'] must be at most {_MAX_TEXT} characters long."
+        raise GraphError(100, f"(#100) {message_of_meta}")
+    if not isinstance(message.get("preview_url", False), bool):
+        raise GraphError(100, "(#100) Param text['preview_url'] must be a boolean.")
+    if not people.may_be_answered(to):
+        details = (
+            "Message failed to send because more than 24 hours have passed since the customer"
+            " last replied to this number."
+        )
+        raise GraphError(131047, details=details)
+    return Good(body)
+
+
+def _check_template(message: Mapping[str, object], templates: Templates) -> Good:
     name, language = message.get("name"), mapping(message.get("language")).get("code")
     if not name or not language:
         raise GraphError(131008, details="template.name and template.language.code")
     if not isinstance(name, str) or not isinstance(language, str):
         raise GraphError(131009, details="template.name and template.language.code")
-    shape = templates.find(name, language).shape
+    template = templates.find(name, language)
+    shape = template.shape
 
     given: dict[str, Sequence[object]] = {}
     buttons: dict[str, Mapping[str, object]] = {}
@@ -117,7 +160,7 @@ def _check_template(message: Mapping[str, object], templates: Templates) -> str:
     text = fill_in(shape.body, body)
     if is_too_long(header=fill_in(shape.header, header), body=text):
         raise GraphError(132005)
-    return text
+    return Good(text, str(template.node["category"]), template.quick_replies)
 
 
 def _values(

@@ -11,9 +11,11 @@ from smartia_jobs.sandbox.account import PHONE_NUMBER_ID, WABA_ID, Account
 from smartia_jobs.sandbox.api import Api
 from smartia_jobs.sandbox.exchange import Reply, Request
 from smartia_jobs.sandbox.listener import Listener
+from smartia_jobs.sandbox.people import People
 from smartia_jobs.sandbox.received import Received, ReceivedMessages
 from smartia_jobs.sandbox.scripts import Scripted, Scripts
 from smartia_jobs.sandbox.templates import Templates
+from smartia_jobs.sandbox.webhook import Webhook
 
 
 class Sandbox:
@@ -34,8 +36,10 @@ class Sandbox:
         account: the phone number's, the account's and the token's state.
         templates: what is registered; ``templates.change(name, language, status=…)``.
         scripts: the scripted answers.
+        webhook: posts what becomes of messages, and what people write, once it is connected.
         latency_s: seconds before each answer, besides what a script says.
-        clock_offset: how much its ``Date`` header is ahead of this machine.
+        clock_offset: how much its clock is ahead of this machine's: the ``Date`` header, the
+            times it posts, and the day within which free text may be sent.
 
     Raises:
         OSError: the port is taken.
@@ -60,12 +64,17 @@ class Sandbox:
         self.scripts = Scripts()
         self.latency_s = 0.0
         self.clock_offset = timedelta(0)
+        self.webhook = Webhook(waba_id, now=self._now)
+        self._people = People(now=self._now)
         self._received = ReceivedMessages(keep=keep)
         self._api = Api(
             account=self.account,
             templates=self.templates,
             scripts=self.scripts,
             received=self._received,
+            people=self._people,
+            webhook=self.webhook,
+            now=self._now,
         )
         self._listener = Listener(port, self._answer)
         self.url = f"http://127.0.0.1:{self._listener.server_address[1]}"
@@ -90,6 +99,20 @@ class Sandbox:
         """
         self.scripts.put(target, answers, repeat_last=repeat_last)
 
+    def subscribe(self, url: str, *, app_secret: str, verify_token: str | None = None) -> None:
+        """Post what happens to a webhook on this machine, as an app at Meta would have it.
+
+        Args:
+            url: the webhook's address.
+            app_secret: what posts are signed with.
+            verify_token: plays the handshake first; None leaves it out.
+
+        Raises:
+            ConfigurationError: no address of this machine, or the handshake failed.
+        """
+        self.webhook.connect(url, app_secret=app_secret, verify_token=verify_token)
+        self.account.phone["webhook_configuration"] = {"application": url}
+
     def wait(self) -> None:
         """Block until somebody closes the sandbox."""
         self._listener.closing.wait()
@@ -97,6 +120,7 @@ class Sandbox:
     def close(self) -> None:
         """Stop at once, cutting every connection; no thread and no socket is left."""
         self._listener.close()
+        self.webhook.close()
 
     def __enter__(self) -> Self:
         """Return the running sandbox."""
@@ -113,5 +137,8 @@ class Sandbox:
             return None
         if reply.cut:
             return None
-        date = formatdate(time.time() + self.clock_offset.total_seconds(), usegmt=True)
+        date = formatdate(self._now(), usegmt=True)
         return replace(reply, headers={"Date": date, **reply.headers})
+
+    def _now(self) -> float:
+        return time.time() + self.clock_offset.total_seconds()

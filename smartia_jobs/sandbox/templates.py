@@ -37,6 +37,18 @@ class Template:
         """``APPROVED`` and its kin; only that one can be sent."""
         return self.node["status"]
 
+    @property
+    def quick_replies(self) -> dict[str, str]:
+        """The labels of the quick replies, by index among all buttons."""
+        parts = map(mapping, sequence(self.node["components"]))
+        lists = [sequence(part.get("buttons")) for part in parts if part.get("type") == "BUTTONS"]
+        buttons = [mapping(button) for buttons in lists for button in buttons]
+        return {
+            str(index): str(button.get("text"))
+            for index, button in enumerate(buttons)
+            if button.get("type") == "QUICK_REPLY"
+        }
+
 
 class Templates:
     """Every template, by name and language.

@@ -1,6 +1,7 @@
 """Whatever JSON arrives gets an answer of Graph's, never a crash."""
 
 import json
+import time
 from typing import Any
 
 from hypothesis import given
@@ -10,9 +11,11 @@ from smartia_jobs.sandbox import PHONE_NUMBER_ID, WABA_ID
 from smartia_jobs.sandbox.account import Account
 from smartia_jobs.sandbox.api import Api
 from smartia_jobs.sandbox.exchange import Reply, Request
+from smartia_jobs.sandbox.people import People
 from smartia_jobs.sandbox.received import ReceivedMessages
 from smartia_jobs.sandbox.scripts import Scripts
 from smartia_jobs.sandbox.templates import Templates
+from smartia_jobs.sandbox.webhook import Webhook
 from tests.sandbox.graph import BUTTONS, NAMED, NUMBERED, reminder
 
 ANY_JSON = st.recursive(
@@ -55,6 +58,9 @@ def post(path: str, value: object) -> Reply:
         templates=templates,
         scripts=Scripts(),
         received=ReceivedMessages(keep=10),
+        people=People(now=time.time),
+        webhook=Webhook(WABA_ID, now=time.time),
+        now=time.time,
     )
     body = json.dumps(value).encode()
     return api.answer(Request("POST", f"/{path}", authorization="Bearer x", body=body))
