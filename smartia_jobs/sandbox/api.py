@@ -1,19 +1,18 @@
-"""The endpoints: which request gets which answer."""
+"""The endpoints of Graph: which request gets which answer."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from smartia_jobs.sandbox import sending
 from smartia_jobs.sandbox.account import MANAGEMENT, MESSAGING, Account, no_such_object
+from smartia_jobs.sandbox.control import Control
 from smartia_jobs.sandbox.deliveries import follow
 from smartia_jobs.sandbox.exchange import (
     GraphError,
     Reply,
     Request,
     json_reply,
-    mapping,
     read_json,
-    sequence,
 )
 from smartia_jobs.sandbox.people import People
 from smartia_jobs.sandbox.phones import digits_of, wa_id_of
@@ -23,35 +22,6 @@ from smartia_jobs.sandbox.templates import Templates
 from smartia_jobs.sandbox.webhook import Webhook
 
 _VERSION = re.compile(r"v[0-9]+\.[0-9]+")
-
-_WELCOME = """\
-This is the smartia-jobs sandbox: a small WhatsApp Cloud API on this machine.
-It is NOT Meta: nothing that is sent here reaches a phone, and any token is good.
-
-  META_API_URL={url}
-  META_PHONE_NUMBER_ID={phone_number_id}
-  META_WABA_ID={waba_id}
-  META_ACCESS_TOKEN=anything
-  DATABASE_IS_A_COPY=1            (and DATABASE_URL is one: what is sent here counts as sent)
-
-What it received:    curl {url}/sandbox/messages        (DELETE forgets it)
-In numbers:          curl {url}/sandbox/stats
-Scripted answers:    curl {url}/sandbox/script          (DELETE removes them)
-  curl {url}/sandbox/script -d '{{"target": "+5511987654321", "answers": [{{"code": 131056}}]}}'
-
-A target is a phone, * for everyone, or the end of a path (/messages, GET /message_templates).
-Answers are given in order; "repeat_last": true gives the last one for ever. An answer has any of
-  code, subcode, details, status, body, content_type, headers, delay_s, cut, held, accepted
-  {{"code": 130429}}                 refused with one of Meta's codes
-  {{"status": 502, "body": "<html>"}} no Graph answer at all
-  {{"delay_s": 40}}                  accepted, answered late
-  {{"cut": true}}                    connection cut; with "accepted": true only after accepting
-  {{}}                               the ordinary answer
-and, for the webhook that is told what becomes of an accepted message (sent, delivered, read),
-  {{"failure": 131026}}              it fails after all, for this reason of Meta's
-  {{"statuses": ["read", "sent", "sent"], "statuses_delay_s": 2, "bundle": 300, "entries": 3}}
-What was posted:     curl {url}/sandbox/webhook
-"""
 
 
 class Api:
@@ -76,16 +46,23 @@ class Api:
         self._people = people
         self._webhook = webhook
         self._now = now
+        self.control = Control(
+            account=account,
+            templates=templates,
+            scripts=scripts,
+            received=received,
+            people=people,
+            webhook=webhook,
+            now=now,
+        )
 
     def answer(self, request: Request) -> Reply:
         """Return the reply to one request; safe to call from many threads."""
         parts = request.path.strip("/").split("/")
         try:
             match request.method, parts:
-                case "GET", [""]:
-                    return self._welcome(request)
-                case _, ["sandbox", *rest]:
-                    return self._control(request, rest)
+                case ("GET", [""]) | (_, ["sandbox", *_]):
+                    return self.control.answer(request, parts[1:])
                 case _, [version, *rest] if _VERSION.fullmatch(version):
                     return self._graph(request, rest)
             raise GraphError(2500, "Unknown path components")
@@ -190,45 +167,3 @@ class Api:
             case _, [node_id, *_] if node_id not in (phone_number_id, waba_id):
                 raise no_such_object(node_id)
         raise GraphError(100, f"Unsupported {request.method.lower()} request")
-
-    # The sandbox's own endpoints.
-
-    def _welcome(self, request: Request) -> Reply:
-        text = _WELCOME.format(
-            url=f"http://{request.host}",
-            phone_number_id=self._account.phone["id"],
-            waba_id=self._account.waba["id"],
-        )
-        return Reply(200, text.encode("utf-8", "replace"), "text/plain; charset=UTF-8")
-
-    def _control(self, request: Request, parts: Sequence[str]) -> Reply:
-        match request.method, parts:
-            case "GET", ["messages"]:
-                return json_reply(self._received.snapshot())
-            case "DELETE", ["messages"]:
-                self._received.clear()
-                return json_reply({"success": True})
-            case "GET", ["stats"]:
-                return json_reply(self._received.stats())
-            case "GET", ["script"]:
-                return json_reply(self._scripts.listing())
-            case "GET", ["webhook"]:
-                return json_reply({"url": self._webhook.url, **self._webhook.stats()})
-            case "DELETE", ["script"]:
-                self._scripts.clear()
-                return json_reply({"success": True})
-            case "POST", ["script"]:
-                return self._script(mapping(read_json(request.body)))
-            case _:
-                return json_reply({"error": f"no such endpoint; see {request.host}/"}, status=404)
-
-    def _script(self, body: Mapping[str, object]) -> Reply:
-        try:
-            target, given = body.get("target"), sequence(body.get("answers"))
-            if not isinstance(target, str) or not given:
-                raise ValueError('needs a "target" and a list of "answers"')
-            answers = [Scripted.from_json(value) for value in given]
-            self._scripts.put(target, answers, repeat_last=body.get("repeat_last") is True)
-        except ValueError as error:
-            return json_reply({"error": str(error)}, status=400)
-        return json_reply(self._scripts.listing())

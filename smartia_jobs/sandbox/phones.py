@@ -29,7 +29,12 @@ def same_phone_key(phone: str) -> str:
 
 def wa_id_of(digits: str) -> str:
     """Return WhatsApp's own id of a phone, which in Brazil may lack the ninth digit."""
-    mobile = len(digits) == 13 and digits.startswith("55") and digits[4] == "9"
-    if mobile and int(digits[2:4]) >= _FIRST_SHORT_AREA_CODE:
-        return digits[:4] + digits[5:]
+    if digits.startswith("55") and int(digits[2:4]) >= _FIRST_SHORT_AREA_CODE:
+        return without_ninth_digit(digits)
     return digits
+
+
+def without_ninth_digit(digits: str) -> str:
+    """Return a Brazilian mobile number as it was before 2012; every other one as it is."""
+    mobile = len(digits) == 13 and digits.startswith("55") and digits[4] == "9"
+    return digits[:4] + digits[5:] if mobile else digits

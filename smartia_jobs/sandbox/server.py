@@ -12,6 +12,7 @@ from smartia_jobs.sandbox.api import Api
 from smartia_jobs.sandbox.exchange import Reply, Request
 from smartia_jobs.sandbox.listener import Listener
 from smartia_jobs.sandbox.people import People
+from smartia_jobs.sandbox.person import Person
 from smartia_jobs.sandbox.received import Received, ReceivedMessages
 from smartia_jobs.sandbox.scripts import Scripted, Scripts
 from smartia_jobs.sandbox.templates import Templates
@@ -37,6 +38,7 @@ class Sandbox:
         templates: what is registered; ``templates.change(name, language, status=…)``.
         scripts: the scripted answers.
         webhook: posts what becomes of messages, and what people write, once it is connected.
+        notices: what Meta tells of templates and of the account.
         latency_s: seconds before each answer, besides what a script says.
         clock_offset: how much its clock is ahead of this machine's: the ``Date`` header, the
             times it posts, and the day within which free text may be sent.
@@ -76,6 +78,7 @@ class Sandbox:
             webhook=self.webhook,
             now=self._now,
         )
+        self.notices = self._api.control.notices
         self._listener = Listener(port, self._answer)
         self.url = f"http://127.0.0.1:{self._listener.server_address[1]}"
         self._listener.start()
@@ -98,6 +101,27 @@ class Sandbox:
             ValueError: ``target`` is none of these.
         """
         self.scripts.put(target, answers, repeat_last=repeat_last)
+
+    def person(
+        self,
+        phone: str,
+        *,
+        name: str | None = None,
+        ninth_digit: bool | None = None,
+        hidden: bool = False,
+    ) -> Person:
+        """Return the person with this phone, who can tap, write, quote, react and more.
+
+        Args:
+            phone: with its country code.
+            name: what the person calls himself.
+            ninth_digit: whether WhatsApp's id of a Brazilian mobile has it; None: as usual.
+            hidden: WhatsApp tells the user id alone.
+
+        Raises:
+            ValueError: ``phone`` cannot be one.
+        """
+        return self._api.control.person(phone, name=name, ninth_digit=ninth_digit, hidden=hidden)
 
     def subscribe(self, url: str, *, app_secret: str, verify_token: str | None = None) -> None:
         """Post what happens to a webhook on this machine, as an app at Meta would have it.

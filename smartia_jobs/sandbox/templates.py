@@ -109,6 +109,14 @@ class Templates:
             node = {**self._templates[name, language].node, **fields}
             self._templates[name, language] = Template(node, shape_of(node))
 
+    def node(self, name: str, language: str) -> Mapping[str, object]:
+        """Return the Graph fields of a registered template.
+
+        Raises:
+            KeyError: there is no such template.
+        """
+        return self._templates[name, language].node
+
     def find(self, name: str, language: str) -> Template:
         """Return the template that a message names, if it may be sent.
 

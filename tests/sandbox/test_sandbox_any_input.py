@@ -16,7 +16,7 @@ from smartia_jobs.sandbox.received import ReceivedMessages
 from smartia_jobs.sandbox.scripts import Scripts
 from smartia_jobs.sandbox.templates import Templates
 from smartia_jobs.sandbox.webhook import Webhook
-from tests.sandbox.graph import BUTTONS, NAMED, NUMBERED, reminder
+from tests.sandbox.graph import BUTTONS, NAMED, NUMBERED, PHONE, reminder
 
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -87,3 +87,18 @@ def test_any_script_is_set_or_refused(script: object) -> None:
     reply = post("sandbox/script", {"target": "*", "answers": [script]})
 
     assert reply.status in (200, 400)
+
+
+@given(ANY_JSON, ANY_JSON)
+def test_any_person_and_any_notice_act_or_are_refused(value: object, other: object) -> None:
+    bodies: list[object] = [
+        value,
+        {"phone": PHONE, "does": "write", "text": value, "name": other},
+        {"phone": PHONE, "does": "tap", "button": value, "message": other},
+        {"event": "ACCOUNT_RESTRICTION", "details": value},
+        {"template": "lembrete", "event": "PAUSED", "language": value},
+    ]
+
+    for body in bodies:
+        assert post("sandbox/people", body).status in (200, 400)
+        assert post("sandbox/notices", body).status in (200, 400)

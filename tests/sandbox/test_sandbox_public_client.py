@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from pywa.client import WhatsApp
+from pywa.errors import ReEngagementMessage
 from pywa.types.others import Pagination
 from pywa.types.templates import (
     BodyText,
@@ -91,3 +92,15 @@ def test_it_sends_a_template_with_its_values_and_buttons(sandbox: Sandbox, pywa:
     assert [first["wamid"], second["wamid"]] == [named.id, with_buttons.id]
     assert (first["callback_data"], first["parameters"]["nome"]) == ("7", "Ana")
     assert second["payloads"]["0"] == "confirm:42"
+
+
+def test_it_answers_who_has_written_and_nobody_else(sandbox: Sandbox, pywa: WhatsApp) -> None:
+    with pytest.raises(ReEngagementMessage):
+        pywa.send_message(PHONE, "Até lá!")
+    written = sandbox.person(PHONE).write("Vou sim")
+
+    sent = pywa.send_message(PHONE, "Até lá!", reply_to_message_id=written)
+
+    refused, accepted = sandbox.received
+    assert (refused["accepted"], refused["code"]) == (False, 131047)
+    assert (accepted["wamid"], accepted["context_id"]) == (sent.id, written)
