@@ -1,11 +1,14 @@
 """``smartia-jobs sandbox``: a local WhatsApp Cloud API to try things on; it is not Meta."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from smartia_jobs.cli.context import errors_as_status
 from smartia_jobs.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from smartia_jobs.sandbox.server import Sandbox
 
 
 def sandbox(
@@ -13,13 +16,45 @@ def sandbox(
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help="On 127.0.0.1; 0 takes a free one.")
     ] = 8025,
+    webhook: Annotated[
+        str | None,
+        typer.Option(
+            "--webhook",
+            metavar="URL",
+            help="Tell this webhook on this machine what becomes of each message.",
+            show_default=False,
+        ),
+    ] = None,
+    app_secret: Annotated[
+        str,
+        typer.Option(
+            "--app-secret",
+            envvar="META_APP_SECRET",
+            metavar="SECRET",
+            help="Sign what it is told. Better in the environment: others see arguments.",
+            show_default=False,
+        ),
+    ] = "",
+    verify_token: Annotated[
+        str | None,
+        typer.Option(
+            "--verify-token",
+            envvar="META_VERIFY_TOKEN",
+            show_envvar=False,
+            metavar="TOKEN",
+            help="Play Meta's handshake with it first; the webhook's own variable will do.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run a local WhatsApp Cloud API that reaches no phone, until Ctrl-C.
 
     It knows the shipped messages as approved templates, checks requests as
-    Meta would, and shows what it received at /sandbox/messages.
+    Meta would, and shows what it received at /sandbox/messages. With a webhook
+    it answers back: sent, delivered, read, and what people tap and write at
+    /sandbox/people.
 
-    Example: smartia-jobs sandbox --port 8025
+    Example: smartia-jobs sandbox --webhook http://127.0.0.1:8080/webhook
     """
     from smartia_jobs.catalogue.definition import definition
     from smartia_jobs.catalogue.loading import load_catalogue
@@ -37,7 +72,9 @@ def sandbox(
                 f"port {port} on 127.0.0.1 cannot be used ({error.strerror}); try --port 0."
             ) from None
         with server:
-            for line in _how_to_use(server.url):
+            if webhook is not None:
+                server.subscribe(webhook, app_secret=app_secret, verify_token=verify_token or None)
+            for line in (*_how_to_use(server.url), *_how_it_answers(server)):
                 typer.echo(line)
             server.wait()
 
@@ -46,8 +83,9 @@ def _how_to_use(url: str) -> tuple[str, ...]:
     from smartia_jobs.sandbox.account import PHONE_NUMBER_ID, WABA_ID
 
     return (
-        f"This is not Meta: a sandbox on {url} that reaches no phone. Stop it with Ctrl-C.",
-        "Give it a copy of your database, never the clinic's own: what it gets counts as sent.",
+        f"This is not Meta: a sandbox on {url} that reaches no phone.",
+        "Stop it with Ctrl-C. Give it a copy of your database, never the clinic's own:",
+        "what it gets counts as sent.",
         "In another terminal:",
         '  sqlite3 /path/to/smartia.db ".backup copy.db"     (PostgreSQL: pg_dump)',
         "  export DATABASE_URL=sqlite:///copy.db DATABASE_IS_A_COPY=1",
@@ -55,4 +93,16 @@ def _how_to_use(url: str) -> tuple[str, ...]:
         f"         META_PHONE_NUMBER_ID={PHONE_NUMBER_ID} META_WABA_ID={WABA_ID}",
         "  smartia-jobs 24h",
         f"  curl {url}/sandbox/messages",
+    )
+
+
+def _how_it_answers(server: "Sandbox") -> tuple[str, ...]:
+    if server.webhook.url is None:
+        return ()
+    person = '{"phone": "+5511987654321", "does": "tap", "button": 0}'
+    return (
+        f"It tells {server.webhook.url} what becomes of each message.",
+        f"Somebody answers (curl {server.url}/ lists what else can be done):",
+        f"  curl {server.url}/sandbox/people \\",
+        f"       -d '{person}'",
     )

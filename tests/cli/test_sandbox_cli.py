@@ -1,16 +1,20 @@
 """The sandbox and whose database is sent from: a copy goes with it, and with it alone."""
 
 import re
+import subprocess
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+import requests
 
 from smartia_jobs.catalogue.definition import definition
 from smartia_jobs.catalogue.loading import load_catalogue
 from smartia_jobs.sandbox.account import PHONE_NUMBER_ID
 from smartia_jobs.sandbox.server import Sandbox
+from tests.sandbox.graph import wait_until
+from tests.sandbox.receiver import APP_SECRET, VERIFY_TOKEN, Receiver, receiving
 from tests.support import Clinic, RunCli, StartCli
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -122,3 +126,71 @@ def test_what_the_sandbox_prints_begins_with_a_copy_and_works(
     result = run_cli("24h", "--json", env=told | copied)
 
     assert (result.exit_code, result.json["sent"]) == (0, 1), result.stderr
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A webhook on this machine."""
+    with receiving() as running:
+        yield running
+
+
+def printed_by(process: subprocess.Popen[str], last: str) -> str:
+    """Return what a program printed up to a line with this in it."""
+    assert process.stdout is not None
+    printed = ""
+    while last not in printed:
+        line = process.stdout.readline()
+        assert line, printed
+        printed += line
+    return printed
+
+
+def test_the_sandbox_tells_a_webhook_what_becomes_of_a_jobs_messages_and_what_a_patient_taps(
+    run_cli: RunCli, start_cli: StartCli, clinic: Clinic, receiver: Receiver, env: dict[str, str]
+) -> None:
+    secrets = {"META_APP_SECRET": APP_SECRET, "META_VERIFY_TOKEN": VERIFY_TOKEN}
+    process = start_cli("sandbox", "--port", "0", "--webhook", receiver.url, env=secrets)
+    printed = printed_by(process, '"does"')
+    told = dict(re.findall(r"\b([A-Z_]+)=(\S+)", printed))
+    database = {name: env[name] for name in ("DATABASE_URL", "STORED_TIMES")}
+    phone = clinic.rows("SELECT phone_number FROM patients")[0]["phone_number"]
+
+    result = run_cli("24h", "--json", env=told | database)
+    person = {"phone": f"+{phone}", "does": "write", "text": "Vou sim"}
+    requests.post(f"{told['META_API_URL']}/sandbox/people", json=person, timeout=30)
+    wait_until(lambda: len(receiver.messages) == 1)
+
+    assert result.json["sent"] == 1
+    words = [status["status"] for status in receiver.statuses]
+    assert words == ["sent", "delivered", "read"]
+    assert receiver.statuses[0]["biz_opaque_callback_data"].endswith(":1:1")
+    assert receiver.messages[0]["text"] == {"body": "Vou sim"}
+    assert max(map(len, printed.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("secrets", "named"),
+    [
+        ({"META_APP_SECRET": APP_SECRET, "META_VERIFY_TOKEN": "another"}, "META_VERIFY_TOKEN"),
+        ({"META_VERIFY_TOKEN": VERIFY_TOKEN}, "META_APP_SECRET"),
+    ],
+)
+def test_a_webhook_that_does_not_fit_is_told_at_the_start(
+    run_cli: RunCli, receiver: Receiver, secrets: dict[str, str], named: str
+) -> None:
+    result = run_cli("sandbox", "--port", "0", "--webhook", receiver.url, env=secrets)
+
+    assert result.exit_code == 78
+    assert named in result.stderr
+    assert APP_SECRET not in result.stderr
+
+
+def test_secrets_may_be_arguments_and_without_a_token_no_handshake_is_played(
+    start_cli: StartCli, receiver: Receiver
+) -> None:
+    process = start_cli(
+        "sandbox", "--port", "0", "--webhook", receiver.url, "--app-secret", APP_SECRET
+    )
+
+    assert receiver.url in printed_by(process, '"does"')
