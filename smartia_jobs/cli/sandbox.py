@@ -1,5 +1,6 @@
 """``smartia-jobs sandbox``: a local WhatsApp Cloud API to try things on; it is not Meta."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -46,6 +47,15 @@ def sandbox(
             show_default=False,
         ),
     ] = None,
+    clinic: Annotated[
+        Path | None,
+        typer.Option(
+            "--clinic",
+            metavar="FILE",
+            help="Make this SQLite file, a made-up clinic to try the jobs on, unless it is there.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run a local WhatsApp Cloud API that reaches no phone, until Ctrl-C.
 
@@ -54,7 +64,7 @@ def sandbox(
     it answers back: sent, delivered, read, and what people tap and write at
     /sandbox/people.
 
-    Example: smartia-jobs sandbox --webhook http://127.0.0.1:8080/webhook
+    Example: smartia-jobs sandbox --clinic clinic.db
     """
     from smartia_jobs.catalogue.definition import definition
     from smartia_jobs.catalogue.loading import load_catalogue
@@ -74,23 +84,62 @@ def sandbox(
         with server:
             if webhook is not None:
                 server.subscribe(webhook, app_secret=app_secret, verify_token=verify_token or None)
-            for line in (*_how_to_use(server.url), *_how_it_answers(server)):
+            made_up = _made_up(clinic) if clinic is not None else ()
+            for line in (*_how_to_use(server.url, clinic, made_up), *_how_it_answers(server)):
                 typer.echo(line)
             server.wait()
 
 
-def _how_to_use(url: str) -> tuple[str, ...]:
+def _made_up(path: Path) -> tuple[str, ...]:
+    """Make the made-up clinic unless it is there, and return what is to be known of it."""
+    from smartia_jobs.clock import SystemClock
+    from smartia_jobs.sandbox.clinic import ZONE, make_clinic_of_today, told_on
+
+    now = SystemClock().now()
+    try:
+        made = make_clinic_of_today(path, now=now)
+    except FileExistsError:
+        day = told_on(path)
+        if day is None:
+            raise ConfigurationError(
+                f"{path} is there already and is no made-up clinic, so it was left alone; give"
+                " --clinic the name of a new file."
+            ) from None
+        if day != now.astimezone(ZONE).date():
+            return (
+                f"The made-up clinic in {path} is there already, and tells of {day}.",
+                "Remove the file to have it made for today.",
+            )
+        return (f"The made-up clinic in {path} is there already.",)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be made ({error.strerror}); give --clinic another place."
+        ) from None
+    return (f"Made a clinic of {made.patients} patients and {made.visits} visits: {path}",)
+
+
+def _how_to_use(url: str, clinic: Path | None, made_up: tuple[str, ...]) -> tuple[str, ...]:
+    from urllib.parse import quote
+
     from smartia_jobs.sandbox.account import PHONE_NUMBER_ID, WABA_ID
 
+    if clinic is None:
+        database = "sqlite:///copy.db"
+        advice: tuple[str, ...] = (
+            "Stop it with Ctrl-C. Give it a copy of your database, never the clinic's own:",
+            "what it gets counts as sent.",
+            "In another terminal:",
+            '  sqlite3 /path/to/smartia.db ".backup copy.db"     (PostgreSQL: pg_dump)',
+        )
+    else:
+        database = f"sqlite:///{quote(str(clinic.absolute()))}"
+        advice = (*made_up, "Stop the sandbox with Ctrl-C. In another terminal:")
     return (
         f"This is not Meta: a sandbox on {url} that reaches no phone.",
-        "Stop it with Ctrl-C. Give it a copy of your database, never the clinic's own:",
-        "what it gets counts as sent.",
-        "In another terminal:",
-        '  sqlite3 /path/to/smartia.db ".backup copy.db"     (PostgreSQL: pg_dump)',
-        "  export DATABASE_URL=sqlite:///copy.db DATABASE_IS_A_COPY=1",
-        f"  export META_API_URL={url} META_ACCESS_TOKEN=any-token \\",
-        f"         META_PHONE_NUMBER_ID={PHONE_NUMBER_ID} META_WABA_ID={WABA_ID}",
+        *advice,
+        f"  export DATABASE_URL={database} DATABASE_IS_A_COPY=1",
+        f"  export META_API_URL={url} META_ACCESS_TOKEN=any-token",
+        f"  export META_PHONE_NUMBER_ID={PHONE_NUMBER_ID} META_WABA_ID={WABA_ID}",
         "  smartia-jobs 24h",
         f"  curl {url}/sandbox/messages",
     )

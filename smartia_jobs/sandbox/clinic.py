@@ -54,6 +54,41 @@ def make_clinic(path: Path, *, monday_at: datetime) -> MadeUpClinic:
     monday = monday_at.astimezone(ZONE).date()
     if monday_at.tzinfo is None or monday.weekday() != 0:
         raise ValueError("the clinic's story is told on a Monday in São Paulo, at an aware instant")
+    return _write(path, monday)
+
+
+def make_clinic_of_today(path: Path, *, now: datetime) -> MadeUpClinic:
+    """Write the made-up clinic into a new file, as if today were its Monday.
+
+    So the jobs have something to do at once, whatever day it is.
+
+    Args:
+        path: of a file that does not exist yet.
+        now: an aware instant.
+
+    Raises:
+        FileExistsError: something is at ``path``; it was not touched.
+    """
+    return _write(path, now.astimezone(ZONE).date())
+
+
+def told_on(path: Path) -> date | None:
+    """Return the Monday of the made-up clinic in a file; None: it is no made-up clinic."""
+    if not path.is_file():
+        return None
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as opened:
+            first = opened.execute("SELECT name, phone_number FROM patients WHERE id = 1")
+            if first.fetchone() != next(iter(PATIENTS.items())):
+                return None
+            query = "SELECT min(appointment_date) FROM appointments WHERE id > ?"
+            (friday,) = opened.execute(query, (sum(1 for _ in _history()),)).fetchone()
+        return date.fromisoformat(str(friday)[:10]) - timedelta(days=STORY[0].day)
+    except (sqlite3.DatabaseError, ValueError):
+        return None
+
+
+def _write(path: Path, monday: date) -> MadeUpClinic:
     path.touch(exist_ok=False)
     schema = resources.files("smartia_jobs.sandbox").joinpath("smartia_sqlite.sql")
     visits = [*_history(), *STORY]

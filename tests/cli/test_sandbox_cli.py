@@ -4,6 +4,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,6 +13,7 @@ import requests
 from smartia_jobs.catalogue.definition import definition
 from smartia_jobs.catalogue.loading import load_catalogue
 from smartia_jobs.sandbox.account import PHONE_NUMBER_ID
+from smartia_jobs.sandbox.clinic import ZONE, make_clinic
 from smartia_jobs.sandbox.server import Sandbox
 from tests.sandbox.graph import wait_until
 from tests.sandbox.receiver import APP_SECRET, VERIFY_TOKEN, Receiver, receiving
@@ -194,3 +196,45 @@ def test_secrets_may_be_arguments_and_without_a_token_no_handshake_is_played(
     )
 
     assert receiver.url in printed_by(process, '"does"')
+
+
+def test_a_newcomer_tries_the_jobs_on_a_made_up_clinic_of_today(
+    run_cli: RunCli, start_cli: StartCli, tmp_path: Path
+) -> None:
+    path = tmp_path / "my clinic.db"
+    printed = printed_by(start_cli("sandbox", "--port", "0", "--clinic", str(path)), "messages")
+    told = dict(re.findall(r"\b([A-Z_]+)=(\S+)", printed))
+
+    first, again = (run_cli("24h", "--json", env=told) for _ in range(2))
+
+    assert printed.count("  export ") == 3
+    assert (first.exit_code, again.exit_code) == (0, 0), first.stderr
+    assert first.json["sent"] >= 10
+    assert again.json["sent"] == 0
+    assert told["DATABASE_IS_A_COPY"] == "1"
+
+
+def test_a_made_up_clinic_that_is_there_is_used_as_it_is(
+    start_cli: StartCli, tmp_path: Path
+) -> None:
+    make_clinic(tmp_path / "clinic.db", monday_at=datetime(2026, 11, 23, 9, tzinfo=ZONE))
+    before = (tmp_path / "clinic.db").read_bytes()
+
+    process = start_cli("sandbox", "--port", "0", "--clinic", str(tmp_path / "clinic.db"))
+
+    assert "2026-11-23" in printed_by(process, "messages")
+    assert (tmp_path / "clinic.db").read_bytes() == before
+
+
+def test_the_clinics_own_database_is_not_taken_for_a_made_up_one(
+    run_cli: RunCli, tmp_path: Path
+) -> None:
+    path = tmp_path / "smartia.db"
+    path.write_bytes(b"somebody's own")
+
+    result = run_cli("sandbox", "--port", "0", "--clinic", str(path))
+
+    assert result.exit_code == 78
+    assert "new file" in result.stderr
+    assert "DATABASE_IS_A_COPY" not in result.stdout
+    assert path.read_bytes() == b"somebody's own"

@@ -11,7 +11,7 @@ from typing import Any
 import phonenumbers
 import pytest
 
-from smartia_jobs.sandbox.clinic import ZONE, make_clinic
+from smartia_jobs.sandbox.clinic import ZONE, make_clinic, make_clinic_of_today, told_on
 from smartia_jobs.sandbox.story import PATIENTS, STORY
 
 MONDAY_AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)  # nine o'clock in São Paulo
@@ -102,6 +102,42 @@ def test_a_file_that_is_there_is_not_touched(tmp_path: Path) -> None:
         make_clinic(path, monday_at=MONDAY_AT)
 
     assert path.read_text() == "somebody's own"
+
+
+@pytest.mark.parametrize("day", range(7))
+def test_a_clinic_of_today_has_visits_ahead_on_every_day_of_the_week(
+    tmp_path: Path, day: int
+) -> None:
+    now = MONDAY_AT + timedelta(days=day)
+
+    make_clinic_of_today(tmp_path / "clinic.db", now=now)
+
+    with closing(sqlite3.connect(tmp_path / "clinic.db")) as connection:
+        wall = now.astimezone(ZONE).replace(tzinfo=None)
+        first, last = wall + timedelta(hours=6), wall + timedelta(hours=36)
+        (ahead,) = connection.execute(
+            "SELECT count(*) FROM appointments WHERE appointment_date BETWEEN ? AND ?",
+            (f"{first}.000000", f"{last}.000000"),
+        ).fetchone()
+    assert ahead == 22
+    assert told_on(tmp_path / "clinic.db") == wall.date()
+
+
+@pytest.mark.parametrize("content", [b"", b"no database", None])
+def test_what_is_no_made_up_clinic_is_told_from_one(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "smartia.db").write_bytes(content)
+
+    assert told_on(tmp_path / "smartia.db") is None
+    assert (tmp_path / "smartia.db").exists() == (content is not None)
+
+
+def test_a_clinic_of_somebody_elses_is_no_made_up_one(tmp_path: Path) -> None:
+    make_clinic(tmp_path / "smartia.db", monday_at=MONDAY_AT)
+    with closing(sqlite3.connect(tmp_path / "smartia.db")) as connection, connection:
+        connection.execute("UPDATE patients SET name = 'Marina Duarte' WHERE id = 1")
+
+    assert told_on(tmp_path / "smartia.db") is None
 
 
 def test_every_phone_but_the_odd_ones_is_valid_as_whatsapp_writes_it() -> None:
