@@ -2,7 +2,6 @@
 
 import heapq
 import itertools
-import secrets
 import socket
 import threading
 import time
@@ -12,17 +11,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from typing import TypedDict
-from urllib.parse import SplitResult, urlencode, urlsplit
 
 from smartia_jobs.errors import ConfigurationError
+from smartia_jobs.sandbox.handshake import Address, shake_hands
 from smartia_jobs.sandbox.payloads import Change, body_of, signature
-from smartia_jobs.settings.readers import is_loopback
 
 #: Seconds before each further try: at once, then less and less often, for about a minute.
 #: (Meta's go on for days.)
 RETRY_AFTER_S = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 
-_TIMEOUT_S = 5.0
 _PATIENCE_S = 0.3  # a bundle waits so long for more
 _REMEMBERED = 1000
 
@@ -43,12 +40,21 @@ class PostStats(TypedDict):
     dropped: int
 
 
+@dataclass(frozen=True, slots=True)
+class _App:
+    """Who is told: where, and what is signed with."""
+
+    address: Address
+    secret: str = field(repr=False)
+
+
 @dataclass(order=True, slots=True)
 class _Post:
     """What is posted next, when it is due; ``body`` is made when it is posted first."""
 
     due: float
     number: int
+    app: _App = field(compare=False)
     entries: Sequence[Sequence[Change]] = field(compare=False, default=())
     body: bytes = field(compare=False, default=b"")
     bundle: int = field(compare=False, default=1)
@@ -66,19 +72,16 @@ class Webhook:
         now: the time in Unix seconds.
 
     Attributes:
-        url: where it posts to; None: nowhere yet.
         retry_after_s: seconds before each further try; afterwards a post is dropped.
     """
 
     def __init__(self, waba_id: str, *, now: Callable[[], float]) -> None:
         """Post nothing yet."""
-        self.url: str | None = None
         self.retry_after_s: Sequence[float] = RETRY_AFTER_S
         self._waba_id = waba_id
         self._now = now
-        self._app_secret = ""
-        self._address = urlsplit("")
-        self._connection: HTTPConnection | None = None
+        self._app: _App | None = None
+        self._connected: tuple[_App, HTTPConnection] | None = None
         self._condition = threading.Condition()
         self._closing = False
         self._thread: threading.Thread | None = None
@@ -87,8 +90,13 @@ class Webhook:
         self._bundle_until = 0.0
         self._in_flight = 0
         self._numbers = itertools.count()
-        self._bodies: deque[bytes] = deque(maxlen=_REMEMBERED)
+        self._posted: deque[tuple[_App, bytes]] = deque(maxlen=_REMEMBERED)
         self._stats = PostStats(posted=0, waiting=0, retried=0, dropped=0)
+
+    @property
+    def url(self) -> str | None:
+        """Where it posts to; None: nowhere yet."""
+        return None if self._app is None else self._app.address.url
 
     def connect(self, url: str, *, app_secret: str, verify_token: str | None = None) -> None:
         """Post to ``url`` from now on, after the handshake.
@@ -102,21 +110,16 @@ class Webhook:
             ConfigurationError: the address is another, or the handshake failed; nothing is
                 posted then.
         """
-        address = urlsplit(url)
-        if address.scheme != "http" or not is_loopback(address.hostname or ""):
-            raise ConfigurationError(
-                "The sandbox posts to a webhook on this machine alone; give an address such as"
-                " http://127.0.0.1:8080/webhook."
-            )
+        address = Address.of(url)
         if not app_secret:
             raise ConfigurationError(
                 "The sandbox signs what it posts and needs the secret that the webhook checks"
                 " it with: set META_APP_SECRET."
             )
         if verify_token is not None:
-            _shake_hands(address, verify_token)
+            shake_hands(address, verify_token)
         with self._condition:
-            self.url, self._address, self._app_secret = url, address, app_secret
+            self._app = _App(address, app_secret)
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="sandbox-webhook", daemon=True
@@ -133,14 +136,14 @@ class Webhook:
             over: how many entries a bundle is spread over.
         """
         with self._condition:
-            if self.url is not None and not self._closing:
-                self._push(after_s, entries=[[change]], bundle=bundle, over=over)
+            if self._app is not None and not self._closing:
+                self._push(self._app, after_s, entries=[[change]], bundle=bundle, over=over)
 
     def redeliver(self, count: int = 1) -> None:
         """Post the last bodies once more, as Meta does when it is not sure of an answer."""
         with self._condition:
-            for body in list(self._bodies)[-count:]:
-                self._push(0.0, body=body)
+            for app, body in list(self._posted)[-count:]:
+                self._push(app, 0.0, body=body)
 
     def wait_until_idle(self, timeout_s: float) -> bool:
         """Return whether everything has been posted or dropped within so many seconds."""
@@ -157,10 +160,10 @@ class Webhook:
         with self._condition:
             self._closing = True
             self._condition.notify_all()
-            connection = self._connection
-        if connection is not None and connection.sock is not None:
+            open_socket = None if self._connected is None else self._connected[1].sock
+        if open_socket is not None:
             with suppress(OSError):  # it ended by itself
-                connection.sock.shutdown(socket.SHUT_RDWR)
+                open_socket.shutdown(socket.SHUT_RDWR)
         if self._thread is not None:
             self._thread.join()
 
@@ -171,6 +174,7 @@ class Webhook:
 
     def _push(
         self,
+        app: _App,
         after_s: float,
         *,
         entries: Sequence[Sequence[Change]] = (),
@@ -180,7 +184,7 @@ class Webhook:
         tries: int = 0,
     ) -> None:
         due, number = time.monotonic() + after_s, next(self._numbers)
-        heapq.heappush(self._waiting, _Post(due, number, entries, body, bundle, over, tries))
+        heapq.heappush(self._waiting, _Post(due, number, app, entries, body, bundle, over, tries))
         self._condition.notify_all()
 
     def _take(self) -> _Post | None:
@@ -207,7 +211,7 @@ class Webhook:
         changes = [change for post in gathered for entry in post.entries for change in entry]
         over = min(gathered[-1].over, len(changes))
         entries = [changes[start::over] for start in range(over)]
-        return _Post(0.0, next(self._numbers), entries)
+        return _Post(0.0, next(self._numbers), gathered[-1].app, entries)
 
     # In the thread.
 
@@ -219,38 +223,36 @@ class Webhook:
                     break
                 self._in_flight = 1
             body = post.body or body_of(self._waba_id, post.entries, at=int(self._now()))
-            taken = self._send(body)
+            taken = self._send(post.app, body)
             with self._condition:
                 self._in_flight = 0
-                self._note(body, post.tries, taken=taken)
+                self._note(post, body, taken=taken)
                 self._condition.notify_all()
-        if self._connection is not None:
-            self._connection.close()
+        if self._connected is not None:
+            self._connected[1].close()
 
-    def _note(self, body: bytes, tries: int, *, taken: bool) -> None:
-        if tries == 0:
-            self._bodies.append(body)
+    def _note(self, post: _Post, body: bytes, *, taken: bool) -> None:
+        if post.tries == 0:
+            self._posted.append((post.app, body))
         if taken:
             self._stats["posted"] += 1
-        elif tries < len(self.retry_after_s):
+        elif post.tries < len(self.retry_after_s):
             self._stats["retried"] += 1
-            self._push(self.retry_after_s[tries], body=body, tries=tries + 1)
+            after_s = self.retry_after_s[post.tries]
+            self._push(post.app, after_s, body=body, tries=post.tries + 1)
         else:
             self._stats["dropped"] += 1
 
-    def _send(self, body: bytes) -> bool:
+    def _send(self, app: _App, body: bytes) -> bool:
         """Return whether the webhook answered with 200; anything else is tried again."""
-        host, port = _host_and_port(self._address)
-        connection = self._connection
-        if connection is None or (connection.host, connection.port) != (host, port):
-            connection = self._connection = HTTPConnection(host, port, timeout=_TIMEOUT_S)
+        connection = self._connection(app)
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "smartia-jobs-sandbox",
-            "X-Hub-Signature-256": signature(body, self._app_secret),
+            "X-Hub-Signature-256": signature(body, app.secret),
         }
         try:
-            connection.request("POST", _target(self._address), body, headers)
+            connection.request("POST", app.address.target, body, headers)
             answer = connection.getresponse()
             answer.read()
         except (OSError, HTTPException):
@@ -258,46 +260,10 @@ class Webhook:
             return False
         return answer.status == 200
 
-
-def _shake_hands(address: SplitResult, verify_token: str) -> None:
-    challenge = str(secrets.randbelow(10**10))
-    query = urlencode(
-        {"hub.mode": "subscribe", "hub.challenge": challenge, "hub.verify_token": verify_token}
-    )
-    target = _target(address)
-    connection = HTTPConnection(*_host_and_port(address), timeout=_TIMEOUT_S)
-    try:
-        connection.request("GET", f"{target}{'&' if '?' in target else '?'}{query}")
-        answer = connection.getresponse()
-        echoed = answer.read(1024)
-    except (OSError, HTTPException) as error:
-        raise ConfigurationError(
-            f"No webhook answers at {address.geturl()} ({error}); start it first, with"
-            " smartia-jobs serve, and then the sandbox."
-        ) from None
-    finally:
-        connection.close()
-    if answer.status == 403:
-        raise ConfigurationError(
-            "The webhook refused the handshake (HTTP 403): it knows another verify token. Give"
-            " the sandbox and the webhook the same META_VERIFY_TOKEN."
-        )
-    if answer.status != 200:
-        raise ConfigurationError(
-            f"The webhook answered the handshake with HTTP {answer.status} instead of 200; look"
-            " at its path (usually /webhook) and whether META_VERIFY_TOKEN and META_APP_SECRET"
-            " are set where it runs."
-        )
-    if echoed != challenge.encode():
-        raise ConfigurationError(
-            "The webhook answered the handshake with 200, but not with the challenge alone as"
-            " its body; Meta would turn nothing on."
-        )
-
-
-def _host_and_port(address: SplitResult) -> tuple[str, int]:
-    return address.hostname or "", address.port or 80
-
-
-def _target(address: SplitResult) -> str:
-    return (address.path or "/") + (f"?{address.query}" if address.query else "")
+    def _connection(self, app: _App) -> HTTPConnection:
+        """Return the connection that is kept, or one to another webhook."""
+        if self._connected is None or self._connected[0] is not app:
+            if self._connected is not None:
+                self._connected[1].close()
+            self._connected = (app, app.address.connection())
+        return self._connected[1]

@@ -9,7 +9,7 @@ import pytest
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.sandbox import PHONE_NUMBER_ID, WABA_ID, Sandbox, Scripted
 from tests.sandbox.graph import PHONE, Graph, error_of, reminder
-from tests.sandbox.receiver import APP_SECRET, Receiver
+from tests.sandbox.receiver import APP_SECRET, Receiver, receiving
 
 OTHER_PHONE = "+5541987654321"  # WhatsApp's own id of it has no ninth digit
 
@@ -42,6 +42,9 @@ def test_the_handshake_is_played_before_anything_is_posted(
         ("https://webhook.invalid/webhook", "this machine"),
         ("http://192.0.2.1/webhook", "this machine"),
         ("nonsense", "this machine"),
+        ("http://127.0.0.1:99999/webhook", "this machine"),
+        ("http://127.0.0.1:8080/web hook", "this machine"),
+        ("http://127.0.0.1:8080@webhook.invalid/", "this machine"),
     ],
 )
 def test_a_webhook_that_is_not_there_or_not_here_is_refused(
@@ -237,6 +240,20 @@ def test_a_post_can_be_delivered_again(
     settle(subscribed)
 
     assert receiver.bodies[3:] == receiver.bodies[1:3]
+
+
+def test_another_webhook_can_take_the_place_of_the_first(
+    subscribed: Sandbox, graph: Graph, receiver: Receiver
+) -> None:
+    graph.send()
+    settle(subscribed)
+
+    with receiving() as second:
+        subscribed.subscribe(second.url, app_secret=APP_SECRET)
+        graph.send()
+        settle(subscribed)
+
+        assert (len(receiver.bodies), len(second.bodies)) == (3, 3)
 
 
 def test_closing_ends_posts_to_a_webhook_that_does_not_answer(
