@@ -8,7 +8,7 @@ from smartia_jobs.appointment import Appointment, AppointmentStatus
 from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.no_shows import change_status, stored_dates
 from smartia_jobs.run import Run
-from smartia_jobs.store.marks import Mark, note_undone, remember
+from smartia_jobs.store.status_changes import MISSED, StatusChange, note_undone, remember
 
 #: Visits changed in one short transaction.
 _BATCH = 200
@@ -27,7 +27,7 @@ def mark_missed(run: Run, appointments: Appointments, missed: Sequence[Appointme
     return marked
 
 
-def take_back(run: Run, appointments: Appointments, marks: Sequence[Mark]) -> int:
+def take_back(run: Run, appointments: Appointments, marks: Sequence[StatusChange]) -> int:
     """Give marked visits that are still NO_SHOW their status back; return how many.
 
     A visit that was moved since is left alone; one whose time is only read otherwise, because
@@ -51,18 +51,18 @@ def _mark(
     current = appointments.by_id(connection, {visit.id for visit in batch}, lock=True)
     unchanged = [visit for visit in batch if current.get(visit.id) == visit]
     dates = stored_dates(connection, {visit.id for visit in unchanged})
-    new = remember(connection, unchanged, dates, run_id=run.id, at=at)
+    after = AppointmentStatus.NO_SHOW
+    new = remember(connection, unchanged, dates, after=after, why=MISSED, run_id=run.id, at=at)
     marked = 0
     for before in {visit.status for visit in unchanged if visit.status is not None}:
         ids = [visit.id for visit in unchanged if visit.status is before and visit.id in new]
-        after = AppointmentStatus.NO_SHOW
         marked += len(change_status(connection, ids, before=before, after=after, at=at))
     return marked
 
 
 def _standing(
-    connection: Connection, run: Run, appointments: Appointments, marks: Sequence[Mark]
-) -> list[Mark]:
+    connection: Connection, run: Run, appointments: Appointments, marks: Sequence[StatusChange]
+) -> list[StatusChange]:
     ids = {mark.appointment_id for mark in marks}
     current = appointments.by_id(connection, ids, lock=not run.dry_run)
     missed = {visit.id for visit in current.values() if visit.status is AppointmentStatus.NO_SHOW}
@@ -70,10 +70,10 @@ def _standing(
     return [mark for mark in marks if dates.get(mark.appointment_id) == mark.stored_date]
 
 
-def _restore(connection: Connection, run: Run, standing: Sequence[Mark]) -> None:
+def _restore(connection: Connection, run: Run, standing: Sequence[StatusChange]) -> None:
     at = run.clock.now()
-    for after in {mark.status_before for mark in standing}:
-        ids = [mark.appointment_id for mark in standing if mark.status_before is after]
+    for after in {mark.before for mark in standing}:
+        ids = [mark.appointment_id for mark in standing if mark.before is after]
         before = AppointmentStatus.NO_SHOW
         change_status(connection, ids, before=before, after=after, at=at)
     note_undone(connection, standing, at=at)

@@ -24,8 +24,8 @@ from smartia_jobs.phones import mask_phone
 from smartia_jobs.report import MOST_NAMED, Outcome, Reason, Report, Result
 from smartia_jobs.run import Run
 from smartia_jobs.settings import Settings
-from smartia_jobs.store.marks import marked, marks_of
 from smartia_jobs.store.schema import tables_exist
+from smartia_jobs.store.status_changes import marked, marks_of
 
 COMMAND = "no-show"
 

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, selec
 from smartia_jobs.database import Database, now_plus
 from smartia_jobs.errors import UnavailableError
 from smartia_jobs.store.states import ACCEPTED, State
-from smartia_jobs.store.tables import marks, opt_outs, outbox
+from smartia_jobs.store.tables import opt_outs, outbox, status_changes
 
 #: What still wants something: shown when no state is asked for.
 HELD = (State.UNKNOWN, State.RETRY)
@@ -270,7 +270,10 @@ def erase(
         )
     visits = {*appointment_ids, *connection.scalars(select(outbox.c.appointment_id).where(rows))}
     unmarked = connection.execute(
-        delete(marks).where(marks.c.appointment_id.in_(sorted(visits)), marks.c.start < before_wall)
+        delete(status_changes).where(
+            status_changes.c.appointment_id.in_(sorted(visits)),
+            status_changes.c.start < before_wall,
+        )
     ).rowcount
     deleted = connection.execute(delete(outbox).where(rows, outbox.c.start < before_wall)).rowcount
     blanked = connection.execute(

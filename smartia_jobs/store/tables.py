@@ -96,21 +96,30 @@ def draw_index() -> Index:
     )
 
 
-marks = Table(
-    "smartia_no_show_marks",
+status_changes = Table(
+    "smartia_status_changes",
     metadata,
     Column("id", _Id, primary_key=True),
     Column("appointment_id", BigInteger, nullable=False),
-    #: Clinic wall time, as in the outbox: an appointment is marked at most once per start.
+    #: Whose visit it was.
+    Column("patient_id", BigInteger, nullable=False),
+    #: Clinic wall time, as in the outbox: a visit is marked as missed at most once per start.
     Column("start", DateTime(timezone=False), nullable=False),
     #: SmartIA's date as it was stored: it tells a visit that was moved from one that is only
     #: read otherwise since a time setting was corrected.
     Column("stored_date", String(64), nullable=False),
-    Column("status_before", String(12), nullable=False),
+    #: SmartIA's status before and after; the same where an answer left the visit as it was.
+    Column("before", String(12), nullable=False),
+    Column("after", String(12), nullable=False),
+    #: In a word: missed, confirmed, cancel, ...
+    Column("why", String(20), nullable=False),
+    #: The answer that was acted on; 0: none, the visit was missed.
+    Column("answer_id", BigInteger, nullable=False),
     Column("run_id", String(100), nullable=False),
-    Column("marked_at", UtcDateTime, nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
     Column("undone_at", UtcDateTime),
-    UniqueConstraint("appointment_id", "start", name="smartia_no_show_marks_once"),
+    UniqueConstraint("appointment_id", "start", "answer_id", name="smartia_status_changes_once"),
+    Index("smartia_status_changes_answer", "answer_id"),
 )
 
 opt_outs = Table(

@@ -97,7 +97,7 @@ def test_two_processes_at_once_mark_and_message_each_appointment_once(
 
     assert [process.returncode for process, _, _ in ended] == [0, 0], [err for *_, err in ended]
     assert statuses(clinic, visits) == {"NO_SHOW"}
-    assert clinic.value("SELECT count(*) FROM smartia_no_show_marks") == 40
+    assert clinic.value("SELECT count(*) FROM smartia_status_changes") == 40
     recipients = [message["to"] for message in sandbox.received]
     assert len(recipients) == len(set(recipients)) == 40
 

@@ -269,9 +269,11 @@ def test_erase_forgets_marks_that_no_run_looks_at_any_more(site: Site) -> None:
     for appointment_id, days in ((1, 40), (1, 2), (2, 40)):
         start = now - timedelta(days=days)
         site.clinic.execute(
-            "INSERT INTO smartia_no_show_marks"
-            " (appointment_id, start, stored_date, status_before, run_id, marked_at)"
-            " VALUES (:id, :start, '', 'SCHEDULED', 'a run', CURRENT_TIMESTAMP)",
+            "INSERT INTO smartia_status_changes"
+            " (appointment_id, patient_id, start, stored_date, before, after, why, answer_id,"
+            " run_id, changed_at)"
+            " VALUES (:id, 1, :start, '', 'SCHEDULED', 'NO_SHOW', 'missed', 0, 'a run',"
+            " CURRENT_TIMESTAMP)",
             id=appointment_id,
             start=start if site.clinic.dialect != "sqlite" else f"{start:%Y-%m-%d %H:%M:%S.%f}",
         )
@@ -284,7 +286,7 @@ def test_erase_forgets_marks_that_no_run_looks_at_any_more(site: Site) -> None:
 
     assert "1 marks deleted" in erased.stdout, erased.stderr
     left = site.clinic.rows(
-        "SELECT appointment_id FROM smartia_no_show_marks ORDER BY appointment_id"
+        "SELECT appointment_id FROM smartia_status_changes ORDER BY appointment_id"
     )
     assert [row["appointment_id"] for row in left] == [1, 2]
 

@@ -140,7 +140,7 @@ class NoShowDesk:
 
     def marks(self) -> list[dict[str, Any]]:
         """Return our memory of what was marked, in that order."""
-        return self.clinic.rows("SELECT * FROM smartia_no_show_marks ORDER BY id")
+        return self.clinic.rows("SELECT * FROM smartia_status_changes ORDER BY id")
 
     def outbox(self) -> dict[int, str]:
         """Return appointment → state of its invitation."""

@@ -117,7 +117,7 @@ def test_an_identity_column_needs_no_right_on_its_sequence(role: Role) -> None:
 
 
 def test_a_role_that_may_not_make_our_tables_is_told_before_a_job_fails(role: Role) -> None:
-    role.clinic.execute("DROP TABLE smartia_outbox, smartia_no_show_marks, smartia_opt_outs")
+    role.clinic.execute("DROP TABLE smartia_outbox, smartia_status_changes, smartia_opt_outs")
     role.clinic.execute("DROP TABLE smartia_jobs_version")
 
     found = role.check()["own_tables"]

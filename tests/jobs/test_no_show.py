@@ -101,7 +101,7 @@ def test_what_was_marked_is_remembered_and_the_row_says_when_it_changed(desk: No
     stored = desk.clinic.value("SELECT updated_at FROM appointments WHERE id = :id", id=visit)
     changed_at = datetime.fromisoformat(stored) if isinstance(stored, str) else stored
     assert mark["appointment_id"] == visit
-    assert mark["status_before"] == "CONFIRMED"
+    assert mark["before"] == "CONFIRMED"
     assert mark["run_id"].startswith("run-")
     assert str(mark["start"]).startswith("2026-11-25 15:00:00")
     assert changed_at.replace(tzinfo=UTC).isoformat()[:16] == "2026-11-25T21:00"
@@ -279,7 +279,7 @@ def test_a_visit_that_was_moved_can_be_missed_again_at_its_new_time(desk: NoShow
     desk.run(invite=False)
 
     assert desk.clinic.status(visit) == "NO_SHOW"
-    assert [mark["status_before"] for mark in desk.marks()] == ["SCHEDULED", "CONFIRMED"]
+    assert [mark["before"] for mark in desk.marks()] == ["SCHEDULED", "CONFIRMED"]
 
 
 def test_two_runs_at_once_mark_and_invite_each_patient_once(desk: NoShowDesk) -> None:

@@ -769,7 +769,7 @@ def test_a_dry_run_changes_nothing(desk: NoShowDesk) -> None:
 
     assert desk.statuses(visits) == before
     assert desk.sandbox.received == []
-    with pytest.raises(Exception, match="smartia_no_show_marks"):
+    with pytest.raises(Exception, match="smartia_status_changes"):
         desk.marks()
 
 

@@ -488,7 +488,7 @@ def test_the_webhooks_role_stores_what_is_heard_with_the_documented_grants(
         *(f"SELECT id FROM {table}" for table in clinic_tables.metadata.tables),
         *(
             f"SELECT id FROM {table}"
-            for table in ("smartia_outbox", "smartia_no_show_marks", "smartia_opt_outs")
+            for table in ("smartia_outbox", "smartia_status_changes", "smartia_opt_outs")
         ),
         *(f"UPDATE {table} SET received_at = now()" for table in INBOX),
         *(f"DELETE FROM {table}" for table in INBOX),
@@ -542,7 +542,18 @@ _WALL_TIME = datetime(2026, 11, 24, 9, 0)  # noqa: DTZ001 - wall time is naive
 _VISIT = {"appointment_id": 1, "start": _WALL_TIME, "run_id": "run"}
 ROWS: list[tuple[Table, dict[str, Any]]] = [
     (tables.outbox, {**_VISIT, "kind": "24h", "patient_id": 1, "state": "claimed"}),
-    (tables.marks, {**_VISIT, "stored_date": "2026-11-25 15:00", "status_before": "SCHEDULED"}),
+    (
+        tables.status_changes,
+        {
+            **_VISIT,
+            "patient_id": 1,
+            "stored_date": "2026-11-25 15:00",
+            "before": "SCHEDULED",
+            "after": "NO_SHOW",
+            "why": "missed",
+            "answer_id": 0,
+        },
+    ),
     (tables.opt_outs, {"phone": "+5511987654321", "source": "person"}),
     (tables.statuses, {"wamid": "wamid.OUT1", "status": "delivered", "callback": "word:1:1"}),
     (tables.answers, {"message_id": "wamid.IN1", "source": "webhook", "type": "button"}),

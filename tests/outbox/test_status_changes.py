@@ -8,10 +8,11 @@ import pytest
 
 from smartia_jobs.appointment import Appointment, AppointmentStatus
 from smartia_jobs.database import Database
-from smartia_jobs.store.marks import marked, marks_of, note_undone, remember
 from smartia_jobs.store.schema import ensure
+from smartia_jobs.store.status_changes import MISSED, marked, marks_of, note_undone, remember
 from tests.support import Clinic
 
+NO_SHOW = AppointmentStatus.NO_SHOW
 AT = datetime.fromisoformat("2026-11-25T21:00Z")
 NINE = datetime.fromisoformat("2026-11-25T09:00")
 TEN = datetime.fromisoformat("2026-11-25T10:00")
@@ -34,7 +35,9 @@ def stored(*visits: Appointment) -> dict[int, str]:
 
 def note(database: Database, *visits: Appointment, run_id: str = "run") -> set[int]:
     with database.write() as connection:
-        return remember(connection, visits, stored(*visits), run_id=run_id, at=AT)
+        return remember(
+            connection, visits, stored(*visits), after=NO_SHOW, why=MISSED, run_id=run_id, at=AT
+        )
 
 
 def test_a_visit_is_remembered_once_per_start(database: Database) -> None:
@@ -63,7 +66,7 @@ def test_a_mark_that_was_undone_still_counts(database: Database) -> None:
     assert note(database, visit(1)) == set()
     with database.read() as connection:
         marks = marks_of(connection, "run")
-    assert [(m.appointment_id, m.start, str(m.status_before), m.undone) for m in marks] == [
+    assert [(m.appointment_id, m.start, str(m.before), m.undone) for m in marks] == [
         (1, NINE, "CONFIRMED", True),
         (2, NINE, "SCHEDULED", False),
     ]
@@ -75,7 +78,9 @@ def test_a_mark_that_is_not_committed_never_was(database: Database) -> None:
         pass
 
     with pytest.raises(Crash), database.write() as connection:
-        remember(connection, [visit(1)], stored(visit(1)), run_id="run", at=AT)
+        remember(
+            connection, [visit(1)], stored(visit(1)), after=NO_SHOW, why=MISSED, run_id="r", at=AT
+        )
         raise Crash
 
     with database.read() as connection:

@@ -1,4 +1,4 @@
-"""Create the outbox, the no-show marks, the opt-outs and the inbox."""
+"""Create the outbox, the status changes, the opt-outs and the inbox."""
 
 import secrets
 
@@ -61,17 +61,24 @@ def upgrade() -> None:
         postgresql_where=open_states,
     )
     op.create_table(
-        "smartia_no_show_marks",
+        "smartia_status_changes",
         sa.Column("id", _ID, primary_key=True),
         sa.Column("appointment_id", sa.BigInteger, nullable=False),
+        sa.Column("patient_id", sa.BigInteger, nullable=False),
         sa.Column("start", _WALL_TIME, nullable=False),
         sa.Column("stored_date", sa.String(64), nullable=False),
-        sa.Column("status_before", sa.String(12), nullable=False),
+        sa.Column("before", sa.String(12), nullable=False),
+        sa.Column("after", sa.String(12), nullable=False),
+        sa.Column("why", sa.String(20), nullable=False),
+        sa.Column("answer_id", sa.BigInteger, nullable=False),
         sa.Column("run_id", sa.String(100), nullable=False),
-        sa.Column("marked_at", _INSTANT, nullable=False),
+        sa.Column("changed_at", _INSTANT, nullable=False),
         sa.Column("undone_at", _INSTANT),
-        sa.UniqueConstraint("appointment_id", "start", name="smartia_no_show_marks_once"),
+        sa.UniqueConstraint(
+            "appointment_id", "start", "answer_id", name="smartia_status_changes_once"
+        ),
     )
+    op.create_index("smartia_status_changes_answer", "smartia_status_changes", ["answer_id"])
     op.create_table(
         "smartia_opt_outs",
         sa.Column("id", _ID, primary_key=True),
