@@ -45,6 +45,12 @@ class Reason(StrEnum):
     CONFIRMED = "confirmed"
     #: Booked so near to the visit that this kind of reminder is not for it.
     BOOKED_LATELY = "booked_lately"
+    #: The patient answered that they cannot come, or want another time.
+    SAID_NO = "said_no"
+    #: Somebody answered that the number is not the patient's.
+    NUMBER_DISPUTED = "number_disputed"
+    #: WhatsApp could not reach the phone within the last week.
+    UNREACHABLE = "unreachable"
     NOT_IN_ONLY_TO = "not_in_only_to"
     NO_STATUS = "no_status"
     UNREADABLE_DATE = "unreadable_date"
@@ -55,10 +61,11 @@ class Reason(StrEnum):
     MOVED = "moved"
     #: So little time was left when its turn came that the reminder had lost its use.
     TOO_LATE = "too_late"
+    #: The person asked for no messages, or for no invitations.
+    OPTED_OUT = "opted_out"
     #: Re-engagement only.
     REBOOKED = "rebooked"
     SEEN_AFTER_ALL = "seen_after_all"
-    OPTED_OUT = "opted_out"
     #: The patient cancelled in SmartIA's chat, which leaves the visit in the book: no no-show.
     CANCELLED_BY_CHAT = "cancelled_by_chat"
     #: One invitation per person: an earlier missed visit has it, or they were invited lately.

@@ -9,7 +9,7 @@ from smartia_jobs.cli.options import EnvFile
 
 app = typer.Typer(
     name="opt-out",
-    help="Keep the list of phones that get no more invitations; reminders are still sent.",
+    help="Keep the list of phones that get no more invitations, or no message at all.",
     no_args_is_help=True,
 )
 
@@ -19,19 +19,27 @@ PhoneNumber = Annotated[
 
 
 @app.command()
-def add(phone: PhoneNumber, *, env_file: EnvFile = None) -> None:
+def add(
+    phone: PhoneNumber,
+    *,
+    all_: Annotated[bool, typer.Option("--all", help="No reminders either: no message.")] = False,
+    env_file: EnvFile = None,
+) -> None:
     """Invite nobody with this phone back after a missed visit.
 
-    Reminders of booked visits are still sent. Who tells WhatsApp to stop such
-    messages is put on the list by the job itself.
+    Reminders of booked visits are still sent, unless --all is given. Who tells
+    WhatsApp to stop such messages, or writes SAIR, is put on the list by the
+    jobs themselves.
 
-    Example: smartia-jobs opt-out add +5511987654321
+    Example: smartia-jobs opt-out add +5511987654321 --all
     """
     from smartia_jobs.clock import SystemClock
     from smartia_jobs.jobs.opt_outs import put_on_list
+    from smartia_jobs.store.opt_outs import Scope
 
     with errors_as_status("opt-out add"):
-        change = put_on_list(read_settings(env_file), SystemClock(), phone=phone)
+        scope = Scope.ALL if all_ else Scope.INVITATIONS
+        change = put_on_list(read_settings(env_file), SystemClock(), phone=phone, scope=scope)
         said = "was added" if change.made else "was on the list already"
         typer.echo(f"{_masked(change.phone)} {said}")
 
@@ -56,7 +64,7 @@ def list_(
     reveal: Annotated[bool, typer.Option("--reveal", help="Show the whole phone numbers.")] = False,
     env_file: EnvFile = None,
 ) -> None:
-    """Show the list, newest first: phone, who put it there, since when.
+    """Show the list, newest first: phone, what it gets no more, by whom, since when.
 
     Example: smartia-jobs opt-out list
     """
@@ -68,7 +76,7 @@ def list_(
         for one in found:
             phone = one.phone if reveal else _masked(one.phone)
             since = one.since.astimezone(settings.clinic_timezone)
-            typer.echo(f"{phone}  {one.source:<8}  {since:%Y-%m-%d %H:%M}")
+            typer.echo(f"{phone}  {one.scope:<11}  {one.source:<8}  {since:%Y-%m-%d %H:%M}")
         typer.echo(f"{len(found)} {'phone' if len(found) == 1 else 'phones'}")
 
 

@@ -10,6 +10,7 @@ from smartia_jobs.appointment import Appointment, AppointmentStatus, Key
 from smartia_jobs.catalogue.loading import MessageTemplate
 from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.chats import Cancellations
+from smartia_jobs.clinic.held_back import vetoes
 from smartia_jobs.clinic.interactions import write_interactions
 from smartia_jobs.clinic.missed_visits import MissedVisits
 from smartia_jobs.clinic.rules.reengagement import ReengagementRule, veto
@@ -91,6 +92,7 @@ def _vetoes(
     cancelled = cancellations.among(
         connection, {one for one in written_about if one.status is AppointmentStatus.NO_SHOW}
     )
+    held = vetoes(run, connection, visits)
     told: Mapping[_Day, Mapping[datetime, Reason]] = {}
     invited: Mapping[str, set[Key]] = {}
     silent: set[str] = set()
@@ -105,7 +107,9 @@ def _vetoes(
         # A row at the visit's own time is the outbox's to judge.
         rows = told.get(_day(visit), {}).items()
         already = next((reason for start, reason in rows if start != visit.start), None)
-        if person_ in silent:
+        if visit.id in held:
+            reasons[visit.id] = held[visit.id]
+        elif person_ in silent:
             reasons[visit.id] = Reason.OPTED_OUT
         elif already is None and invited.get(person_, set()) - {(visit.id, visit.start)}:
             reasons[visit.id] = Reason.ALREADY_INVITED

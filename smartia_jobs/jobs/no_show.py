@@ -10,6 +10,7 @@ from smartia_jobs.appointment import Appointment, AppointmentStatus
 from smartia_jobs.catalogue.loading import load_catalogue
 from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.chats import Cancellations
+from smartia_jobs.clinic.held_back import said_no
 from smartia_jobs.clinic.no_shows import Attendance, count_attendance, count_left_open, find_missed
 from smartia_jobs.clinic.rules.no_shows import NoShowRule
 from smartia_jobs.clinic.rules.reengagement import ReengagementRule
@@ -28,6 +29,12 @@ from smartia_jobs.store.schema import tables_exist
 from smartia_jobs.store.status_changes import marked, marks_of
 
 COMMAND = "no-show"
+
+#: What patients did whose visits are kept from being marked.
+_KEPT = {
+    Reason.CANCELLED_BY_CHAT: "cancelled in SmartIA's chat",
+    Reason.SAID_NO: "answered that they cannot come",
+}
 
 #: So many visits over and not one COMPLETED: nobody is recording who comes.
 _ATTENDANCE_EXPECTED_FROM = 20
@@ -73,8 +80,8 @@ def mark_no_shows(run: Run, *, mark_all: bool = False, invite: bool = True) -> R
         report.decisions += [_decision(visit) for visit in past.missed]
     else:
         report.extra["marked"] = mark_missed(run, appointments, past.missed)
-    for visit in past.cancelled:
-        report.add(_left_alone(visit))
+    for visit, reason in past.kept:
+        report.add(_left_alone(visit, reason))
     if source is not None and sender is not None:
         window = ReengagementRule.of(run.settings).window(run.now)
         expect(run, appointments, window, statuses={AppointmentStatus.NO_SHOW})
@@ -118,15 +125,15 @@ class _Past:
 
     Attributes:
         missed: what is to be marked, earliest first: never marked before for this start.
-        cancelled: open visits that would be among them, had their patients not cancelled in
-            SmartIA's chat.
+        kept: open visits that would be among them, had their patients not cancelled in SmartIA's
+            chat, or answered that they cannot come; with the reason.
         attendance: whether anybody records who comes.
         left_open: open visits that are too old to be marked.
         unreadable: visits of the look-back that cannot be understood, by the column.
     """
 
     missed: tuple[Appointment, ...]
-    cancelled: tuple[Appointment, ...]
+    kept: tuple[tuple[Appointment, Reason], ...]
     attendance: Attendance
     left_open: int
     unreadable: Mapping[str, int]
@@ -145,10 +152,12 @@ def _look_back(run: Run, appointments: Appointments, cancellations: Cancellation
         known = tables_exist(connection)
         before = marked(connection, {visit.id for visit in found.missed}) if known else set()
         missed = [visit for visit in found.missed if (visit.id, visit.start) not in before]
-        cancelled = cancellations.among(connection, missed)
+        reasons = dict.fromkeys(cancellations.among(connection, missed), Reason.CANCELLED_BY_CHAT)
+        if known:
+            reasons |= dict.fromkeys(said_no(connection, missed, run=run), Reason.SAID_NO)
         return _Past(
-            missed=tuple(visit for visit in missed if visit.id not in cancelled),
-            cancelled=tuple(visit for visit in missed if visit.id in cancelled),
+            missed=tuple(visit for visit in missed if visit.id not in reasons),
+            kept=tuple((visit, reasons[visit.id]) for visit in missed if visit.id in reasons),
             attendance=count_attendance(connection, appointments, rule, run.now),
             left_open=count_left_open(connection, times, rule, run.now),
             unreadable={
@@ -187,21 +196,22 @@ def _warnings(settings: Settings, past: _Past) -> Iterator[str]:
         )
     if unreadable := sum(past.unreadable.values()):
         yield f"Left alone, as their status or date cannot be read: {unreadable}."
-    if past.cancelled:
-        named = ", ".join(str(visit.id) for visit in past.cancelled[:MOST_NAMED])
-        more = ", …" if len(past.cancelled) > MOST_NAMED else ""
-        yield (
-            "Still open although their patients cancelled in SmartIA's chat, so neither marked nor"
-            f" invited: {len(past.cancelled)} (appointments {named}{more})."
-            " The reception should close them."
-        )
+    for reason, how in _KEPT.items():
+        kept = [visit for visit, why in past.kept if why is reason]
+        if kept:
+            named = ", ".join(str(visit.id) for visit in kept[:MOST_NAMED])
+            more = ", …" if len(kept) > MOST_NAMED else ""
+            yield (
+                f"Still open although their patients {how}, so neither marked nor invited:"
+                f" {len(kept)} (appointments {named}{more}). The reception should close them."
+            )
 
 
-def _left_alone(visit: Appointment) -> Outcome:
+def _left_alone(visit: Appointment, reason: Reason) -> Outcome:
     return Outcome(
         visit.id,
         Result.SKIPPED,
-        Reason.CANCELLED_BY_CHAT,
+        reason,
         start=visit.start,
         phone=mask_phone(visit.phone),
     )

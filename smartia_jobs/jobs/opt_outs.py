@@ -1,4 +1,4 @@
-"""The list of those who want no more invitations: a phone put on it, taken off, and the whole."""
+"""The list of those who want no more invitations, or messages: put on it, taken off, shown."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -13,7 +13,7 @@ from smartia_jobs.errors import UsageError
 from smartia_jobs.message import Unsendable
 from smartia_jobs.phones import parse_phone
 from smartia_jobs.settings import Settings
-from smartia_jobs.store.opt_outs import OptOut, add_opt_out, list_opt_outs, remove_opt_out
+from smartia_jobs.store.opt_outs import OptOut, Scope, add_opt_out, list_opt_outs, remove_opt_out
 from smartia_jobs.store.schema import ensure, tables_exist
 
 
@@ -30,13 +30,14 @@ class Change:
     made: bool
 
 
-def put_on_list(settings: Settings, clock: Clock, *, phone: str) -> Change:
+def put_on_list(settings: Settings, clock: Clock, *, phone: str, scope: Scope) -> Change:
     """Put a phone on the list.
 
     Args:
         settings: where the list is, and the country of phones without one.
         clock: since when.
         phone: as a person types it.
+        scope: what it gets no more.
 
     Raises:
         UsageError: it cannot be a phone, and why.
@@ -44,7 +45,8 @@ def put_on_list(settings: Settings, clock: Clock, *, phone: str) -> Change:
     """
     canonical = _canonical(phone, settings)
     with _own_tables(settings) as connection:
-        return Change(canonical, add_opt_out(connection, canonical, at=clock.now()))
+        made = add_opt_out(connection, canonical, scope=scope, at=clock.now())
+        return Change(canonical, made)
 
 
 def take_off_list(settings: Settings, *, phone: str) -> Change:

@@ -5,6 +5,7 @@ from functools import partial
 
 from smartia_jobs.catalogue.loading import MessageTemplate, load_catalogue
 from smartia_jobs.clinic.appointments import Appointments
+from smartia_jobs.clinic.held_back import vetoes
 from smartia_jobs.clinic.interactions import write_interactions
 from smartia_jobs.clinic.rules.hours import SendingHours
 from smartia_jobs.clinic.rules.reminders import EXPECTED, ReminderRule
@@ -52,6 +53,7 @@ def send_reminders(run: Run, kind: ReminderKind) -> Report:
         refusals=(only_to.refusal, rule.refusal),
         send_before=rule.send_before,
         write_interactions=write_interactions,
+        vetoes=partial(vetoes, run),
     )
     window = rule.window(run.now)
     zone = run.settings.clinic_timezone
@@ -156,7 +158,8 @@ def _missed(
                 if all(row.start != visit.start for row in rows.get(visit.id, ()))
             ]
             told = told_by_another(connection, source, sender, visits) if visits else {}
-        missed += [visit.id for visit in visits if visit.id not in told]
+            held = source.vetoes(connection, visits) if visits else {}
+        missed += [visit.id for visit in visits if visit.id not in {*told, *held}]
         if page.next is None:
             return missed
         after = page.next

@@ -1,10 +1,11 @@
-"""Who asked for no more invitations: phones, typed by the clinic or told by WhatsApp itself."""
+"""Who asked for no more invitations, or messages: typed, told by WhatsApp, or written."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, select, update
 
 from smartia_jobs.database import insert_once
 from smartia_jobs.store.tables import opt_outs
@@ -13,29 +14,57 @@ from smartia_jobs.store.tables import opt_outs
 _CHUNK = 500
 
 
+class Scope(StrEnum):
+    """What a phone gets no more."""
+
+    #: No invitations; reminders go on.
+    INVITATIONS = "invitations"
+    #: No message at all.
+    ALL = "all"
+
+
 @dataclass(frozen=True, slots=True)
 class OptOut:
-    """One phone that gets reminders, but no invitations.
+    """One phone that gets no invitations, or no message at all.
 
     Attributes:
         phone: canonical E.164.
-        source: ``person`` (typed by the clinic) or ``whatsapp`` (answer 131050).
+        source: ``person`` (typed by the clinic), ``whatsapp`` (answer 131050, or the person's
+            choice in WhatsApp itself) or ``answer`` (the person wrote it).
+        scope: what it gets no more.
         since: aware UTC.
     """
 
     phone: str
     source: str
+    scope: Scope
     since: datetime
 
 
-def add_opt_out(connection: Connection, phone: str, *, at: datetime) -> bool:
-    """Note a canonical phone that the clinic typed; return False when it was there already."""
+def add_opt_out(
+    connection: Connection,
+    phone: str,
+    *,
+    scope: Scope = Scope.INVITATIONS,
+    source: str = "person",
+    at: datetime,
+) -> bool:
+    """Note that a canonical phone gets no more of something; return False when it got none.
+
+    A phone that gets no message at all stays so when it is added for invitations.
+    """
     made = connection.execute(
         insert_once(connection.dialect.name, opt_outs, key=["phone"])
-        .values(phone=phone, source="person", created_at=at)
+        .values(phone=phone, source=source, scope=str(scope), created_at=at)
         .returning(opt_outs.c.id)
     )
-    return made.first() is not None
+    if made.first() is not None:
+        return True
+    if scope is not Scope.ALL:
+        return False
+    narrower = (opt_outs.c.phone == phone, opt_outs.c.scope != str(Scope.ALL))
+    widened = update(opt_outs).where(*narrower).values(scope=str(Scope.ALL), source=source)
+    return connection.execute(widened).rowcount > 0
 
 
 def remove_opt_out(connection: Connection, phone: str) -> bool:
@@ -46,14 +75,28 @@ def remove_opt_out(connection: Connection, phone: str) -> bool:
 def list_opt_outs(connection: Connection) -> list[OptOut]:
     """Return all, the newest first."""
     query = select(opt_outs).order_by(opt_outs.c.created_at.desc(), opt_outs.c.id.desc())
-    return [OptOut(row.phone, row.source, row.created_at) for row in connection.execute(query)]
+    return [
+        OptOut(row.phone, row.source, Scope(row.scope), row.created_at)
+        for row in connection.execute(query)
+    ]
 
 
 def opted_out(connection: Connection, phones: Collection[str]) -> set[str]:
     """Return those of these canonical phones whose owners want no invitations."""
+    return _among(connection, phones, [Scope.INVITATIONS, Scope.ALL])
+
+
+def wants_no_message(connection: Connection, phones: Collection[str]) -> set[str]:
+    """Return those of these canonical phones whose owners want no message at all."""
+    return _among(connection, phones, [Scope.ALL])
+
+
+def _among(connection: Connection, phones: Collection[str], scopes: Collection[Scope]) -> set[str]:
     found: set[str] = set()
     wanted = sorted(phones)
     for first in range(0, len(wanted), _CHUNK):
-        query = select(opt_outs.c.phone).where(opt_outs.c.phone.in_(wanted[first : first + _CHUNK]))
+        query = select(opt_outs.c.phone).where(
+            opt_outs.c.phone.in_(wanted[first : first + _CHUNK]), opt_outs.c.scope.in_(scopes)
+        )
         found.update(connection.execute(query).scalars())
     return found

@@ -1,0 +1,134 @@
+"""What speaks against writing to somebody: what they answered, asked for, or could not get."""
+
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+
+from sqlalchemy import ColumnElement, Connection, func, select
+
+from smartia_jobs.appointment import Appointment
+from smartia_jobs.message import Phone
+from smartia_jobs.phones import parse_phone
+from smartia_jobs.report import Reason
+from smartia_jobs.run import Run
+from smartia_jobs.store.opt_outs import wants_no_message
+from smartia_jobs.store.schema import tables_exist
+from smartia_jobs.store.states import State
+from smartia_jobs.store.tables import answers, outbox, status_changes
+
+#: What an answer must mean to hold back reminders of its visit, and its no-show.
+_SAYS_NO = ("cancel", "move")
+#: What somebody says whose number it is, and who is not the patient.
+_NOT_ME = "not_me"
+#: An answer holds its visit back so long after the visit's time.
+HELD_FOR = timedelta(days=7)
+#: WhatsApp's code for a phone that it cannot reach, which is asked again after so long.
+_UNREACHABLE, _ASKED_AGAIN_AFTER = 131026, timedelta(days=7)
+
+
+def said_no(connection: Connection, visits: Collection[Appointment], *, run: Run) -> set[int]:
+    """Return the visits whose patients said that they cannot come, or want another time.
+
+    Such an answer belongs to its visit at that start, recipient and status: it ends when anybody
+    changes one of them, when a person has settled it, and a week after the visit.
+    """
+    by_id = {visit.id: visit for visit in visits if visit.start_at is not None}
+    query = (
+        select(
+            status_changes.c.appointment_id,
+            status_changes.c.patient_id,
+            status_changes.c.start,
+            status_changes.c.after,
+            outbox.c.phone,
+        )
+        .join(answers, answers.c.id == status_changes.c.answer_id)
+        .join(outbox, outbox.c.id == answers.c.outbox_id, isouter=True)
+        .where(
+            status_changes.c.appointment_id.in_(sorted(by_id)),
+            status_changes.c.undone_at.is_(None),
+            *_unsettled(_SAYS_NO),
+        )
+    )
+    held: set[int] = set()
+    for row in connection.execute(query):
+        visit = by_id[row.appointment_id]
+        same = (visit.patient_id, visit.start, visit.status) == (
+            row.patient_id,
+            row.start,
+            row.after,
+        )
+        lately = visit.start_at is not None and run.now < visit.start_at + HELD_FOR
+        if same and lately and row.phone in (None, _canonical(run, visit)):
+            held.add(visit.id)
+    return held
+
+
+def vetoes(
+    run: Run, connection: Connection, visits: Collection[Appointment]
+) -> Mapping[int, Reason]:
+    """Return why these visits are not written about, by id; those of which nothing speaks are not.
+
+    Asked again in the transaction that claims, in a handful of queries however many there are.
+    """
+    if run.dry_run and not tables_exist(connection):
+        return {}
+    phones = {visit.id: _canonical(run, visit) for visit in visits}
+    known = {phone for phone in phones.values() if phone is not None}
+    silent = wants_no_message(connection, known)
+    disputed = _disputed(connection, known)
+    unreachable = _unreachable(connection, known, run)
+    cannot_come = said_no(connection, visits, run=run)
+    reasons: dict[int, Reason] = {}
+    for visit in visits:
+        phone = phones[visit.id]
+        if phone in silent:
+            reasons[visit.id] = Reason.OPTED_OUT
+        elif visit.id in cannot_come:
+            reasons[visit.id] = Reason.SAID_NO
+        elif phone in disputed:
+            reasons[visit.id] = Reason.NUMBER_DISPUTED
+        elif phone in unreachable:
+            reasons[visit.id] = Reason.UNREACHABLE
+    return reasons
+
+
+def _canonical(run: Run, visit: Appointment) -> str | None:
+    phone = parse_phone(visit.phone, run.settings.clinic_country)
+    return phone.canonical if isinstance(phone, Phone) else None
+
+
+def _disputed(connection: Connection, phones: Collection[str]) -> set[str]:
+    """Return the phones of which somebody said that they are not the patient's."""
+    query = (
+        select(outbox.c.phone)
+        .join(answers, answers.c.outbox_id == outbox.c.id)
+        .where(outbox.c.phone.in_(sorted(phones)), *_unsettled((_NOT_ME,)))
+    )
+    return set(connection.execute(query).scalars())
+
+
+def _unreachable(connection: Connection, phones: Collection[str], run: Run) -> set[str]:
+    """Return the phones that WhatsApp could not reach lately, and has not reached since."""
+    refused = (outbox.c.state == str(State.UNDELIVERED)) & (outbox.c.error_code == _UNREACHABLE)
+    query = (
+        select(
+            outbox.c.phone,
+            func.max(outbox.c.sent_at).filter(refused).label("refused_at"),
+            func.max(outbox.c.delivered_at).label("delivered_at"),
+        )
+        .where(outbox.c.phone.in_(sorted(phones)))
+        .group_by(outbox.c.phone)
+        .having(func.max(outbox.c.updated_at).filter(refused) > run.now - _ASKED_AGAIN_AFTER)
+    )
+    return {
+        row.phone
+        for row in connection.execute(query)
+        if row.delivered_at is None or row.refused_at is None or row.delivered_at < row.refused_at
+    }
+
+
+def _unsettled(meanings: Collection[str]) -> tuple[ColumnElement[bool], ...]:
+    return (
+        answers.c.meaning.in_(meanings),
+        answers.c.effect != "undone",
+        answers.c.settled_at.is_(None),
+    )
