@@ -44,8 +44,10 @@ class Message:
         language: Meta's language code (``pt_BR``).
         parameters: the body's variables in the order of the body, name to cleaned value.
         named: whether the template's parameters are named (``NAMED``) or numbered.
-        payloads: button index to quick-reply payload; opaque ids only, never health data.
         text: body as the patient reads it, without footer and buttons.
+        meanings: button index to what a tap on that quick reply means to this program.
+        payloads: button index to what a quick reply tells the clinic's own bot; opaque ids only,
+            never health data.
     """
 
     kind: str
@@ -54,6 +56,7 @@ class Message:
     parameters: Mapping[str, str]
     named: bool
     text: str
+    meanings: Mapping[int, str] = field(default_factory=dict)
     payloads: Mapping[int, str] = field(default_factory=dict)
 
 

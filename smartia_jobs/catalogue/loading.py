@@ -46,13 +46,16 @@ class Button:
         type: ``quick_reply`` or ``url``.
         text: its label.
         url: where a url button leads.
+        means: what a tap on a quick reply means, one of :data:`rules.MEANINGS`. None: it is
+            nothing to this program.
         payload: what a quick reply tells the clinic's own bot; ``{{id}}`` stands for the
-            appointment's id. None: WhatsApp tells the label.
+            appointment's id. None, where there is no ``means`` either: WhatsApp tells the label.
     """
 
     type: str
     text: str
     url: str | None = None
+    means: str | None = None
     payload: str | None = None
 
 

@@ -55,6 +55,9 @@ def write_message(
         parameters=parameters,
         named=template.named,
         text=fill(template.body, parameters),
+        meanings={
+            index: button.means for index, button in enumerate(template.buttons) if button.means
+        },
         payloads=_payloads(template, visits[0].id),
     )
 

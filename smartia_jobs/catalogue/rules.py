@@ -27,8 +27,14 @@ TIMES_TO_LIVE: Mapping[str, range] = {
 #: Meta's word for its default of 30 days; UTILITY only.
 THIRTY_DAYS = -1
 
+#: What a tap on a quick reply can mean to this program.
+MEANINGS = ("confirm", "cancel", "move", "stop")
+
 #: The keys of one kind of button, besides ``type``: (required, optional).
-_BUTTON_KEYS = {"quick_reply": ({"text"}, {"payload"}), "url": ({"text", "url"}, set[str]())}
+_BUTTON_KEYS = {
+    "quick_reply": ({"text"}, {"means", "payload"}),
+    "url": ({"text", "url"}, set[str]()),
+}
 
 
 def problems(table: Mapping[str, Any]) -> Iterator[str]:
@@ -179,6 +185,10 @@ def _button(button: Mapping[str, Any]) -> Iterator[str]:
         yield from _line("text", texts["text"], longest=25)
     if "url" in texts and not re.fullmatch(r"https?://[^\s{}]{1,1990}", texts["url"]):
         yield "url: must be a fixed http(s) address without variables"
+    if texts.get("means", MEANINGS[0]) not in MEANINGS:
+        yield f"means: {texts['means']!r} is none of {', '.join(MEANINGS)}"
+    if {"means", "payload"} <= texts.keys():
+        yield "payload: is for a bot of your own, means for this program; leave one of them out"
     if "payload" in texts:
         # 20 digits stand for the longest id; Meta's limit is 128 or 256, depending on the page.
         yield from _line("payload", texts["payload"].replace("{{id}}", "0" * 20), longest=128)

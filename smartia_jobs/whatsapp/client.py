@@ -50,7 +50,7 @@ class Client:
             phone: to whom.
             message: what, already cleaned as Meta demands.
             callback: comes back unchanged in delivery statuses and, without the attempt, after
-                the button's own payload and a colon, in quick replies.
+                the meaning of a quick reply and a colon, when that is tapped.
         """
         try:
             reply = self._transport.send(self._request, _body(phone, message, callback))
@@ -98,12 +98,15 @@ def _filled_body(message: Message) -> list[dict[str, Any]]:
 
 
 def _quick_replies(message: Message, callback: CallbackData) -> list[dict[str, Any]]:
+    """Write what a tap on each quick reply sends back: ours names the message, others are left."""
+    ours = {index: f"{means}:{callback.message}" for index, means in message.meanings.items()}
+    payloads = {**message.payloads, **ours}
     return [
         {
             "type": "button",
             "sub_type": "quick_reply",
             "index": str(index),
-            "parameters": [{"type": "payload", "payload": f"{payload}:{callback.message}"}],
+            "parameters": [{"type": "payload", "payload": payload}],
         }
-        for index, payload in sorted(message.payloads.items())
+        for index, payload in sorted(payloads.items())
     ]

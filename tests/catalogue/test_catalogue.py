@@ -98,6 +98,10 @@ def test_everything_a_clinic_can_set_is_read(tmp_path: Path) -> None:
         text = "Confirmar"
         payload = "confirmar:{{id}}"
         [[24h.buttons]]
+        type = "quick_reply"
+        text = "Remarcar"
+        means = "move"
+        [[24h.buttons]]
         type = "url"
         text = "Como chegar"
         url = "https://clinica.example/mapa"
@@ -111,6 +115,7 @@ def test_everything_a_clinic_can_set_is_read(tmp_path: Path) -> None:
     assert template.parameters == {"paciente": "paciente", "data": "data"}
     assert template.buttons == (
         Button("quick_reply", "Confirmar", payload="confirmar:{{id}}"),
+        Button("quick_reply", "Remarcar", means="move"),
         Button("url", "Como chegar", url="https://clinica.example/mapa"),
     )
 
@@ -275,7 +280,19 @@ REFUSED: dict[str, tuple[dict[str, str | None], str]] = {
     ),
     "a url in a quick reply": (
         {"buttons": '[{type = "quick_reply", text = "Sim", url = "https://x.example"}]'},
-        "button 1: url: is unknown; a quick_reply button has payload, text",
+        "button 1: url: is unknown; a quick_reply button has means, payload, text",
+    ),
+    "a meaning that nothing reads": (
+        {"buttons": '[{type = "quick_reply", text = "Talvez", means = "maybe"}]'},
+        "button 1: means: 'maybe' is none of confirm, cancel, move, stop",
+    ),
+    "a meaning in a link": (
+        {"buttons": '[{type = "url", text = "Ver", url = "https://x.example", means = "move"}]'},
+        "button 1: means: is unknown; a url button has text, url",
+    ),
+    "a tap that two programs read": (
+        {"buttons": '[{type = "quick_reply", text = "Sim", means = "confirm", payload = "sim"}]'},
+        "button 1: payload: is for a bot of your own, means for this program",
     ),
     "a url with a variable": (
         {"buttons": '[{type = "url", text = "Ver", url = "https://x.example/{{1}}"}]'},

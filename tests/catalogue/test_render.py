@@ -168,7 +168,9 @@ def test_positional_parameters_are_given_by_number(tmp_path: Path) -> None:
     assert message.text == "Lembramos do seu horário marcado (segunda-feira, às 9:00). Até breve!"
 
 
-def test_a_quick_reply_tells_the_clinics_bot_which_appointment(tmp_path: Path) -> None:
+def test_a_quick_reply_says_what_it_means_or_tells_the_clinics_bot_which_appointment(
+    tmp_path: Path,
+) -> None:
     template = custom(
         tmp_path,
         """
@@ -184,6 +186,10 @@ def test_a_quick_reply_tells_the_clinics_bot_which_appointment(tmp_path: Path) -
         type = "quick_reply"
         text = "Confirmar"
         payload = "confirmar:{{id}}"
+        [[24h.buttons]]
+        type = "quick_reply"
+        text = "Não receber mais"
+        means = "stop"
         """,
     )["24h"]
 
@@ -194,6 +200,7 @@ def test_a_quick_reply_tells_the_clinics_bot_which_appointment(tmp_path: Path) -
     )
 
     assert message.payloads == {1: "confirmar:42"}
+    assert message.meanings == {2: "stop"}
 
 
 @pytest.mark.parametrize(

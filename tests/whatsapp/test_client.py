@@ -147,12 +147,12 @@ def test_a_template_without_variables_has_no_components(
     assert posted(meta)["template"] == {"name": "t", "language": {"code": "en_US"}}
 
 
-def test_quick_replies_carry_their_payload_and_say_which_message_of_which_database_they_are(
+def test_a_tap_says_what_it_means_and_on_which_message_of_which_database(
     meta: responses.RequestsMock, client: Client
 ) -> None:
     meta.post(URL, json=ACCEPTED)
     message = Message(
-        "2h", "t", "pt_BR", {}, named=True, text="", payloads={2: "cancel", 0: "confirm"}
+        "2h", "t", "pt_BR", {}, named=True, text="", meanings={2: "cancel", 0: "confirm"}
     )
 
     client.send(PHONE, message, callback=CALLBACK)
@@ -165,6 +165,23 @@ def test_quick_replies_carry_their_payload_and_say_which_message_of_which_databa
             "parameters": [{"type": "payload", "payload": payload}],
         }
         for index, payload in [("0", "confirm:1a2b3c4d:42"), ("2", "cancel:1a2b3c4d:42")]
+    ]
+
+
+def test_the_payload_for_a_clinics_own_bot_is_sent_as_the_clinic_wrote_it(
+    meta: responses.RequestsMock, client: Client
+) -> None:
+    meta.post(URL, json=ACCEPTED)
+    message = Message(
+        "2h", "t", "pt_BR", {}, named=True, text="", meanings={1: "stop"}, payloads={0: "sim:7"}
+    )
+
+    client.send(PHONE, message, callback=CALLBACK)
+
+    buttons = posted(meta)["template"]["components"]
+    assert [(one["index"], one["parameters"][0]["payload"]) for one in buttons] == [
+        ("0", "sim:7"),
+        ("1", "stop:1a2b3c4d:42"),
     ]
 
 

@@ -156,7 +156,7 @@ def _is_serious(part: str, template: MessageTemplate, registered: RegisteredTemp
         return header.get("format", "TEXT") != "TEXT" or "{{" in str(header.get("text"))
     if name == "buttons":
         theirs = _component(registered, "BUTTONS").get("buttons") or []
-        return any(button.payload is not None for button in template.buttons) or any(
+        return any(button.means or button.payload for button in template.buttons) or any(
             "{{" in str(button.get("url")) or button.get("type") in _FILLED_BUTTONS
             for button in theirs
         )
