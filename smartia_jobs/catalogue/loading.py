@@ -1,7 +1,7 @@
 """The catalogue: for each kind of message, the template that WhatsApp sends in its name."""
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
@@ -34,8 +34,15 @@ _KEYS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "only_unconfirmed": (bool, "true or false"),
     "booked_days_ahead": (int, "a whole number of days"),
     "followed_by": (str, _TEXT),
+    "confirmed": (dict, "a section of its own, begun by [kind.confirmed]"),
 }
 _REQUIRED = ("name", "language", "category", "body")
+
+#: What the text for who confirmed already may say itself, and what it takes from its reminder
+#: where it does not.
+_OF_CONFIRMED = ("name", "body", "parameter_format", "variables", "without_name", "footer",
+                 "call_button", "buttons")  # fmt: skip
+_OF_ITS_REMINDER = ("language", "category", "time_to_live_seconds", "without_name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,8 @@ class MessageTemplate:
     """What is sent for one kind of message; whatever :mod:`rules` demands holds.
 
     Attributes:
-        kind: one of :data:`smartia_jobs.kinds.KINDS`, or a section of the clinic's own.
+        kind: one of :data:`smartia_jobs.kinds.KINDS`, or a section of the clinic's own; with
+            ``.confirmed`` where it is the text for who confirmed already.
         name: the template's name at Meta.
         language: Meta's language code, also that of dates and lists.
         category: ``UTILITY`` or ``MARKETING``.
@@ -78,6 +86,7 @@ class MessageTemplate:
         call_button: the label of the button that calls the clinic; None for no such button.
         time_to_live: how long Meta tries to deliver; None for its default of 30 days.
         reminder: when it is due, and about which visits; None for what is no reminder.
+        confirmed: what is sent instead about visits that are all confirmed; None: this.
     """
 
     kind: str
@@ -93,13 +102,15 @@ class MessageTemplate:
     call_button: str | None = None
     time_to_live: timedelta | None = None
     reminder: ReminderKind | None = None
+    confirmed: "MessageTemplate | None" = None
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     """The template of every kind, in the order of :data:`smartia_jobs.kinds.KINDS`.
 
-    Reminders that the clinic's own catalogue defines come last, as they stand there.
+    Reminders that the clinic's own catalogue defines come last, as they stand there. The text for
+    who confirmed already follows its reminder.
     """
 
     templates: Mapping[str, MessageTemplate]
@@ -111,7 +122,8 @@ class Catalogue:
     @property
     def reminders(self) -> Mapping[str, ReminderKind]:
         """Every kind of reminder, by its name, with the conditions in force."""
-        return {t.kind: t.reminder for t in self.templates.values() if t.reminder is not None}
+        kinds = (template.reminder for template in self.templates.values())
+        return {kind.name: kind for kind in kinds if kind is not None}
 
 
 def load_catalogue(path: Path | None) -> Catalogue:
@@ -125,7 +137,13 @@ def load_catalogue(path: Path | None) -> Catalogue:
     """
     custom = {} if path is None else _read(path.name, _file(path))
     shipped = {} if custom.keys() >= set(KINDS) else _read(_SHIPPED, _shipped())
-    templates = {kind: custom.get(kind) or shipped[kind] for kind in KINDS} | custom
+    usual = {kind: custom.get(kind) or shipped[kind] for kind in KINDS} | custom
+    templates = {
+        template.kind: template
+        for one in usual.values()
+        for template in (one, one.confirmed)
+        if template is not None
+    }
     catalogue, file = Catalogue(templates), path.name if path else _SHIPPED
     wrong = [f"{file}: {clash}" for clash in _clashes(templates)]
     followers = reminders.wrong_followers(catalogue.reminders)
@@ -161,39 +179,67 @@ def _read(file: str, content: bytes) -> dict[str, MessageTemplate]:
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{file}: is not TOML: {error}") from error
     problems = [
-        f"{file} [{kind}]: {problem}"
+        f"{file} [{section}]: {problem}"
         for kind, table in tables.items()
-        for problem in _problems(kind, table)
+        for section, problem in _problems(kind, table)
     ]
     if problems:
         raise ConfigurationError(problems)
-    return {kind: _template(kind, table) for kind, table in tables.items()}
+    return {
+        kind: _template(kind, table, reminders.reminder(kind, table))
+        for kind, table in tables.items()
+    }
 
 
-def _problems(kind: str, table: object) -> Iterator[str]:
+def _problems(kind: str, table: object) -> Iterator[tuple[str, str]]:
+    """Yield each problem of a kind with the section it is in."""
     if kind not in KINDS and not reminders.is_own(kind, table):
         yield (
+            kind,
             f"is no kind of message; there are {', '.join(KINDS)}, and reminders of your own,"
-            f" which have {', '.join(reminders.TIMES)}"
+            f" which have {', '.join(reminders.TIMES)}",
         )
         return
     if not isinstance(table, dict):
-        yield f"must be a section, begun by [{kind}]"
+        yield kind, f"must be a section, begun by [{kind}]"
         return
+    required = (*_REQUIRED, *(reminders.TIMES if reminders.is_own(kind, table) else ()))
+    fit, wrong = _fitting(table, _KEYS, required)
+    for problem in (*wrong, *rules.problems(fit), *reminders.problems(kind, fit)):
+        yield kind, problem
+    if "confirmed" in fit:
+        own, wrong = _fitting(fit["confirmed"], _OF_CONFIRMED, ("name", "body"))
+        for problem in (*wrong, *rules.problems(_with_its_reminders(fit, own))):
+            yield _confirmed(kind), problem
+
+
+def _fitting(
+    table: Mapping[str, object], keys: Iterable[str], required: Iterable[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the keys whose values have the right types, and what is wrong with the others."""
     fit: dict[str, Any] = {}
+    wrong: list[str] = []
     for key, value in table.items():
-        if key not in _KEYS:
-            near = get_close_matches(key, _KEYS, n=1)
-            yield f"{key}: is unknown" + (f"; did you mean {near[0]}?" if near else "")
+        if key in _KEYS and key not in keys:
+            wrong.append(f"{key}: is that of its reminder; leave it out here")
+        elif key not in keys:
+            near = get_close_matches(key, keys, n=1)
+            wrong.append(f"{key}: is unknown" + (f"; did you mean {near[0]}?" if near else ""))
         elif not _fits(key, value):
-            yield f"{key}: must be {_KEYS[key][1]}"
+            wrong.append(f"{key}: must be {_KEYS[key][1]}")
         else:
             fit[key] = value
-    for key in (*_REQUIRED, *(reminders.TIMES if reminders.is_own(kind, table) else ())):
-        if key not in table:
-            yield f"{key}: is missing"
-    yield from rules.problems(fit)
-    yield from reminders.problems(kind, fit)
+    wrong += [f"{key}: is missing" for key in required if key not in table]
+    return fit, wrong
+
+
+def _confirmed(kind: str) -> str:
+    return f"{kind}.confirmed"
+
+
+def _with_its_reminders(table: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the text for who confirmed already says, with what it takes from its reminder."""
+    return {key: table[key] for key in _OF_ITS_REMINDER if key in table} | dict(own)
 
 
 def _fits(key: str, value: object) -> bool:
@@ -204,8 +250,14 @@ def _fits(key: str, value: object) -> bool:
     return item is None or (isinstance(value, list) and all(isinstance(i, item) for i in value))
 
 
-def _template(kind: str, table: Mapping[str, Any]) -> MessageTemplate:
+def _template(
+    kind: str, table: Mapping[str, Any], reminder: ReminderKind | None
+) -> MessageTemplate:
     seconds = table.get("time_to_live_seconds", rules.THIRTY_DAYS)
+    confirmed = None
+    if "confirmed" in table:
+        own = _with_its_reminders(table, table["confirmed"])
+        confirmed = _template(_confirmed(kind), own, reminder)
     return MessageTemplate(
         kind=kind,
         name=table["name"],
@@ -219,17 +271,23 @@ def _template(kind: str, table: Mapping[str, Any]) -> MessageTemplate:
         buttons=tuple(Button(**button) for button in table.get("buttons", ())),
         call_button=table.get("call_button"),
         time_to_live=None if seconds == rules.THIRTY_DAYS else timedelta(seconds=seconds),
-        reminder=reminders.reminder(kind, table),
+        reminder=reminder,
+        confirmed=confirmed,
     )
 
 
 def _clashes(templates: Mapping[str, MessageTemplate]) -> Iterator[str]:
-    """Yield the names that two kinds use for different templates: Meta has one text a name."""
+    """Yield the names that two kinds use for different templates: Meta has one of a name."""
     seen: dict[tuple[str, str], MessageTemplate] = {}
     for template in templates.values():
         first = seen.setdefault((template.name, template.language), template)
-        if (first.body, first.category) != (template.body, template.category):
+        if _as_meta_sees(first) != _as_meta_sees(template):
             yield (
                 f"[{first.kind}] and [{template.kind}] have the same name {template.name} for "
-                "different texts or categories; give each text a name of its own"
+                "different texts, buttons or categories; give each text a name of its own"
             )
+
+
+def _as_meta_sees(template: MessageTemplate) -> tuple[object, ...]:
+    buttons = [(button.type, button.text, button.url) for button in template.buttons]
+    return template.body, template.category, template.footer, buttons, template.call_button

@@ -52,7 +52,8 @@ def problems(section: str, table: Mapping[str, Any]) -> Iterator[str]:
                 advice = f"; set {built_in.setting(part)} instead" if built_in else ""
                 yield f"{key}: is only for reminders of your own{advice}"
         if built_in is None:
-            yield from (f"{key}: is only for reminders" for key in CONDITIONS if key in table)
+            only = (*CONDITIONS, "confirmed")
+            yield from (f"{key}: is only for reminders" for key in only if key in table)
     if not 0 <= table.get("booked_days_ahead", 0) <= _MOST_DAYS:
         yield f"booked_days_ahead: must be from 0 to {_MOST_DAYS} days"
 

@@ -20,11 +20,13 @@ def write_message(
 ) -> Message:
     """Write the one message that tells a patient of these visits.
 
+    Where all of them are confirmed, it is the text for that, if the template has one.
+
     Whatever the database holds, no parameter is empty or has a line break, and the text has
     at most 1024 UTF-16 units: one odd name never costs a patient their message.
 
     Args:
-        template: from the catalogue.
+        template: from the catalogue: a kind's usual text.
         visits: one or more of one patient on one local day, earliest first, each with a start.
         clinic_name: the setting.
 
@@ -33,6 +35,9 @@ def write_message(
     """
     if not visits or visits[0].start is None:
         raise ValueError("a message tells of at least one visit, and of when it is")
+    kind = template.kind
+    if all(visit.status is AppointmentStatus.CONFIRMED for visit in visits):
+        template = template.confirmed or template
     day = visits[0].start.date()
     # Two visits at the same time are told once.
     times = tuple(dict.fromkeys(visit.start.time() for visit in visits if visit.start))
@@ -49,7 +54,7 @@ def write_message(
         for placeholder, variable in template.parameters.items()
     }
     return Message(
-        kind=template.kind,
+        kind=kind,
         template=template.name,
         language=language,
         parameters=parameters,

@@ -7,7 +7,6 @@ from functools import partial
 from sqlalchemy import Connection
 
 from smartia_jobs.appointment import Appointment, AppointmentStatus, Key
-from smartia_jobs.catalogue.loading import MessageTemplate
 from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.chats import Cancellations
 from smartia_jobs.clinic.held_back import vetoes
@@ -41,7 +40,6 @@ _Day = tuple[int, date | None]
 def invitation(
     run: Run,
     appointments: Appointments,
-    template: MessageTemplate,
     *,
     foreseen: Collection[int],
     cancellations: Cancellations,
@@ -51,7 +49,6 @@ def invitation(
     Args:
         run: what to work with.
         appointments: the questions asked of the clinic's database.
-        template: the invitation.
         foreseen: visits that a dry run would have marked: to be read as NO_SHOW.
         cancellations: which visits were cancelled in SmartIA's chat.
 
@@ -68,7 +65,6 @@ def invitation(
     )
     return Source(
         kind=KIND,
-        template=template.name,
         next_page=visits.next_page,
         reread=appointments.by_id,
         refusals=(OnlyTo(settings).refusal, rule.refusal),

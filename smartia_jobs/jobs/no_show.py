@@ -72,9 +72,7 @@ def mark_no_shows(run: Run, *, mark_all: bool = False, invite: bool = True) -> R
     if invite and run.settings.invitations:
         template = load_catalogue(run.settings.messages_file)[KIND]
         sender = WhatsAppSender(run.settings, template, run.clock)
-        source = invitation(
-            run, appointments, template, foreseen=foreseen, cancellations=cancellations
-        )
+        source = invitation(run, appointments, foreseen=foreseen, cancellations=cancellations)
     if run.dry_run:
         report.extra["would_mark"] = len(past.missed)
         report.decisions += [_decision(visit) for visit in past.missed]

@@ -47,7 +47,6 @@ def send_reminders(run: Run, kind: ReminderKind) -> Report:
     identify = partial(person, country=run.settings.clinic_country)
     source = Source(
         kind=kind.name,
-        template=template.name,
         next_page=VisitDays(appointments, window, identify).next_page,
         reread=appointments.by_id,
         refusals=(only_to.refusal, rule.refusal),

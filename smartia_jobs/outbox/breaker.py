@@ -42,30 +42,36 @@ class Breaker:
 
     Attributes:
         end: why the run ends before its work does; None when it does not.
-        request_is_good: WhatsApp took a message, or refused one for its patient's sake: it
-            could read the request.
     """
 
     def __init__(self, rate: RateLimiter) -> None:
         """Begin without a proof that WhatsApp answers at all."""
         self.end: End | None = None
-        self.request_is_good = False
         self._rate = rate
         self._answers = False
         self._silent = self._tries = self._busy = 0
-        self._error: int | None = None
-        self._equal_errors = 0
+        #: Templates of which WhatsApp could read a request.
+        self._was_read: set[str] = set()
+        #: By template: the code of its last request error, and how many of that in a row.
+        self._errors: dict[str, tuple[int | None, int]] = {}
         self._stalled_until_s: float | None = None
         self._trying = False
         self._waited_s = 0.0
 
     def heard(
-        self, answer: Answer, *, started_s: float, now_s: float, at: datetime | None = None
+        self,
+        answer: Answer,
+        *,
+        template: str,
+        started_s: float,
+        now_s: float,
+        at: datetime | None = None,
     ) -> None:
         """Learn from one answer.
 
         Args:
             answer: what came back from one request.
+            template: the name at Meta of what was to be sent.
             started_s: when that request started, on the clock's monotonic seconds.
             now_s: the same clock now.
             at: when the answer came, by the run's wall clock; None compares no clocks.
@@ -74,12 +80,12 @@ class Breaker:
         is_busy = False
         match answer.verdict:
             case Verdict.SENT:
-                self._request_was_read()
+                self._request_was_read(template)
                 self._rate.success()
             case Verdict.GIVE_UP:
-                self._request_was_read()
+                self._request_was_read(template)
             case Verdict.BAD_REQUEST:
-                self._count_error(answer)
+                self._count_error(answer, template)
             case Verdict.RETRY:
                 is_busy = answer.from_graph
             case Verdict.SLOW_DOWN:
@@ -98,6 +104,14 @@ class Breaker:
             self._wait(self._rate.slow_down(now_s))
         if at is not None and answer.from_graph and answer.answered_at is not None:
             self._compare_clocks(at - answer.answered_at)
+
+    def was_read(self, template: str) -> bool:
+        """Whether WhatsApp could read a request of this template.
+
+        It took such a message, or refused one for its patient's sake. Of another template that
+        shows nothing.
+        """
+        return template in self._was_read
 
     def allowance(self, now_s: float, in_flight: int) -> int | None:
         """Return how many more messages may be claimed; None for no bound."""
@@ -145,14 +159,15 @@ class Breaker:
             if self._tries >= STALL_TRIES:
                 self.stop("WhatsApp does not answer; nothing more was sent", ExitStatus.UNAVAILABLE)
 
-    def _request_was_read(self) -> None:
-        self.request_is_good = True
-        self._equal_errors = 0
+    def _request_was_read(self, template: str) -> None:
+        self._was_read.add(template)
+        self._errors.pop(template, None)
 
-    def _count_error(self, answer: Answer) -> None:
-        self._equal_errors = self._equal_errors + 1 if answer.code == self._error else 1
-        self._error = answer.code
-        if self._equal_errors >= EQUAL_ERRORS:
+    def _count_error(self, answer: Answer, template: str) -> None:
+        code, in_a_row = self._errors.get(template, (None, 0))
+        in_a_row = in_a_row + 1 if answer.code == code else 1
+        self._errors[template] = answer.code, in_a_row
+        if in_a_row >= EQUAL_ERRORS:
             self.stop(answer.reason, ExitStatus.CONFIGURATION)
 
     def _wait(self, seconds: float) -> None:

@@ -149,7 +149,7 @@ def claim(
     """
     claimed = Claimed()
     groups = list(_groups(connection, source, sender, batch, claimant, claimed))
-    obtained = _obtain(connection, source, groups, claimant)
+    obtained = _obtain(connection, source, sender, groups, claimant)
     for group in groups:
         ours = [visit for visit, _ in group.visits if visit.id in obtained]
         others = [visit for visit, _ in group.visits if visit.id not in obtained]
@@ -162,13 +162,17 @@ def claim(
             if followers:
                 followed = update(outbox).where(outbox.c.id.in_(followers))
                 connection.execute(followed.values(leader_id=leader))
+            message = sender.write(ours)
+            if others:  # about fewer visits it may be another template's
+                told = update(outbox).where(outbox.c.id.in_(ids))
+                connection.execute(told.values(template=message.template))
             claimed.claims.append(
                 Claim(
                     outbox_ids=ids,
                     number=obtained[ours[0].id].number,
                     visits=tuple(ours),
                     phone=group.address,
-                    message=sender.write(ours),
+                    message=message,
                     send_before=min(source.send_before(visit, claimant.now) for visit in ours),
                     claimed_s=claimant.now_s,
                     attempts=group.attempts,
@@ -286,7 +290,7 @@ def _follow(
             "state": told.state,
             "run_id": claimant.run_id,
             "appointment_status": current[visit_id].status,
-            "template": source.template,
+            "template": told.template,
             "created_at": claimant.now,
             "updated_at": claimant.now,
             "sent_at": told.sent_at,
@@ -299,7 +303,11 @@ def _follow(
 
 
 def _obtain(
-    connection: Connection, source: Source, groups: Iterable[_Group], claimant: Claimant
+    connection: Connection,
+    source: Source,
+    sender: Sender,
+    groups: Iterable[_Group],
+    claimant: Claimant,
 ) -> dict[int, _Obtained]:
     """Insert or re-claim the rows of all groups; return what was obtained by appointment id.
 
@@ -310,8 +318,9 @@ def _obtain(
     old: list[tuple[Row, dict[str, Any]]] = []
     new: list[dict[str, Any]] = []
     for group in groups:
+        template = _template(sender, group)
         for visit, decision in group.visits:
-            values = _values(source, group, visit, claimant)
+            values = {**_values(source, group, visit, claimant), "template": template}
             if decision.row is None:
                 new.append({**values, "turn": decision.turn, "created_at": claimant.now})
             else:
@@ -353,6 +362,13 @@ def _insertion(dialect: str) -> Any:
     return insert_once(dialect, outbox, key=["appointment_id", "kind", "turn"])
 
 
+def _template(sender: Sender, group: _Group) -> str | None:
+    """Return the name at Meta of what tells of all these visits; None where nothing is sent."""
+    if isinstance(group.address, Unsendable):
+        return None
+    return sender.write([visit for visit, _ in group.visits]).template
+
+
 def _values(
     source: Source, group: _Group, visit: Appointment, claimant: Claimant
 ) -> dict[str, Any]:
@@ -367,7 +383,6 @@ def _values(
         "run_id": claimant.run_id,
         "send_before": source.send_before(visit, claimant.now),
         "appointment_status": visit.status,
-        "template": source.template,
         "error": group.address.reason if isinstance(group.address, Unsendable) else None,
         "updated_at": claimant.now,
     }

@@ -130,7 +130,11 @@ class Dispatcher:
             elif one.answer is not None and one.started_s is not None:
                 now_s = self._clock.monotonic()
                 self._breaker.heard(
-                    one.answer, started_s=one.started_s, now_s=now_s, at=one.finished_at
+                    one.answer,
+                    template=one.claim.message.template,
+                    started_s=one.started_s,
+                    now_s=now_s,
+                    at=one.finished_at,
                 )
             if one.state in (State.SENT, State.UNKNOWN):
                 self._accepted += 1
@@ -311,20 +315,22 @@ class Dispatcher:
     def _judge_request_errors(self) -> None:
         """Fail who was refused for the request twice, once others show that it can be read.
 
-        A request that nobody shows to be good ends the run with 78, and fails nobody; so does a
-        run that ends early.
+        Messages of the same template show it. One that nobody shows to be good ends the run with
+        78, and fails nobody; so does a run that ends early.
         """
         refused = self._request_errors
+        own = [one for one in refused if self._breaker.was_read(one.claim.message.template)]
+        doubtful = [one for one in refused if one not in own]
         failed: set[int] = set()
-        if refused and not self._breaker.request_is_good and refused[0].answer is not None:
-            self._breaker.stop(refused[0].answer.reason, ExitStatus.CONFIGURATION)
-        if refused and self._breaker.end is None and not self._run.stop.requested:
+        if own and self._breaker.end is None and not self._run.stop.requested:
             try:
                 with self._run.database.write() as connection:
                     at = self._clock.now()
-                    failed = fail_request_errors(connection, refused, run_id=self._run.id, at=at)
+                    failed = fail_request_errors(connection, own, run_id=self._run.id, at=at)
             except DBAPIError:
                 logger.warning("request errors are left to the next run: the database is away")
+        if doubtful and doubtful[0].answer is not None:
+            self._breaker.stop(doubtful[0].answer.reason, ExitStatus.CONFIGURATION)
         for one in refused:
             reason = one.answer.reason if one.answer else ""
             for outbox_id, visit in zip(one.claim.outbox_ids, one.claim.visits, strict=True):

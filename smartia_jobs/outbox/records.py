@@ -133,7 +133,8 @@ def fail_request_errors(
 
     Args:
         connection: inside a writing transaction.
-        refused: what WhatsApp could not read in this run, recorded as ``retry``.
+        refused: what WhatsApp could not read in this run, of templates that it could read in
+            other messages; recorded as ``retry``.
         run_id: this process: a row that somebody else has taken since is theirs.
         at: now.
     """

@@ -29,7 +29,6 @@ class Source:
 
     Attributes:
         kind: part of the outbox's key (``24h``, ``2h``, ``no_show``).
-        template: its template's name at Meta.
         next_page: the next due person-days, nearest first; None after the last.
         reread: visits as they are now, by id; one that is gone is not among them.
         refusals: why nothing is sent about a visit at a moment, asked in turn; None: it is due.
@@ -41,7 +40,6 @@ class Source:
     """
 
     kind: str
-    template: str
     next_page: Pages
     reread: Reread
     refusals: tuple[Refusal, ...]

@@ -38,6 +38,7 @@ class Row:
         claims: how often it was claimed.
         leader_id: the row that leads its message; None: itself.
         sent_at: when it was accepted.
+        template: the name at Meta of what was sent, or is to be.
     """
 
     id: int
@@ -52,6 +53,7 @@ class Row:
     claims: int
     leader_id: int | None
     sent_at: datetime | None = None
+    template: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +252,7 @@ def _select() -> Select[Any]:
         outbox.c.claims,
         outbox.c.leader_id,
         outbox.c.sent_at,
+        outbox.c.template,
     )
 
 

@@ -120,6 +120,79 @@ def test_everything_a_clinic_can_set_is_read(tmp_path: Path) -> None:
     )
 
 
+CONFIRMED = {
+    "name": '"lembrete_confirmado_v1"',
+    "body": '"Olá, {{paciente}}! Até {{data}}, às {{hora}}: esperamos por você com alegria."',
+    "buttons": '[{type = "quick_reply", text = "Não poderei ir", means = "cancel"}]',
+}
+
+
+def confirmed(head: str = "24h", **changes: str | None) -> str:
+    """Return a good section for who confirmed already, changed as told."""
+    return section(f"{head}.confirmed", **{**dict.fromkeys(GOOD), **CONFIRMED, **changes})
+
+
+@pytest.mark.parametrize("head", ["24h", "5d"])
+def test_a_reminder_may_have_a_text_of_its_own_for_who_confirmed_already(
+    tmp_path: Path, head: str
+) -> None:
+    usual = section(head, **(OWN if head == "5d" else {}), time_to_live_seconds="3600")
+
+    catalogue = load_catalogue(written(tmp_path, usual + confirmed(head)))
+
+    text = catalogue[f"{head}.confirmed"]
+    assert catalogue[head].confirmed == text
+    assert text.name == "lembrete_confirmado_v1"
+    assert text.buttons == (Button("quick_reply", "Não poderei ir", means="cancel"),)
+    assert text.parameters == {"paciente": "paciente", "data": "data", "hora": "hora"}
+    assert text.time_to_live == timedelta(hours=1)
+    assert (text.language, text.category, text.without_name) == ("pt_BR", "UTILITY", "boas-vindas")
+    assert text.reminder == catalogue.reminders[head]
+    assert f"{head}.confirmed" not in catalogue.reminders
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"name": None}, "name: is missing"),
+        ({"body": None}, "body: is missing"),
+        ({"body": '"Olá!"', "footer": '""'}, "footer: is empty"),
+        ({"category": '"MARKETING"'}, "category: is that of its reminder; leave it out here"),
+        ({"lead_hours": "5"}, "lead_hours: is that of its reminder; leave it out here"),
+        ({"boddy": '"x"'}, "boddy: is unknown; did you mean body?"),
+        ({"buttons": '[{type = "quick_reply", text = "Não", means = "no"}]'},
+         "button 1: means: 'no' is none of"),
+        ({"body": '"Até {{quando}}, e será um prazer receber você."'},
+         "unknown variable {{quando}}"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_that_text_is_told_by_its_section(
+    tmp_path: Path, changes: dict[str, str | None], problem: str
+) -> None:
+    (found,) = refused(written(tmp_path, section() + confirmed("24h", **changes)))
+
+    assert found.startswith(f"mensagens.toml [24h.confirmed]: {problem}")
+
+
+def test_a_text_for_who_confirmed_needs_a_reminder_and_a_section(tmp_path: Path) -> None:
+    invitation = section("no_show") + confirmed("no_show")
+
+    assert refused(written(tmp_path, invitation)) == (
+        "mensagens.toml [no_show]: confirmed: is only for reminders",
+    )
+    assert refused(written(tmp_path, section(confirmed='"Olá"'))) == (
+        "mensagens.toml [24h]: confirmed: must be a section of its own, begun by [kind.confirmed]",
+    )
+
+
+def test_the_same_text_with_other_buttons_needs_another_name(tmp_path: Path) -> None:
+    body, name = GOOD["body"], GOOD["name"]
+
+    (problem,) = refused(written(tmp_path, section() + confirmed(body=body, name=name)))
+
+    assert "[24h] and [24h.confirmed] have the same name lembrete_v1" in problem
+
+
 def test_minus_one_is_metas_word_for_its_default_of_thirty_days(tmp_path: Path) -> None:
     path = written(tmp_path, section(time_to_live_seconds="-1"))
 

@@ -1,5 +1,6 @@
 """Writing messages: names, dates, times and the promise that no odd value costs a message."""
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -201,6 +202,45 @@ def test_a_quick_reply_says_what_it_means_or_tells_the_clinics_bot_which_appoint
 
     assert message.payloads == {1: "confirmar:42"}
     assert message.meanings == {2: "stop"}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "name"),
+    [
+        ("SCHEDULED", "lembrete_v3"),
+        ("CONFIRMED", "confirmado_v3"),
+        ("CONFIRMED CONFIRMED", "confirmado_v3"),
+        ("CONFIRMED SCHEDULED", "lembrete_v3"),
+    ],
+)
+def test_who_confirmed_every_visit_of_a_message_gets_the_text_for_that(
+    tmp_path: Path, statuses: str, name: str
+) -> None:
+    text = """
+        [24h]
+        name = "lembrete_v3"
+        language = "pt_BR"
+        category = "UTILITY"
+        body = "Lembramos do seu horário marcado: {{data}}. Você vem?"
+        buttons = [{type = "quick_reply", text = "Sim", means = "confirm"}]
+    """
+    confirmed = """
+        [24h.confirmed]
+        name = "confirmado_v3"
+        body = "Lembramos do seu horário, que está confirmado: {{data}}. Até breve!"
+        buttons = [{type = "quick_reply", text = "Não poderei ir", means = "cancel"}]
+    """
+    visits = [
+        replace(visit("2026-11-23T09:00"), status=AppointmentStatus(status))
+        for status in statuses.split()
+    ]
+
+    message = write_message(custom(tmp_path, text + confirmed)["24h"], visits, clinic_name="x")
+    without = write_message(custom(tmp_path, text)["24h"], visits, clinic_name="x")
+
+    assert (message.kind, message.template) == ("24h", name)
+    assert message.meanings == {0: "cancel" if name == "confirmado_v3" else "confirm"}
+    assert without.template == "lembrete_v3"
 
 
 @pytest.mark.parametrize(

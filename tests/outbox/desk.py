@@ -105,7 +105,6 @@ class Desk:
         days = VisitDays(appointments, rule.window(run.now), partial(person, country="BR"))
         return Source(
             kind="24h",
-            template="lembrete",
             next_page=days.next_page,
             reread=appointments.by_id,
             refusals=(rule.refusal,),

@@ -39,8 +39,15 @@ def after(*answers: Answer, now_s: float = NOW_S) -> Breaker:
     return breaker
 
 
-def hear(breaker: Breaker, answer: Answer, now_s: float = NOW_S) -> None:
-    breaker.heard(answer, started_s=now_s - 0.2, now_s=now_s)
+def hear(
+    breaker: Breaker,
+    answer: Answer,
+    now_s: float = NOW_S,
+    *,
+    template: str = "lembrete",
+    at: datetime | None = None,
+) -> None:
+    breaker.heard(answer, template=template, started_s=now_s - 0.2, now_s=now_s, at=at)
 
 
 def stalled() -> Breaker:
@@ -73,7 +80,7 @@ def test_clocks_that_are_apart_end_the_run_with_the_first_answer(
 ) -> None:
     breaker = Breaker(FreeRate())
 
-    breaker.heard(replace(answer, answered_at=NOON), started_s=NOW_S, now_s=NOW_S, at=NOON + ahead)
+    hear(breaker, replace(answer, answered_at=NOON), at=NOON + ahead)
 
     assert breaker.end is not None
     assert breaker.end.status is ExitStatus.CONFIGURATION
@@ -85,9 +92,7 @@ def test_clocks_that_are_apart_end_the_run_with_the_first_answer(
 def test_clocks_that_are_near_each_other_are_no_reason_to_end(ahead: timedelta) -> None:
     breaker = Breaker(FreeRate())
 
-    breaker.heard(
-        replace(ACCEPTED, answered_at=NOON), started_s=NOW_S, now_s=NOW_S, at=NOON + ahead
-    )
+    hear(breaker, replace(ACCEPTED, answered_at=NOON), at=NOON + ahead)
 
     assert breaker.end is None
 
@@ -97,7 +102,7 @@ def test_only_whatsapp_s_own_clock_is_compared(answer: Answer) -> None:
     at = None if answer is ACCEPTED else NOON - timedelta(days=1)
     breaker = Breaker(FreeRate())
 
-    breaker.heard(replace(answer, answered_at=at), started_s=NOW_S, now_s=NOW_S, at=NOON)
+    hear(breaker, replace(answer, answered_at=at), at=NOON)
 
     assert breaker.end is None
 
@@ -332,4 +337,16 @@ def test_another_answer_breaks_the_row(answer: Answer) -> None:
 def test_who_was_taken_or_refused_for_their_own_sake_shows_that_the_request_is_good(
     answer: Answer, is_good: bool
 ) -> None:
-    assert after(answer).request_is_good is is_good
+    assert after(answer).was_read("lembrete") is is_good
+
+
+def test_another_template_shows_nothing_of_one_that_cannot_be_read() -> None:
+    breaker = after(ACCEPTED)
+
+    for _ in range(EQUAL_ERRORS):
+        assert breaker.end is None
+        hear(breaker, BAD_REQUEST, template="lembrete_confirmado")
+        hear(breaker, ACCEPTED)
+
+    assert not breaker.was_read("lembrete_confirmado")
+    assert breaker.end == End(BAD_REQUEST.reason, ExitStatus.CONFIGURATION)

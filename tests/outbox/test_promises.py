@@ -500,6 +500,25 @@ def test_a_refused_patient_shows_the_request_to_be_good_as_well(desk: Desk) -> N
     assert counts(second)["failed"] >= 1
 
 
+def test_what_one_template_shows_fails_nobody_of_another(desk: Desk) -> None:
+    patients = [desk.clinic.add_patient("Ana", f"551198765432{n}") for n in range(3)]
+    usual, unlucky, confirmed = (
+        desk.book(hours=20 + n, patient_id=patient) for n, patient in enumerate(patients)
+    )
+    desk.clinic.execute("UPDATE appointments SET status = 'CONFIRMED' WHERE id = :id", id=confirmed)
+
+    def answer(phone: str, _: int) -> Answer:
+        return BAD_REQUEST if phone[-1] in "12" else ACCEPTED
+
+    first = desk.run(FakeSender(answer))
+    desk.book(hours=23, patient_id=desk.clinic.add_patient("Rui", "5511987654329"))
+    second = desk.run(FakeSender(answer))
+
+    assert desk.states()[usual] == "sent"
+    assert [run.exit_status for run in (first, second)] == [ExitStatus.CONFIGURATION] * 2
+    assert (desk.states()[unlucky], desk.states()[confirmed]) == ("failed", "retry")
+
+
 @pytest.mark.parametrize("visits", [1, 4])
 def test_a_run_of_nothing_but_request_errors_fails_nobody(desk: Desk, visits: int) -> None:
     for _ in range(visits):

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from smartia_jobs.appointment import Appointment
+from smartia_jobs.appointment import Appointment, AppointmentStatus
 from smartia_jobs.message import Answer, CallbackData, Message, Phone, Unsendable, Verdict
 from smartia_jobs.phones import parse_phone
 
@@ -86,9 +86,11 @@ class FakeSender:
         return parse_phone(appointment.phone, "BR")
 
     def write(self, visits: Sequence[Appointment]) -> Message:
-        """Name the hours, so that a test can see which visits were told."""
+        """Name the hours, so that a test can see which visits were told, and who confirmed."""
         hours = " e ".join(f"{visit.start:%H:%M}" for visit in visits)
-        return Message("24h", "lembrete", "pt_BR", {"hora": hours}, named=True, text=hours)
+        confirmed = all(visit.status is AppointmentStatus.CONFIRMED for visit in visits)
+        template = "lembrete_confirmado" if confirmed else "lembrete"
+        return Message("24h", template, "pt_BR", {"hora": hours}, named=True, text=hours)
 
     def send(self, phone: Phone, message: Message, *, callback: CallbackData) -> Answer:
         """Remember the request and answer it."""

@@ -107,7 +107,8 @@ def cloud_run(settings: Settings, people: int | None) -> Finding:
 def time_to_live(settings: Settings, catalogue: Catalogue) -> Finding:
     """Compare how long the catalogue lets WhatsApp try with when reminders lose their use."""
     found = (outlives(template, settings) for template in catalogue.templates.values())
-    too_long = [problem for problem in found if problem is not None]
+    # A reminder and its text for who confirmed already live equally long.
+    too_long = list(dict.fromkeys(problem for problem in found if problem is not None))
     if not too_long:
         return Finding("time_to_live", Level.OK, "No reminder outlives its use.")
     step = "in MESSAGES_FILE give the kind a shorter time_to_live_seconds and a new name (…_v2)"
