@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from smartia_jobs.catalogue.contact import contact
 from smartia_jobs.catalogue.loading import Button, MessageTemplate
 from smartia_jobs.catalogue.render import example_message
 
 
 def definition(
-    template: MessageTemplate, *, clinic_name: str, clinic_phone: str | None
+    template: MessageTemplate, *, clinic_name: str, clinic_phone: str | None, country: str = "BR"
 ) -> dict[str, Any]:
     """Return the JSON body that registers a template (``POST /{waba_id}/message_templates``).
 
@@ -17,10 +18,11 @@ def definition(
         template: from the catalogue.
         clinic_name: the setting; stands in the examples Meta's reviewers see.
         clinic_phone: the setting, in international form; adds the call button. None: none.
+        country: the setting; says how the phone is written in an example.
     """
     body: dict[str, Any] = {"type": "BODY", "text": template.body}
     if template.parameters:
-        body["example"] = _example(template, clinic_name)
+        body["example"] = _example(template, clinic_name, contact(clinic_phone, country))
     components = [body]
     if template.footer:
         components.append({"type": "FOOTER", "text": template.footer})
@@ -83,8 +85,8 @@ def _differences(ours: Mapping[str, Any], metas: Mapping[str, Any]) -> Iterator[
         )
 
 
-def _example(template: MessageTemplate, clinic_name: str) -> dict[str, Any]:
-    values = example_message(template, clinic_name=clinic_name).parameters
+def _example(template: MessageTemplate, clinic_name: str, contact: str) -> dict[str, Any]:
+    values = example_message(template, clinic_name=clinic_name, contact=contact).parameters
     if template.named:
         named = [{"param_name": name, "example": value} for name, value in values.items()]
         return {"body_text_named_params": named}

@@ -6,6 +6,7 @@ from datetime import date, datetime, time
 from functools import lru_cache
 
 from smartia_jobs.appointment import Appointment, AppointmentStatus
+from smartia_jobs.catalogue.contact import WITHOUT_PHONE
 from smartia_jobs.catalogue.loading import MessageTemplate
 from smartia_jobs.catalogue.names import clean, first_name, shorten
 from smartia_jobs.catalogue.variables import LONGEST, fill
@@ -16,7 +17,11 @@ _NAMELESS_CLINIC = "sua clínica"
 
 
 def write_message(
-    template: MessageTemplate, visits: Sequence[Appointment], *, clinic_name: str
+    template: MessageTemplate,
+    visits: Sequence[Appointment],
+    *,
+    clinic_name: str,
+    contact: str = WITHOUT_PHONE,
 ) -> Message:
     """Write the one message that tells a patient of these visits.
 
@@ -29,6 +34,7 @@ def write_message(
         template: from the catalogue: a kind's usual text.
         visits: one or more of one patient on one local day, earliest first, each with a start.
         clinic_name: the setting.
+        contact: how to reach the clinic, from :func:`smartia_jobs.catalogue.contact.contact`.
 
     Raises:
         ValueError: there is no visit, or the first has no start.
@@ -48,6 +54,7 @@ def write_message(
         "data": _date(day, language),
         "dia_da_semana": _weekday(day, language),
         "hora": _times(times, language),
+        "contato": contact,
     }
     parameters = {
         placeholder: shorten(clean(values[variable]), LONGEST[variable])
@@ -67,7 +74,9 @@ def write_message(
     )
 
 
-def example_message(template: MessageTemplate, *, clinic_name: str) -> Message:
+def example_message(
+    template: MessageTemplate, *, clinic_name: str, contact: str = WITHOUT_PHONE
+) -> Message:
     """Write the message to a made-up patient, for previews and for Meta's reviewers."""
     visit = Appointment(
         id=1,
@@ -77,7 +86,7 @@ def example_message(template: MessageTemplate, *, clinic_name: str) -> Message:
         start=datetime.fromisoformat("2026-11-23T14:30"),
         patient_name="Marina Souza",
     )
-    return write_message(template, [visit], clinic_name=clinic_name)
+    return write_message(template, [visit], clinic_name=clinic_name, contact=contact)
 
 
 def preview_text(

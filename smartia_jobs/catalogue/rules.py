@@ -120,6 +120,9 @@ def _variables(table: Mapping[str, Any]) -> Iterator[str]:
             "variables: must say what {{1}}, {{2}} … of the body stand for, one each without a "
             f"gap; the body has {len(placeholders(body))}, variables has {len(stand_for)}"
         )
+    language = table.get("language", "pt_BR")
+    if "contato" in stand_for.values() and not language.startswith("pt"):
+        yield f"{{{{contato}}}}: is Portuguese; in {language} write the phone itself into the body"
     for variable in dict.fromkeys(stand_for.values()):
         if variable not in LONGEST:
             hint = ' (numbers need parameter_format = "positional")' if variable.isdigit() else ""

@@ -11,6 +11,7 @@ LONGEST: Mapping[str, int] = {
     "data": 50,
     "dia_da_semana": 30,
     "hora": 60,
+    "contato": 40,
 }
 
 PLACEHOLDER = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)

@@ -46,9 +46,15 @@ class WhatsAppSender:
 
     def write(self, visits: Sequence[Appointment]) -> Message:
         """Write the one message that tells of these visits, earliest first."""
+        from smartia_jobs.catalogue.contact import contact
         from smartia_jobs.catalogue.render import write_message
 
-        return write_message(self._template, visits, clinic_name=self._settings.clinic_name)
+        return write_message(
+            self._template,
+            visits,
+            clinic_name=self._settings.clinic_name,
+            contact=contact(self._settings.clinic_phone, self._settings.clinic_country),
+        )
 
     def send(self, phone: Phone, message: Message, *, callback: CallbackData) -> Answer:
         """Post it once. Called from worker threads."""

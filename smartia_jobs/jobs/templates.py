@@ -8,12 +8,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 
+from smartia_jobs.catalogue.contact import contact
 from smartia_jobs.catalogue.loading import Catalogue, MessageTemplate, load_catalogue
 from smartia_jobs.catalogue.render import example_message, preview_text
 from smartia_jobs.clock import Clock
 from smartia_jobs.errors import ConfigurationError, ExitStatus, SmartiaJobsError, UsageError
 from smartia_jobs.jobs.checks.standing import Standing, compare, wanted_definition
-from smartia_jobs.message import Answer, CallbackData, Unsendable
+from smartia_jobs.message import Answer, CallbackData, Message, Unsendable
 from smartia_jobs.phones import parse_phone
 from smartia_jobs.settings import Settings
 from smartia_jobs.whatsapp.client import Client
@@ -122,7 +123,7 @@ def preview_templates(settings: Settings, *, kind: str | None = None) -> list[tu
             template.kind,
             preview_text(
                 template,
-                example_message(template, clinic_name=settings.clinic_name),
+                _example(template, settings),
                 clinic_phone=settings.clinic_phone,
             ),
         )
@@ -141,7 +142,7 @@ def send_preview(settings: Settings, *, kind: str, phone: str) -> Answer:
     to = parse_phone(phone, settings.clinic_country)
     if isinstance(to, Unsendable):
         raise UsageError(f"--send-to: {to.reason}")
-    message = example_message(template, clinic_name=settings.clinic_name)
+    message = _example(template, settings)
     with closing(Client(settings, workers=1)) as client:
         return client.send(to, message, callback=CallbackData("preview", 0, 0))
 
@@ -157,6 +158,11 @@ def chosen(catalogue: Catalogue, kinds: Iterable[str]) -> list[MessageTemplate]:
         known = ", ".join(catalogue.templates)
         raise UsageError(f"There is no message kind {', '.join(wrong)}; there are {known}.")
     return [t for t in catalogue.templates.values() if not named or t.kind in named]
+
+
+def _example(template: MessageTemplate, settings: Settings) -> Message:
+    reach = contact(settings.clinic_phone, settings.clinic_country)
+    return example_message(template, clinic_name=settings.clinic_name, contact=reach)
 
 
 _SHARED = "Another kind has the same template."

@@ -161,7 +161,7 @@ class Settings:
     clinic_phone: str | None = setting(
         "CLINIC_PHONE",
         readers.PHONE,
-        "adds a call button to templates that are submitted while it is set",
+        "the phone that reminders name; templates with a call button get it when submitted",
         example="+551133334444",
     )
     clinic_country: str = setting(

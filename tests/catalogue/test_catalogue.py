@@ -17,6 +17,9 @@ from smartia_jobs.timing import ReminderTimes
 
 PACKAGE = Path(smartia_jobs.__file__).parent
 
+#: The sections that ship.
+SHIPPED = ("72h", "24h", "24h.confirmed", "2h", "no_show")
+
 GOOD = {
     "name": '"lembrete_v1"',
     "language": '"pt_BR"',
@@ -48,15 +51,35 @@ def refused(path: Path) -> tuple[str, ...]:
 def test_the_shipped_catalogue_has_every_kind() -> None:
     templates = load_catalogue(None).templates
 
-    assert tuple(templates) == KINDS
+    assert tuple(templates) == SHIPPED
     assert {t.language for t in templates.values()} == {"pt_BR"}
-    assert all(t.named and not t.buttons and t.call_button for t in templates.values())
-    assert [t.category for t in templates.values()] == [
-        "UTILITY",
-        "UTILITY",
-        "UTILITY",
-        "MARKETING",
-    ]
+    assert all(t.named for t in templates.values())
+    assert {kind: t.category for kind, t in templates.items()} == {
+        **dict.fromkeys(SHIPPED, "UTILITY"),
+        "no_show": "MARKETING",
+    }
+
+
+def test_the_shipped_reminders_ask_by_two_quick_replies_and_whom_they_ask_only_once() -> None:
+    catalogue = load_catalogue(None)
+    confirm = Button("quick_reply", "Confirmar presença", means="confirm")
+    cancel = Button("quick_reply", "Não poderei ir", means="cancel")
+
+    assert {kind: t.buttons for kind, t in catalogue.templates.items()} == {
+        "72h": (confirm, cancel),
+        "24h": (confirm, cancel),
+        "24h.confirmed": (cancel,),
+        "2h": (),
+        "no_show": (),
+    }
+    assert {kind: t.body.count("?") for kind, t in catalogue.templates.items()} == {
+        "72h": 1,
+        "24h": 1,
+        "24h.confirmed": 0,
+        "2h": 0,
+        "no_show": 0,
+    }
+    assert [kind for kind, t in catalogue.templates.items() if t.call_button] == ["no_show"]
 
 
 def test_no_shipped_reminder_outlives_its_use() -> None:
@@ -351,6 +374,10 @@ REFUSED: dict[str, tuple[dict[str, str | None], str]] = {
         {"buttons": '[{type = "quick_reply", text = 1}]'},
         "button 1: text: must be a text in quotes",
     ),
+    "how to reach the clinic in another language": (
+        {"language": '"en_US"', "body": '"Hi! See you on {{data}}, or call us {{contato}}. Bye!"'},
+        "{{contato}}: is Portuguese; in en_US write the phone itself into the body",
+    ),
     "a url in a quick reply": (
         {"buttons": '[{type = "quick_reply", text = "Sim", url = "https://x.example"}]'},
         "button 1: url: is unknown; a quick_reply button has means, payload, text",
@@ -453,7 +480,7 @@ def test_two_texts_cannot_have_one_name(tmp_path: Path) -> None:
 
     (problem,) = refused(written(tmp_path, section("24h", name=name)))
 
-    assert "[24h] and [2h] have the same name smartia_lembrete_2h_v1" in problem
+    assert "[24h] and [2h] have the same name smartia_lembrete_2h_v2" in problem
 
 
 def test_what_is_not_toml_is_refused_with_its_place(tmp_path: Path) -> None:
@@ -503,7 +530,7 @@ def test_the_shipped_catalogue_is_found_where_the_package_is_no_folder(tmp_path:
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=True
     )
 
-    assert done.stdout.split() == list(KINDS)
+    assert done.stdout.split() == list(SHIPPED)
 
 
 def test_the_shipped_catalogue_is_read_without_babel() -> None:
@@ -581,7 +608,7 @@ def test_a_section_that_says_when_it_is_due_is_a_further_reminder(tmp_path: Path
     hour = timedelta(hours=1)
     times = ReminderTimes(120 * hour, cadence=24 * hour, latest=72.5 * hour)
     own = ReminderKind("5d", times, conditions=Conditions(followed_by="72h"), own=True)
-    assert [*catalogue.templates] == [*KINDS, "5d", "a_week-before"]
+    assert [*catalogue.templates] == [*SHIPPED, "5d", "a_week-before"]
     assert catalogue.reminders["5d"] == catalogue["5d"].reminder == own
     assert own.command == "remind 5d"
 

@@ -5,8 +5,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from smartia_jobs.catalogue.definition import definition, differences
 from smartia_jobs.catalogue.loading import Button, MessageTemplate, load_catalogue
 
@@ -94,13 +92,24 @@ def test_what_is_not_there_is_left_out() -> None:
     assert "message_send_ttl_seconds" not in registered(template)
 
 
-@pytest.mark.parametrize("kind", ["24h", "2h", "no_show"])
-def test_shipped_templates_have_a_button_only_when_the_clinic_has_a_phone(kind: str) -> None:
-    with_phone = registered(SHIPPED[kind])["components"]
-    without = registered(SHIPPED[kind], phone=None)["components"]
+def test_a_call_button_is_registered_only_when_the_clinic_has_a_phone() -> None:
+    with_phone = registered(SHIPPED["no_show"])["components"]
+    without = registered(SHIPPED["no_show"], phone=None)["components"]
 
     assert [c["type"] for c in with_phone] == ["BODY", "BUTTONS"]
     assert [c["type"] for c in without] == ["BODY"]
+
+
+def test_what_asks_is_registered_with_quick_replies_alone_and_shows_the_phone_by_example() -> None:
+    body, buttons = registered(SHIPPED["24h"])["components"]
+
+    assert buttons["buttons"] == [
+        {"type": "QUICK_REPLY", "text": "Confirmar presença"},
+        {"type": "QUICK_REPLY", "text": "Não poderei ir"},
+    ]
+    assert {"param_name": "contato", "example": "pelo telefone (11) 3000-0000"} in body["example"][
+        "body_text_named_params"
+    ]
 
 
 def metas(**changes: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smartia_jobs.appointment import Appointment, AppointmentStatus
+from smartia_jobs.catalogue.contact import contact
 from smartia_jobs.catalogue.loading import Catalogue, MessageTemplate, load_catalogue
 from smartia_jobs.catalogue.names import clean, first_name, shorten
 from smartia_jobs.catalogue.render import example_message, preview_text, write_message
@@ -46,16 +47,66 @@ def test_a_reminder_reads_well() -> None:
         "Data: segunda-feira, 23 de novembro\n"
         "Horário: 14:30\n"
         "Local: Clínica Aurora\n\n"
-        "Se surgir um imprevisto, por favor entre em contato com a clínica. Até breve!"
+        "Você confirma a sua presença? É só tocar em um dos botões abaixo.\n\n"
+        "Para mudar o horário, fale com a gente pelos nossos canais de atendimento. Até breve!"
     )
-    assert (message.kind, message.template) == ("24h", "smartia_lembrete_24h_v1")
+    assert (message.kind, message.template) == ("24h", "smartia_lembrete_24h_v2")
     assert (message.language, message.named, message.payloads) == ("pt_BR", True, {})
     assert list(message.parameters.items()) == [
         ("paciente", "Marina"),
         ("data", "segunda-feira, 23 de novembro"),
         ("hora", "14:30"),
         ("clinica", "Clínica Aurora"),
+        ("contato", "pelos nossos canais de atendimento"),
     ]
+    assert message.meanings == {0: "confirm", 1: "cancel"}
+
+
+def test_who_confirmed_already_is_not_asked_by_the_shipped_reminder() -> None:
+    confirmed = replace(visit("2026-11-23T14:30"), status=AppointmentStatus.CONFIRMED)
+    phone = contact("+551133334444", "BR")
+
+    message = write_message(SHIPPED["24h"], [confirmed], clinic_name="Aurora", contact=phone)
+
+    assert message.template == "smartia_lembrete_24h_confirmado_v2"
+    assert message.meanings == {0: "cancel"}
+    assert message.text == (
+        "Olá, Marina!\n\n"
+        "Passando só para lembrar do seu horário, que já está confirmado:\n\n"
+        "Data: segunda-feira, 23 de novembro\n"
+        "Horário: 14:30\n"
+        "Local: Aurora\n\n"
+        "Se surgir um imprevisto, toque no botão abaixo ou fale com a gente pelo telefone"
+        " (11) 3333-4444. Até breve!"
+    )
+
+
+@pytest.mark.parametrize(
+    ("clinic_phone", "country", "told"),
+    [
+        ("+551133334444", "BR", "pelo telefone (11) 3333-4444"),
+        ("11 98765-4321", "BR", "pelo telefone (11) 98765-4321"),
+        ("0800 123 4567", "BR", "pelo telefone 0800 123 4567"),
+        ("+351213456789", "PT", "pelo telefone 21 345 6789"),
+        ("+351213456789", "BR", "pelo telefone +351 21 345 6789"),
+        (None, "BR", "pelos nossos canais de atendimento"),
+        ("recepção", "BR", "pelos nossos canais de atendimento"),
+    ],
+)
+def test_the_clinics_phone_is_written_as_its_patients_know_it(
+    clinic_phone: str | None, country: str, told: str
+) -> None:
+    assert contact(clinic_phone, country) == told
+
+
+def test_how_to_reach_the_clinic_fits_where_the_shipped_texts_say_it() -> None:
+    texts = [template.body for template in SHIPPED.templates.values()]
+
+    assert sum("{{contato}}" in text for text in texts) == 4
+    assert all(
+        text.count("fale com a gente {{contato}}. Até") == text.count("{{contato}}")
+        for text in texts
+    )
 
 
 def test_an_invitation_accuses_nobody_and_fits_every_clinic() -> None:
@@ -352,7 +403,9 @@ def test_no_message_is_written_without_a_time() -> None:
 
 def full_body(characters: int) -> str:
     """Return a body that has this many characters when every value is at its longest."""
-    variables = "Olá, {{paciente}}! {{data}} e {{dia_da_semana}} às {{hora}} em {{clinica}}, "
+    variables = (
+        "Olá, {{paciente}}! {{data}} e {{dia_da_semana}} às {{hora}} em {{clinica}}, {{contato}} "
+    )
     fixed = len(PLACEHOLDER.sub("", variables)) + sum(LONGEST.values())
     return variables + ("palavra " * 200)[: characters - fixed - 1] + "!"
 
@@ -372,7 +425,7 @@ def test_the_longest_allowed_body_holds_the_longest_values(tmp_path: Path) -> No
     template = custom(tmp_path, full_section(1024))["24h"]
     visits = [visit(f"2026-11-25T{10 + n // 4}:{n % 4 * 15:02}", name=None) for n in range(30)]
 
-    message = write_message(template, visits, clinic_name="Ω" * 500)
+    message = write_message(template, visits, clinic_name="Ω" * 500, contact="Ω" * 500)
 
     assert 960 < length(message.text) <= 1024
     with pytest.raises(ConfigurationError, match="can reach 1025 characters"):
@@ -429,10 +482,10 @@ def preview(template: MessageTemplate, clinic_phone: str | None) -> str:
 
 
 def test_a_preview_shows_the_call_button_when_the_clinic_has_a_phone() -> None:
-    text = example_message(SHIPPED["2h"], clinic_name="Clínica Aurora").text
+    text = example_message(SHIPPED["no_show"], clinic_name="Clínica Aurora").text
 
-    assert preview(SHIPPED["2h"], None) == text
-    assert preview(SHIPPED["2h"], "+551130000000") == f"{text}\n\n[ Ligar para nós ]"
+    assert preview(SHIPPED["no_show"], None) == text
+    assert preview(SHIPPED["no_show"], "+551130000000") == f"{text}\n\n[ Ligar para nós ]"
 
 
 def test_a_preview_shows_footer_and_buttons_in_their_order(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_the_check_leaves_the_database_byte_for_byte(run_cli: RunCli, env: dict[
 def test_a_pipe_gets_plain_lines_with_what_to_do_next(
     run_cli: RunCli, env: dict[str, str], sandbox: Sandbox
 ) -> None:
-    sandbox.templates.change("smartia_lembrete_2h_v1", "pt_BR", status="PAUSED")
+    sandbox.templates.change("smartia_lembrete_2h_v2", "pt_BR", status="PAUSED")
 
     result = run_cli("check", env=env)
 

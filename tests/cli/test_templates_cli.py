@@ -120,7 +120,7 @@ def test_a_refused_or_a_changed_template_is_status_78(
 
     assert result.exit_code == 78
     assert "Bad example" in result.stdout
-    (ours,) = (one for one in definitions() if one["name"] == "smartia_lembrete_24h_v1")
+    (ours,) = (one for one in definitions() if one["name"] == "smartia_lembrete_24h_v2")
     sandbox.templates.create({**ours, "category": "MARKETING", "message_send_ttl_seconds": 43_200})
     assert run_cli("templates", "submit", "24h", env=env).exit_code == 78
 

@@ -27,7 +27,7 @@ from tests.jobs.check_desk import (
 )
 from tests.support import Clinic
 
-DAY_AHEAD = ("smartia_lembrete_24h_v1", "pt_BR")
+DAY_AHEAD = ("smartia_lembrete_24h_v2", "pt_BR")
 
 
 @pytest.fixture
@@ -377,9 +377,10 @@ def test_a_button_that_must_be_filled_in_is_a_problem_and_a_fixed_one_a_warning(
     levels = []
     for button in (link, filled):
         buttons = {"type": "BUTTONS", "buttons": [button]}
-        body = definitions()[0]["components"]
-        sandbox.templates.change(*DAY_AHEAD, components=[*body, buttons])
-        levels.append(by_name(online(sqlite_clinic, sandbox))["template_24h"].level)
+        hours_ahead = next(one for one in definitions() if "_2h_" in one["name"])
+        components = [*hours_ahead["components"], buttons]
+        sandbox.templates.change(hours_ahead["name"], "pt_BR", components=components)
+        levels.append(by_name(online(sqlite_clinic, sandbox))["template_2h"].level)
 
     assert levels == [Level.WARNING, Level.PROBLEM]
 

@@ -290,7 +290,7 @@ def test_who_opted_out_gets_reminders_but_no_invitation(desk: NoShowDesk) -> Non
     assert desk.clinic.status(missed) == "NO_SHOW"
     assert report.skipped == {Reason.OPTED_OUT: 1}
     assert reminded.results[Result.SENT] == 1
-    assert [message["template"] for message in desk.accepted] == ["smartia_lembrete_24h_v1"]
+    assert [message["template"] for message in desk.accepted] == ["smartia_lembrete_24h_v2"]
 
 
 def test_whatsapps_answer_is_remembered_as_an_opt_out(desk: NoShowDesk) -> None:

@@ -148,7 +148,7 @@ def test_a_clinic_s_catalogue_says_whom_a_reminder_leaves_alone(
 ) -> None:
     file = tmp_path / "messages.toml"
     file.write_text(
-        '[24h]\nname = "smartia_lembrete_24h_v1"\nlanguage = "pt_BR"\ncategory = "UTILITY"\n'
+        '[24h]\nname = "smartia_lembrete_24h_v2"\nlanguage = "pt_BR"\ncategory = "UTILITY"\n'
         'body = "Olá, seu horário está marcado. Até breve!"\ntime_to_live_seconds = 21600\n'
         "only_unconfirmed = true\n"
     )
@@ -161,7 +161,7 @@ def test_a_clinic_s_catalogue_says_whom_a_reminder_leaves_alone(
 def test_what_a_condition_leaves_alone_is_not_missed(desk: ReminderDesk, tmp_path: Path) -> None:
     file = tmp_path / "messages.toml"
     file.write_text(
-        '[24h]\nname = "smartia_lembrete_24h_v1"\nlanguage = "pt_BR"\ncategory = "UTILITY"\n'
+        '[24h]\nname = "smartia_lembrete_24h_v2"\nlanguage = "pt_BR"\ncategory = "UTILITY"\n'
         'body = "Olá, seu horário está marcado. Até breve!"\ntime_to_live_seconds = 21600\n'
         "only_unconfirmed = true\nbooked_days_ahead = 7\n"
     )

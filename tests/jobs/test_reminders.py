@@ -148,6 +148,32 @@ def desk(sqlite_clinic: Clinic, sandbox: Sandbox) -> ReminderDesk:
     return ReminderDesk(sqlite_clinic, sandbox)
 
 
+# -- what is asked ------------------------------------------------------------------------------
+
+
+def test_who_confirmed_already_is_reminded_and_not_asked_again(
+    clinic: Clinic, sandbox: Sandbox
+) -> None:
+    desk = ReminderDesk(clinic, sandbox)
+    asked, confirmed = desk.book(24 * HOUR), desk.book(25 * HOUR, status="CONFIRMED")
+
+    desk.run(DAY_AHEAD)
+
+    rows = clinic.rows("SELECT id, appointment_id, template FROM smartia_outbox")
+    rows_of = {row["appointment_id"]: (row["id"], row["template"]) for row in rows}
+    word = clinic.value("SELECT word FROM smartia_installation")
+    got = {message["template"]: message["payloads"] for message in sandbox.received}
+    assert rows_of[asked][1] == "smartia_lembrete_24h_v2"
+    assert rows_of[confirmed][1] == "smartia_lembrete_24h_confirmado_v2"
+    assert got == {
+        "smartia_lembrete_24h_v2": {
+            "0": f"confirm:{word}:{rows_of[asked][0]}",
+            "1": f"cancel:{word}:{rows_of[asked][0]}",
+        },
+        "smartia_lembrete_24h_confirmado_v2": {"0": f"cancel:{word}:{rows_of[confirmed][0]}"},
+    }
+
+
 # -- what was missed ----------------------------------------------------------------------------
 
 

@@ -34,6 +34,16 @@ def sender(**settings: object) -> WhatsAppSender:
     return WhatsAppSender(Settings(**settings), template, ShiftedClock(NOW, speed=0))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("clinic_phone", "told"),
+    [("+551133334444", "pelo telefone (11) 3333-4444"), (None, "pelos nossos canais")],
+)
+def test_patients_are_told_how_to_reach_the_clinic(clinic_phone: str | None, told: str) -> None:
+    message = sender(clinic_phone=clinic_phone).write([visit_of("5511987654321")])
+
+    assert f"fale com a gente {told}" in message.text
+
+
 # -- ONLY_TO ------------------------------------------------------------------------------------
 
 

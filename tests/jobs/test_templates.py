@@ -18,15 +18,17 @@ from smartia_jobs.jobs.templates import (
     show_templates,
     submit_templates,
 )
-from smartia_jobs.kinds import KINDS
 from smartia_jobs.message import Verdict
 from smartia_jobs.sandbox import WABA_ID, Sandbox, Scripted
 from smartia_jobs.whatsapp.management import Management
 from smartia_jobs.whatsapp.templates import registered_templates
 from tests.jobs.check_desk import NOW, TOKEN, Patient, definitions, online_settings
 
-DAY_AHEAD = ("smartia_lembrete_24h_v1", "pt_BR")
+DAY_AHEAD = ("smartia_lembrete_24h_v2", "pt_BR")
 CLOCK = Patient(NOW)
+
+#: The sections of the shipped catalogue.
+SHIPPED = ("72h", "24h", "24h.confirmed", "2h", "no_show")
 
 
 @pytest.fixture
@@ -56,18 +58,19 @@ def test_a_fresh_account_gets_every_message_with_all_that_meta_wants(sandbox: Sa
     done = submit_templates(settings, CLOCK)
 
     assert [(s.template.kind, s.result, s.status) for s in done] == [
-        (kind, Registration.SUBMITTED, "PENDING") for kind in KINDS
+        (kind, Registration.SUBMITTED, "PENDING") for kind in SHIPPED
     ]
     assert "review" in done[0].next_step
-    day, hours = registered(sandbox), registered(sandbox, "smartia_lembrete_2h_v1")
+    day, hours = registered(sandbox), registered(sandbox, "smartia_lembrete_2h_v2")
     assert (day["category"], day["parameter_format"]) == ("UTILITY", "NAMED")
     assert day["message_send_ttl_seconds"] == 21_600
     assert hours["message_send_ttl_seconds"] == 2_700
     examples = day["components"][0]["example"]["body_text_named_params"]
     assert {"param_name": "clinica", "example": "Aurora"} in examples
-    (button,) = day["components"][-1]["buttons"]
-    assert (button["type"], button["phone_number"]) == ("PHONE_NUMBER", "+551133334444")
+    assert {"param_name": "contato", "example": "pelo telefone (11) 3333-4444"} in examples
     invitation = registered(sandbox, "smartia_novo_horario_v1")
+    (button,) = invitation["components"][-1]["buttons"]
+    assert (button["type"], button["phone_number"]) == ("PHONE_NUMBER", "+551133334444")
     assert invitation["category"] == "MARKETING"
     assert "message_send_ttl_seconds" not in invitation
 
@@ -82,7 +85,7 @@ def test_what_was_submitted_stands_as_wanted_once_it_is_approved(sandbox: Sandbo
     standings = show_templates(settings, CLOCK)
 
     assert [(s.status, s.level, s.differences) for s in standings] == [
-        ("APPROVED", "ok", ()) for _ in KINDS
+        ("APPROVED", "ok", ()) for _ in SHIPPED
     ]
 
 
@@ -110,15 +113,28 @@ def test_a_reminder_without_a_time_to_live_gets_that_of_its_use(
     assert registered(sandbox, "oi")["message_send_ttl_seconds"] == 21_600
 
 
-def test_only_the_named_kinds_are_submitted(sandbox: Sandbox) -> None:
-    done = submit_templates(online_settings(sandbox), CLOCK, kinds=["2h"])
+@pytest.mark.parametrize("kind", ["2h", "24h", "24h.confirmed"])
+def test_only_the_named_kinds_are_submitted(sandbox: Sandbox, kind: str) -> None:
+    done = submit_templates(online_settings(sandbox), CLOCK, kinds=[kind])
 
-    assert [s.template.kind for s in done] == ["2h"]
+    assert [s.template.kind for s in done] == [kind]
     standings = show_templates(online_settings(sandbox), CLOCK)
     assert {s.template.kind: s.status for s in standings} == {
-        **dict.fromkeys(KINDS, "MISSING"),
-        "2h": "PENDING",
+        **dict.fromkeys(SHIPPED, "MISSING"),
+        kind: "PENDING",
     }
+
+
+def test_a_text_for_who_confirmed_that_meta_does_not_have_is_a_problem_of_its_own(
+    no_threads_left: None,
+) -> None:
+    usual = [one for one in definitions() if "confirmado" not in one["name"]]
+    with Sandbox(templates=usual) as some:
+        standings = show_templates(online_settings(some), CLOCK)
+
+    (wrong,) = (s for s in standings if s.level is not Level.OK)
+    assert (wrong.template.kind, wrong.level) == ("24h.confirmed", Level.PROBLEM)
+    assert wrong.next_step == "run: smartia-jobs templates submit 24h.confirmed"
 
 
 def test_a_message_that_a_clinic_may_do_without_is_no_problem_while_meta_has_none(
@@ -127,7 +143,7 @@ def test_a_message_that_a_clinic_may_do_without_is_no_problem_while_meta_has_non
     standings = show_templates(online_settings(sandbox), CLOCK)
 
     levels = {s.template.kind: s.level for s in standings}
-    assert levels == {**dict.fromkeys(KINDS, Level.PROBLEM), "72h": Level.WARNING}
+    assert levels == {**dict.fromkeys(SHIPPED, Level.PROBLEM), "72h": Level.WARNING}
 
 
 def test_what_exists_is_never_edited_or_submitted_again(full: Sandbox) -> None:
@@ -156,7 +172,8 @@ def test_a_changed_text_is_explained_to_be_a_new_version(full: Sandbox, tmp_path
     assert "_v2" in done.next_step
     assert registered(full) == before
     (standing,) = (s for s in show_templates(settings, CLOCK) if s.template.kind == "24h")
-    assert [part.partition(":")[0] for part in standing.differences] == ["variables", "text"]
+    parts = [part.partition(":")[0] for part in standing.differences]
+    assert parts == ["variables", "text", "buttons"]
 
 
 def test_a_template_that_meta_refuses_does_not_cost_the_others(sandbox: Sandbox) -> None:
@@ -213,7 +230,8 @@ def test_a_clinic_phone_that_cannot_be_read_says_how_to_write_it(
 def test_a_clinic_may_be_called_at_a_service_number(sandbox: Sandbox) -> None:
     submit_templates(online_settings(sandbox, clinic_phone="+55 800 123 4567"), CLOCK)
 
-    (button,) = registered(sandbox)["components"][-1]["buttons"]
+    invitation = registered(sandbox, "smartia_novo_horario_v1")
+    (button,) = invitation["components"][-1]["buttons"]
     assert button["phone_number"] == "+558001234567"
 
 
@@ -238,7 +256,7 @@ def test_a_dead_token_a_wrong_id_and_a_gateway_have_their_own_errors(
 
 
 def test_a_kind_that_is_none_is_told_with_those_that_are(sandbox: Sandbox) -> None:
-    with pytest.raises(UsageError, match="24h, 2h, no_show"):
+    with pytest.raises(UsageError, match=r"24h, 24h\.confirmed, 2h, no_show"):
         submit_templates(online_settings(sandbox), CLOCK, kinds=["48h"])
     assert registered_count(sandbox) == 0
 
@@ -253,10 +271,14 @@ def test_previews_read_as_a_patient_would_read_them(full: Sandbox) -> None:
 
     texts = dict(preview_templates(settings))
 
-    assert list(texts) == list(KINDS)
+    assert list(texts) == list(SHIPPED)
     assert "Olá, Marina!" in texts["24h"]
     assert "Clínica Aurora" in texts["24h"]
-    assert "[ Ligar para nós ]" in texts["24h"]
+    assert "pelo telefone (11) 3333-4444" in texts["24h"]
+    assert texts["24h"].endswith("[ Confirmar presença ]\n[ Não poderei ir ]")
+    assert texts["24h.confirmed"].endswith("!\n\n[ Não poderei ir ]")
+    assert texts["2h"].endswith("Até logo!")
+    assert texts["no_show"].endswith("[ Ligar para nós ]")
     assert "{{" not in "".join(texts.values())
 
 
@@ -266,7 +288,8 @@ def test_a_preview_is_sent_once_to_the_phone_that_was_named(full: Sandbox) -> No
     assert answer.verdict is Verdict.SENT
     (message,) = full.received
     assert message["to"] == "+5511987654321"
-    assert message["text"] == dict(preview_templates(online_settings(full)))["24h"]
+    shown = dict(preview_templates(online_settings(full)))["24h"]
+    assert shown == f"{message['text']}\n\n[ Confirmar presença ]\n[ Não poderei ir ]"
 
 
 def test_a_preview_that_may_have_been_accepted_is_not_sent_again(full: Sandbox) -> None:

@@ -101,7 +101,10 @@ def wanted_definition(template: MessageTemplate, settings: Settings) -> dict[str
         ConfigurationError: ``CLINIC_PHONE`` cannot be read.
     """
     wanted = definition(
-        template, clinic_name=settings.clinic_name, clinic_phone=_clinic_phone(settings)
+        template,
+        clinic_name=settings.clinic_name,
+        clinic_phone=_clinic_phone(settings),
+        country=settings.clinic_country,
     )
     latest = latest_of(template, settings)
     if latest is not None and template.category == "UTILITY":
