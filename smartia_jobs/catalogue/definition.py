@@ -8,6 +8,9 @@ from smartia_jobs.catalogue.contact import contact
 from smartia_jobs.catalogue.loading import Button, MessageTemplate
 from smartia_jobs.catalogue.render import example_message
 
+#: Buttons that WhatsApp on computers shows below a message.
+_MOST_SEEN = 3
+
 
 def definition(
     template: MessageTemplate, *, clinic_name: str, clinic_phone: str | None, country: str = "BR"
@@ -43,6 +46,28 @@ def definition(
     if template.time_to_live is not None:
         registered["message_send_ttl_seconds"] = int(template.time_to_live.total_seconds())
     return registered
+
+
+def unseen_on_computers(definition: Mapping[str, Any]) -> str | None:
+    """Say that WhatsApp on computers does not show such a message; None when it does.
+
+    Args:
+        definition: ours, from :func:`definition`, or Meta's.
+
+    Source: reported of WhatsApp on computers (2026-11); not tried by us.
+    """
+    buttons = _component(definition, "BUTTONS").get("buttons") or []
+    replies = [str(button.get("type")).upper() == "QUICK_REPLY" for button in buttons]
+    if any(replies) and not all(replies):
+        mix = "a call or link button beside quick replies"
+    elif len(replies) > _MOST_SEEN:
+        mix = f"more than {_MOST_SEEN} buttons"
+    else:
+        return None
+    return (
+        f"buttons: WhatsApp on computers does not show a message that has {mix}; keep the quick"
+        " replies alone, and write the clinic's phone into the text ({{contato}})"
+    )
 
 
 def differences(ours: Mapping[str, Any], metas: Mapping[str, Any]) -> list[str]:

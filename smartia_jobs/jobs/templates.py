@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from smartia_jobs.catalogue.contact import contact
+from smartia_jobs.catalogue.definition import unseen_on_computers
 from smartia_jobs.catalogue.loading import Catalogue, MessageTemplate, load_catalogue
 from smartia_jobs.catalogue.render import example_message, preview_text
 from smartia_jobs.clock import Clock
@@ -227,6 +228,8 @@ def _submit(
         text += f" Meta put it into the category {category} instead of {template.category}."
     if template.call_button and settings.clinic_phone is None:
         text += " It has no call button, because CLINIC_PHONE is not set."
+    if (unseen := unseen_on_computers(wanted)) is not None:
+        text += f" Warning: {unseen}."
     return Submission(
         template, Registration.SUBMITTED, status, text, "" if status == "APPROVED" else _REVIEW
     )

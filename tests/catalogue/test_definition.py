@@ -5,7 +5,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from smartia_jobs.catalogue.definition import definition, differences
+import pytest
+
+from smartia_jobs.catalogue.definition import definition, differences, unseen_on_computers
 from smartia_jobs.catalogue.loading import Button, MessageTemplate, load_catalogue
 
 SHIPPED = load_catalogue(None)
@@ -110,6 +112,33 @@ def test_what_asks_is_registered_with_quick_replies_alone_and_shows_the_phone_by
     assert {"param_name": "contato", "example": "pelo telefone (11) 3000-0000"} in body["example"][
         "body_text_named_params"
     ]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "unseen"),
+    [
+        ("QUICK_REPLY QUICK_REPLY", None),
+        ("QUICK_REPLY QUICK_REPLY QUICK_REPLY", None),
+        ("PHONE_NUMBER URL", None),
+        ("", None),
+        ("QUICK_REPLY PHONE_NUMBER", "a call or link button beside quick replies"),
+        ("URL QUICK_REPLY QUICK_REPLY", "a call or link button beside quick replies"),
+        ("QUICK_REPLY QUICK_REPLY QUICK_REPLY QUICK_REPLY", "more than 3 buttons"),
+    ],
+)
+def test_buttons_that_hide_a_message_on_computers_are_known(kinds: str, unseen: str | None) -> None:
+    buttons = [{"type": kind, "text": "x"} for kind in kinds.split()]
+
+    found = unseen_on_computers({"components": [{"type": "BUTTONS", "buttons": buttons}]})
+
+    assert (found is None) is (unseen is None)
+    assert (unseen or "") in (found or "")
+
+
+def test_no_shipped_message_is_hidden_on_computers() -> None:
+    unseen = [unseen_on_computers(registered(one)) for one in SHIPPED.templates.values()]
+
+    assert unseen == [None] * 5
 
 
 def metas(**changes: Any) -> dict[str, Any]:

@@ -266,6 +266,36 @@ def registered_count(sandbox: Sandbox) -> int:
     return sum(s.registered is not None for s in show_templates(online_settings(sandbox), CLOCK))
 
 
+@pytest.mark.parametrize("clinic_phone", ["+551133334444", None])
+def test_buttons_that_hide_a_message_on_computers_are_warned_of_and_work(
+    sandbox: Sandbox, tmp_path: Path, clinic_phone: str | None
+) -> None:
+    file = tmp_path / "messages.toml"
+    file.write_text(
+        '[24h]\nname = "oi"\nlanguage = "pt_BR"\ncategory = "UTILITY"\ncall_button = "Ligar"\n'
+        'body = "Olá, seu horário está marcado. Você vem?"\ntime_to_live_seconds = 21600\n'
+        'buttons = [{type = "quick_reply", text = "Sim", means = "confirm"}]\n'
+    )
+    settings = online_settings(sandbox, messages_file=file, clinic_phone=clinic_phone)
+
+    (missing,) = (s for s in show_templates(settings, CLOCK) if s.template.kind == "24h")
+    (done,) = submit_templates(settings, CLOCK, kinds=["24h"])
+    sandbox.templates.change("oi", "pt_BR", status="APPROVED")
+    (standing,) = (s for s in show_templates(settings, CLOCK) if s.template.kind == "24h")
+    answer = send_preview(settings, kind="24h", phone="+5511987654321")
+
+    warned = "a call or link button beside quick replies"
+    assert done.result is Registration.SUBMITTED
+    assert (standing.level, answer.verdict) == (
+        Level.WARNING if clinic_phone else Level.OK,
+        Verdict.SENT,
+    )
+    for told in (*missing.warnings, *standing.warnings, done.text):
+        assert (warned in told) is (clinic_phone is not None)
+    assert len(missing.warnings) == len(standing.warnings) == int(clinic_phone is not None)
+    assert sandbox.received[0]["payloads"] == {"0": "confirm:preview:0"}
+
+
 def test_previews_read_as_a_patient_would_read_them(full: Sandbox) -> None:
     settings = online_settings(full, clinic_name="Clínica Aurora", clinic_phone="+551133334444")
 

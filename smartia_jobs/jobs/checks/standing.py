@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from smartia_jobs.catalogue.definition import definition, differences
+from smartia_jobs.catalogue.definition import definition, differences, unseen_on_computers
 from smartia_jobs.catalogue.loading import Catalogue, MessageTemplate
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.jobs.checks.finding import Level
@@ -126,12 +126,14 @@ def _standing(
     template: MessageTemplate, settings: Settings, registered: RegisteredTemplate | None
 ) -> Standing:
     wanted = wanted_definition(template, settings)
+    unseen = unseen_on_computers(registered.definition if registered else wanted)
+    warnings = () if unseen is None else (unseen,)
     if registered is None:
         text = f"WhatsApp has no template {template.name} in {template.language}."
         if template.reminder is not None and template.reminder.optional:
             text = f"{text} It is needed for {template.kind} alone."
-            return Standing(template, wanted, None, (), (text,), ())
-        return Standing(template, wanted, None, (text,), (), ())
+            return Standing(template, wanted, None, (), (text, *warnings), ())
+        return Standing(template, wanted, None, (text,), warnings, ())
     parts = tuple(differences(wanted, registered.definition))
     serious = [part for part in parts if _is_serious(part, template, registered)]
     minor = [part for part in parts if part not in serious]
@@ -140,7 +142,7 @@ def _standing(
         wanted=wanted,
         registered=registered,
         problems=(*_not_sendable(registered), *serious),
-        warnings=(*minor, *_worth_a_look(template, settings, registered)),
+        warnings=(*minor, *warnings, *_worth_a_look(template, settings, registered)),
         differences=parts,
     )
 
