@@ -8,7 +8,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from smartia_jobs.catalogue import reminders, rules
+from smartia_jobs.catalogue import reminders, rules, words_back
+from smartia_jobs.catalogue.words_back import WordsBack
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.kinds import KINDS, ReminderKind
 
@@ -111,9 +112,14 @@ class Catalogue:
 
     Reminders that the clinic's own catalogue defines come last, as they stand there. The text for
     who confirmed already follows its reminder.
+
+    Attributes:
+        templates: kind to template.
+        words_back: what patients are told in return for an answer.
     """
 
     templates: Mapping[str, MessageTemplate]
+    words_back: WordsBack
 
     def __getitem__(self, kind: str) -> MessageTemplate:
         """Return the template of a kind."""
@@ -135,8 +141,12 @@ def load_catalogue(path: Path | None) -> Catalogue:
     Raises:
         ConfigurationError: with everything that is wrong, each problem naming file and kind.
     """
-    custom = {} if path is None else _read(path.name, _file(path))
-    shipped = {} if custom.keys() >= set(KINDS) else _read(_SHIPPED, _shipped())
+    own = {} if path is None else _tables(path.name, _file(path))
+    own_back = own.pop(words_back.SECTION, {})
+    custom = {} if path is None else _read(path.name, own, own_back)
+    tables = _tables(_SHIPPED, _shipped())
+    shipped_back = tables.pop(words_back.SECTION)
+    shipped = _read(_SHIPPED, tables, shipped_back)
     usual = {kind: custom.get(kind) or shipped[kind] for kind in KINDS} | custom
     templates = {
         template.kind: template
@@ -144,7 +154,8 @@ def load_catalogue(path: Path | None) -> Catalogue:
         for template in (one, one.confirmed)
         if template is not None
     }
-    catalogue, file = Catalogue(templates), path.name if path else _SHIPPED
+    catalogue = Catalogue(templates, words_back.words_back(own_back, shipped_back))
+    file = path.name if path else _SHIPPED
     wrong = [f"{file}: {clash}" for clash in _clashes(templates)]
     followers = reminders.wrong_followers(catalogue.reminders)
     wrong += [f"{file} [{kind}]: {problem}" for kind, problem in followers]
@@ -169,20 +180,24 @@ def _shipped() -> bytes:
     return resources.files("smartia_jobs.catalogue").joinpath(_SHIPPED).read_bytes()
 
 
-def _read(file: str, content: bytes) -> dict[str, MessageTemplate]:
-    """Read every kind of a file, or raise with all that is wrong in it."""
+def _tables(file: str, content: bytes) -> dict[str, Any]:
     try:
         # Windows editors put a byte order mark before UTF-8, which TOML does not allow.
-        tables = tomllib.loads(content.decode("utf-8-sig"))
+        return tomllib.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{file}: is not UTF-8 text; save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{file}: is not TOML: {error}") from error
+
+
+def _read(file: str, tables: Mapping[str, Any], back: object) -> dict[str, MessageTemplate]:
+    """Read every kind of a file, or raise with all that is wrong in it and in its words back."""
     problems = [
         f"{file} [{section}]: {problem}"
         for kind, table in tables.items()
         for section, problem in _problems(kind, table)
     ]
+    problems += [f"{file} [{words_back.SECTION}]: {one}" for one in words_back.problems(back)]
     if problems:
         raise ConfigurationError(problems)
     return {
@@ -197,7 +212,8 @@ def _problems(kind: str, table: object) -> Iterator[tuple[str, str]]:
         yield (
             kind,
             f"is no kind of message; there are {', '.join(KINDS)}, and reminders of your own,"
-            f" which have {', '.join(reminders.TIMES)}",
+            f" which have {', '.join(reminders.TIMES)}; [{words_back.SECTION}] has what answers"
+            " are answered with",
         )
         return
     if not isinstance(table, dict):

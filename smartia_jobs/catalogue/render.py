@@ -7,10 +7,12 @@ from functools import lru_cache
 
 from smartia_jobs.appointment import Appointment, AppointmentStatus
 from smartia_jobs.catalogue.contact import WITHOUT_PHONE
-from smartia_jobs.catalogue.loading import MessageTemplate
+from smartia_jobs.catalogue.contact import contact as reach
+from smartia_jobs.catalogue.loading import Catalogue, MessageTemplate
 from smartia_jobs.catalogue.names import clean, first_name, shorten
-from smartia_jobs.catalogue.variables import LONGEST, fill
+from smartia_jobs.catalogue.variables import LONGEST, fill, placeholders
 from smartia_jobs.message import Message
+from smartia_jobs.settings import Settings
 
 #: What stands for the clinic when CLINIC_NAME shows nothing (the setting's own default).
 _NAMELESS_CLINIC = "sua clínica"
@@ -39,22 +41,15 @@ def write_message(
     Raises:
         ValueError: there is no visit, or the first has no start.
     """
-    if not visits or visits[0].start is None:
-        raise ValueError("a message tells of at least one visit, and of when it is")
-    kind = template.kind
+    kind, language = template.kind, template.language
+    when = _when(visits, language)
     if all(visit.status is AppointmentStatus.CONFIRMED for visit in visits):
         template = template.confirmed or template
-    day = visits[0].start.date()
-    # Two visits at the same time are told once.
-    times = tuple(dict.fromkeys(visit.start.time() for visit in visits if visit.start))
-    language = template.language
     values = {
         "paciente": first_name(visits[0].patient_name) or template.without_name,
         "clinica": clean(clinic_name) or _NAMELESS_CLINIC,
-        "data": _date(day, language),
-        "dia_da_semana": _weekday(day, language),
-        "hora": _times(times, language),
         "contato": contact,
+        **when,
     }
     parameters = {
         placeholder: shorten(clean(values[variable]), LONGEST[variable])
@@ -72,6 +67,39 @@ def write_message(
         },
         payloads=_payloads(template, visits[0].id),
     )
+
+
+def write_word_back(
+    catalogue: Catalogue, which: str, visits: Sequence[Appointment], settings: Settings
+) -> str:
+    """Write the free text that a patient gets in return for an answer.
+
+    Whatever the database holds, it is not empty, has no braces, and has at most 1024 UTF-16
+    units. A name stands in it only where all visits are of people called so: of two children it
+    names neither.
+
+    Args:
+        catalogue: has the texts.
+        which: ``confirmed`` or ``cancelled``, which is then so; ``passed_on`` or ``stopped``.
+        visits: what was answered about, of one local day; may be empty, or without a start, for
+            ``passed_on`` and ``stopped``.
+        settings: the clinic's name, phone and country.
+
+    Raises:
+        ValueError: what is told of a visit has none, or none with a start.
+    """
+    words, text = catalogue.words_back, catalogue.words_back.texts[which]
+    names = {first_name(visit.patient_name) for visit in visits}
+    name = names.pop() if len(names) == 1 else None
+    values = {
+        "paciente": name or words.without_name,
+        "clinica": clean(settings.clinic_name) or _NAMELESS_CLINIC,
+        "contato": reach(settings.clinic_phone, settings.clinic_country),
+    }
+    if not values.keys() >= set(placeholders(text)):
+        earliest_first = sorted(visits, key=lambda visit: (visit.start is None, visit.start))
+        values |= _when(earliest_first, words.language)
+    return fill(text, {key: shorten(clean(value), LONGEST[key]) for key, value in values.items()})
 
 
 def example_message(
@@ -105,6 +133,20 @@ def _payloads(template: MessageTemplate, appointment_id: int) -> Mapping[int, st
         index: button.payload.replace("{{id}}", str(appointment_id))
         for index, button in enumerate(template.buttons)
         if button.payload is not None
+    }
+
+
+def _when(visits: Sequence[Appointment], language: str) -> Mapping[str, str]:
+    """Write day and times of visits of one day, earliest first."""
+    if not visits or visits[0].start is None:
+        raise ValueError("a message tells of at least one visit, and of when it is")
+    day = visits[0].start.date()
+    # Two visits at the same time are told once.
+    times = tuple(dict.fromkeys(visit.start.time() for visit in visits if visit.start))
+    return {
+        "data": _date(day, language),
+        "dia_da_semana": _weekday(day, language),
+        "hora": _times(times, language),
     }
 
 

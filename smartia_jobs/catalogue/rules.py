@@ -6,12 +6,15 @@ of words to variables (error 2388293) is not published: it is the border others 
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
 from smartia_jobs.catalogue.names import clean
 from smartia_jobs.catalogue.variables import LONGEST, PLACEHOLDER, length, placeholders
+
+#: That of the shipped texts, and of what no setting translates.
+SHIPPED_LANGUAGE = "pt_BR"
 
 CATEGORIES = ("UTILITY", "MARKETING")
 FORMATS = ("named", "positional")
@@ -47,7 +50,7 @@ def problems(table: Mapping[str, Any]) -> Iterator[str]:
     if "name" in table and not re.fullmatch(r"[a-z0-9_]{1,512}", table["name"]):
         yield f"name: {table['name']!r} may only have a-z, 0-9 and _, at most 512 characters"
     if "language" in table:
-        yield from _language(table["language"])
+        yield from of_language(table["language"])
     if table.get("category", "UTILITY") not in CATEGORIES:
         yield f"category: {table['category']!r} is none of {', '.join(CATEGORIES)}"
     if table.get("parameter_format", "named") not in FORMATS:
@@ -56,9 +59,9 @@ def problems(table: Mapping[str, Any]) -> Iterator[str]:
         yield from _body(table["body"])
         yield from _variables(table)
     if "footer" in table:
-        yield from _line("footer", table["footer"], longest=60)
+        yield from one_line("footer", table["footer"], longest=60)
     if "call_button" in table:
-        yield from _line("call_button", table["call_button"], longest=25)
+        yield from one_line("call_button", table["call_button"], longest=25)
     yield from _buttons(table)
     if "time_to_live_seconds" in table:
         yield from _time_to_live(table["time_to_live_seconds"], table.get("category"))
@@ -71,10 +74,30 @@ def parameters(table: Mapping[str, Any]) -> dict[str, str]:
     return {name: name for name in placeholders(table["body"])}
 
 
-def _language(code: str) -> Iterator[str]:
+def of_free_text(text: str) -> Iterator[str]:
+    """Yield what is wrong with a text that Meta need not approve, whatever its variables are."""
+    if not text.strip():
+        yield "is empty"
+    if re.search(r"[{}]", PLACEHOLDER.sub("", text)):
+        yield "has a single brace; a variable is written {{paciente}}"
+    longest = length(PLACEHOLDER.sub("", text)) + sum(
+        LONGEST.get(variable, 0) for variable in PLACEHOLDER.findall(text)
+    )
+    if longest > LONGEST_BODY:
+        yield f"can reach {longest} characters when long names are filled in; {LONGEST_BODY} fit"
+
+
+def of_contact(variables: Iterable[str], language: str) -> Iterator[str]:
+    """Yield what is wrong where ``{{contato}}`` stands in a text that is not Portuguese."""
+    if "contato" in variables and not language.startswith("pt"):
+        yield f"{{{{contato}}}} is Portuguese; in {language} write the phone itself into the text"
+
+
+def of_language(code: str) -> Iterator[str]:
+    """Yield what is wrong with a language code."""
     if not re.fullmatch(r"[a-z]{2,3}(_[A-Z]{2,3})?", code):
         yield f"language: {code!r} is no code of Meta's; write it like pt_BR, en_US or es"
-    elif code != "pt_BR":  # the shipped language is known; babel costs 25 ms
+    elif code != SHIPPED_LANGUAGE:  # the shipped language is known; babel costs 25 ms
         from babel import Locale, UnknownLocaleError
 
         try:
@@ -120,15 +143,14 @@ def _variables(table: Mapping[str, Any]) -> Iterator[str]:
             "variables: must say what {{1}}, {{2}} … of the body stand for, one each without a "
             f"gap; the body has {len(placeholders(body))}, variables has {len(stand_for)}"
         )
-    language = table.get("language", "pt_BR")
-    if "contato" in stand_for.values() and not language.startswith("pt"):
-        yield f"{{{{contato}}}}: is Portuguese; in {language} write the phone itself into the body"
+    for problem in of_contact(stand_for.values(), table.get("language", SHIPPED_LANGUAGE)):
+        yield f"body: {problem}"
     for variable in dict.fromkeys(stand_for.values()):
         if variable not in LONGEST:
             hint = ' (numbers need parameter_format = "positional")' if variable.isdigit() else ""
             yield f"unknown variable {{{{{variable}}}}}; there are {', '.join(LONGEST)}{hint}"
     if "without_name" in table:
-        yield from _line("without_name", table["without_name"], longest=LONGEST["paciente"])
+        yield from one_line("without_name", table["without_name"], longest=LONGEST["paciente"])
     elif "paciente" in stand_for.values():
         yield "without_name: is missing; say what stands for {{paciente}} when there is no name"
     filled = length(PLACEHOLDER.sub("", body)) + sum(
@@ -141,7 +163,7 @@ def _variables(table: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _line(key: str, text: str, *, longest: int) -> Iterator[str]:
+def one_line(key: str, text: str, *, longest: int) -> Iterator[str]:
     """Check a text that has one line and no variables."""
     if not clean(text):
         yield f"{key}: is empty; leave it out or give it a text"
@@ -185,7 +207,7 @@ def _button(button: Mapping[str, Any]) -> Iterator[str]:
     for key in sorted(button.keys() - texts.keys()):
         yield f"{key}: must be a text in quotes"
     if "text" in texts:
-        yield from _line("text", texts["text"], longest=25)
+        yield from one_line("text", texts["text"], longest=25)
     if "url" in texts and not re.fullmatch(r"https?://[^\s{}]{1,1990}", texts["url"]):
         yield "url: must be a fixed http(s) address without variables"
     if texts.get("means", MEANINGS[0]) not in MEANINGS:
@@ -194,7 +216,7 @@ def _button(button: Mapping[str, Any]) -> Iterator[str]:
         yield "payload: is for a bot of your own, means for this program; leave one of them out"
     if "payload" in texts:
         # 20 digits stand for the longest id; Meta's limit is 128 or 256, depending on the page.
-        yield from _line("payload", texts["payload"].replace("{{id}}", "0" * 20), longest=128)
+        yield from one_line("payload", texts["payload"].replace("{{id}}", "0" * 20), longest=128)
 
 
 def _time_to_live(seconds: int, category: str | None) -> Iterator[str]:

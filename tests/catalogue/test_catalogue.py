@@ -376,7 +376,7 @@ REFUSED: dict[str, tuple[dict[str, str | None], str]] = {
     ),
     "how to reach the clinic in another language": (
         {"language": '"en_US"', "body": '"Hi! See you on {{data}}, or call us {{contato}}. Bye!"'},
-        "{{contato}}: is Portuguese; in en_US write the phone itself into the body",
+        "body: {{contato}} is Portuguese; in en_US write the phone itself into the text",
     ),
     "a url in a quick reply": (
         {"buttons": '[{type = "quick_reply", text = "Sim", url = "https://x.example"}]'},
@@ -546,6 +546,70 @@ def test_the_shipped_catalogue_is_read_without_babel() -> None:
     )
 
     assert done.stdout.strip() == "False"
+
+
+# -- what answers are answered with -------------------------------------------------------------
+
+
+def test_a_word_back_that_a_clinic_leaves_out_is_the_shipped_one(tmp_path: Path) -> None:
+    text = '[words_back]\nconfirmed = " Até {{data}}, {{paciente}}! "\nwithout_name = "até lá"\n'
+
+    words = load_catalogue(written(tmp_path, text)).words_back
+
+    shipped = load_catalogue(None).words_back
+    assert (words.texts["confirmed"], words.without_name) == (
+        "Até {{data}}, {{paciente}}!",
+        "até lá",
+    )
+    assert {**words.texts, "confirmed": ""} == {**shipped.texts, "confirmed": ""}
+    assert words.language == shipped.language == "pt_BR"
+    assert set(shipped.texts) == {"confirmed", "cancelled", "passed_on", "stopped"}
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ('confirmd = "x"', "confirmd: is unknown; did you mean confirmed?"),
+        ("confirmed = 1", "confirmed: must be a text in quotes"),
+        ('stopped = " "', "stopped: is empty"),
+        ('stopped = "Até {{data}}"',
+         "stopped: {{data}} cannot stand here; there are paciente, clinica, contato"),
+        ('passed_on = "Até {{hora}}"',
+         "passed_on: {{hora}} cannot stand here; there are paciente, clinica, contato"),
+        ('confirmed = "Até {{quando}}"', "confirmed: {{quando}} cannot stand here; there are"),
+        ('confirmed = "Até {data}"', "confirmed: has a single brace"),
+        (f'confirmed = "{"a" * 970}{{{{data}}}}ééééé"',
+         "confirmed: can reach 1025 characters when long names are filled in; 1024 fit"),
+        ('without_name = ""', "without_name: is empty"),
+        ('language = "pt-BR"', "language: 'pt-BR' is no code of Meta's"),
+        ('name = "x"', "name: is unknown"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_word_back_is_told_by_its_section(
+    tmp_path: Path, line: str, problem: str
+) -> None:
+    (found,) = refused(written(tmp_path, f"[words_back]\n{line}\n"))
+
+    assert found.startswith(f"mensagens.toml [words_back]: {problem}")
+
+
+def test_words_back_in_another_language_are_all_the_clinics_own(tmp_path: Path) -> None:
+    text = (
+        '[words_back]\nlanguage = "en_US"\nconfirmed = "See you on {{data}}!"\n'
+        'cancelled = "Cancelled. Ring us {{contato}}."\nwithout_name = "hello"\nstopped = "Done."\n'
+    )
+
+    assert refused(written(tmp_path, text)) == (
+        "mensagens.toml [words_back]: passed_on: is missing, and the shipped one is Portuguese",
+        "mensagens.toml [words_back]: cancelled: {{contato}} is Portuguese; in en_US write the"
+        " phone itself into the text",
+    )
+
+
+def test_words_back_must_be_a_section(tmp_path: Path) -> None:
+    assert refused(written(tmp_path, 'words_back = "Olá"')) == (
+        "mensagens.toml [words_back]: must be a section, begun by [words_back]",
+    )
 
 
 # -- which visits a reminder leaves alone -------------------------------------------------------

@@ -12,9 +12,15 @@ from smartia_jobs.appointment import Appointment, AppointmentStatus
 from smartia_jobs.catalogue.contact import contact
 from smartia_jobs.catalogue.loading import Catalogue, MessageTemplate, load_catalogue
 from smartia_jobs.catalogue.names import clean, first_name, shorten
-from smartia_jobs.catalogue.render import example_message, preview_text, write_message
+from smartia_jobs.catalogue.render import (
+    example_message,
+    preview_text,
+    write_message,
+    write_word_back,
+)
 from smartia_jobs.catalogue.variables import LONGEST, PLACEHOLDER, fill, length
 from smartia_jobs.errors import ConfigurationError
+from smartia_jobs.settings import Settings
 
 SHIPPED = load_catalogue(None)
 
@@ -508,3 +514,79 @@ def test_a_preview_shows_footer_and_buttons_in_their_order(tmp_path: Path) -> No
         "Mensagem automática\n\n"
         "[ Sim ]\n[ Não ]\n[ Ligar ]"
     )
+
+
+# -- words back ---------------------------------------------------------------------------------
+
+AURORA = Settings(clinic_name="Clínica Aurora", clinic_phone="+551133334444")
+
+
+def test_a_word_back_says_what_is_so_now() -> None:
+    visits = [visit("2026-11-23T15:00"), visit("2026-11-23T09:00")]
+
+    assert write_word_back(SHIPPED, "confirmed", visits, AURORA) == (
+        "Que bom, Marina! A sua presença está confirmada: segunda-feira, 23 de novembro,"
+        " às 9:00 e 15:00. Até breve!"
+    )
+    assert write_word_back(SHIPPED, "cancelled", visits[1:], AURORA) == (
+        "Tudo bem, Marina. O seu horário de segunda-feira, 23 de novembro, às 9:00, foi cancelado."
+        " Para marcar outro, fale com a gente pelo telefone (11) 3333-4444."
+    )
+
+
+@pytest.mark.parametrize("visits", [[], [visit("2026-11-23T09:00")]])
+def test_what_is_told_of_no_visit_needs_none(visits: list[Appointment]) -> None:
+    assert write_word_back(SHIPPED, "passed_on", visits, Settings()) == (
+        "Recebemos a sua resposta, e a recepção vai falar com você. Se for urgente, fale com a"
+        " gente pelos nossos canais de atendimento."
+    )
+    assert write_word_back(SHIPPED, "stopped", visits, AURORA) == (
+        "Tudo bem: você não vai mais receber mensagens como essas. Se você tem um horário marcado,"
+        " ele continua marcado. Para mudar ou desmarcar, fale com a gente pelo telefone"
+        " (11) 3333-4444."
+    )
+
+
+@pytest.mark.parametrize("which", ["confirmed", "cancelled"])
+def test_what_is_told_of_a_visit_needs_one_and_its_time(which: str) -> None:
+    for visits in ([], [replace(visit("2026-11-23T09:00"), start=None)]):
+        with pytest.raises(ValueError, match="when it is"):
+            write_word_back(SHIPPED, which, visits, AURORA)
+
+
+@pytest.mark.parametrize("others", ["Rui Souza", "None", None])
+def test_a_word_back_names_nobody_where_it_is_about_two_people(others: str | None) -> None:
+    visits = [visit("2026-11-23T09:00"), visit("2026-11-23T15:00", name=others)]
+
+    text = write_word_back(SHIPPED, "confirmed", visits, AURORA)
+
+    assert text.startswith("Que bom, recebemos a sua resposta! A sua presença")
+
+
+@given(
+    name=names,
+    clinic_name=st.text(max_size=300),
+    clinic_phone=st.one_of(st.none(), st.text(max_size=40)),
+    which=st.sampled_from(["confirmed", "cancelled", "passed_on", "stopped"]),
+    starts=st.lists(
+        st.datetimes(datetime.fromisoformat("2020-01-01"), datetime.fromisoformat("2040-01-01")),
+        min_size=1,
+        max_size=40,
+    ),
+)
+def test_whatever_the_database_holds_a_word_back_can_be_sent(
+    name: str | None,
+    clinic_name: str,
+    clinic_phone: str | None,
+    which: str,
+    starts: list[datetime],
+) -> None:
+    visits = [visit(start.isoformat(), name=name) for start in starts]
+    settings = Settings(clinic_name=clinic_name, clinic_phone=clinic_phone)
+
+    text = write_word_back(SHIPPED, which, visits, settings)
+
+    assert text == " ".join(text.split()) != ""
+    assert not set(text) & set("{}\n\r\t\u200b\u202e")
+    assert "None" not in text
+    assert length(text) == len(text.encode("utf-16-le")) // 2 <= 1024

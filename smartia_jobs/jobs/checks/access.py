@@ -159,7 +159,12 @@ def _tell(connection: Connection, run: Run) -> None:
             "conversation_id": conversation_id,
             "patient_id": patient_id,
             "type": "OUTGOING",
-            "message_text": "\n".join(one.body for one in catalogue.templates.values()),
+            "message_text": "\n".join(
+                [
+                    *(one.body for one in catalogue.templates.values()),
+                    *catalogue.words_back.texts.values(),
+                ]
+            ),
             "message_type": "template",
             "provider_message_id": "wamid.trial",
             "created_at": at,
