@@ -15,7 +15,8 @@
     What WhatsApp says later moves a row only up: sent < undelivered < delivered < read.
 
     sent ──status──► undelivered | delivered | read | retry (WhatsApp gave up by itself)
-    unknown, retry ──status──► sent | undelivered | delivered | read
+    unknown, retry, expired ──status──► sent | undelivered | delivered | read | retry
+    failed ──status──► delivered | read
 
     (no row) ──claim──► failed: there is no usable phone
     (no row) ──claim──► sent | undelivered | delivered | read: follows the row of
@@ -30,6 +31,7 @@ was last told what (``tellings``); where that is no longer true, a new turn begi
 
 Who owns each arrow: ``claims.claim`` (claim, and expiring what a moved visit no longer wants),
 ``records.record`` (record), ``records.fail_request_errors`` (retry → failed), ``records.
-give_back_own`` (claimed → retry), ``recovery.recover`` (recover), ``admin.resolve`` (settle).
+give_back_own`` (claimed → retry), ``recovery.recover`` (recover), ``admin.resolve`` (settle),
+``statuses.apply_statuses`` (status).
 What each state promises stands in ``states``.
 """

@@ -42,6 +42,20 @@ def recover(run: Run, source: Source) -> Recovery:
     A claim whose lease has ended was in a POST when its process died: it may have reached
     the patient, so it becomes ``unknown``. The lease is measured on the database's clock.
     """
+    lost = recover_lost(run)
+    expired = missed = 0
+    after = 0
+    while True:
+        with run.database.write() as connection:
+            closed, late, after = _close_retries(connection, run, source, after)
+        expired += closed
+        missed += late
+        if not after:
+            return Recovery(lost, expired, missed)
+
+
+def recover_lost(run: Run) -> int:
+    """Make the claims of dead owners ``unknown``, of every kind; return how many there were."""
     with run.database.write() as connection:
         overdue = _lost(connection)
         lost = connection.execute(
@@ -61,15 +75,7 @@ def recover(run: Run, source: Source) -> Recovery:
             " (see: smartia-jobs outbox --state unknown)",
             extra={"ctx": {"action": "recovered", "unknown": lost}},
         )
-    expired = missed = 0
-    after = 0
-    while True:
-        with run.database.write() as connection:
-            closed, late, after = _close_retries(connection, run, source, after)
-        expired += closed
-        missed += late
-        if not after:
-            return Recovery(lost, expired, missed)
+    return lost
 
 
 def held_unknown(connection: Connection, kind: str, *, wall_now: datetime) -> int:

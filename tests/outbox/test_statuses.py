@@ -1,0 +1,492 @@
+"""Statuses that were heard, applied to the rows they are about: on both engines."""
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import combinations, count
+from time import monotonic
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, select, update
+
+from smartia_jobs.clock import ShiftedClock
+from smartia_jobs.database import Database, now_plus
+from smartia_jobs.outbox.recovery import recover_lost
+from smartia_jobs.outbox.statuses import Applied, Ignored, Rules, apply_statuses
+from smartia_jobs.run import Run
+from smartia_jobs.settings import Settings
+from smartia_jobs.store.installation import installation_word
+from smartia_jobs.store.schema import ensure
+from smartia_jobs.store.states import State
+from smartia_jobs.store.tables import opt_outs, outbox, statuses
+from smartia_jobs.whatsapp.failures import explain_failure
+from tests.support import Clinic
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+SENT_AT = NOW - timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
+#: When each status says that it happened.
+SAID_AT = {
+    "sent": NOW - 40 * MINUTE,
+    "delivered": NOW - 30 * MINUTE,
+    "read": NOW - 20 * MINUTE,
+    "failed": NOW - 10 * MINUTE,
+}
+
+#: Codes that are the patient's, and Meta's own.
+THEIRS, METAS = 131026, 131000
+
+#: A row as each way to this state leaves it.
+SENT_ROW: dict[str, Any] = {"state": "sent", "sent_at": SENT_AT, "message_id": "wamid"}
+ROWS: Mapping[str, dict[str, Any]] = {
+    "claimed": {"state": "claimed", "lease_until": now_plus("sqlite", 120)},
+    "lapsed": {"state": "claimed", "lease_until": now_plus("sqlite", -1)},
+    "sent": SENT_ROW,
+    "delivered": SENT_ROW | {"state": "delivered", "delivered_at": NOW - 35 * MINUTE},
+    "read": SENT_ROW
+    | {"state": "read", "delivered_at": NOW - 35 * MINUTE, "read_at": NOW - 25 * MINUTE},
+    "undelivered": SENT_ROW | {"state": "undelivered", "error_code": 131026, "error": "no"},
+    "retry": SENT_ROW | {"state": "retry", "error_code": 131000, "error": "no"},
+    "never accepted": {"state": "retry", "error_code": 131000, "error": "no"},
+    "failed": {"state": "failed", "error_code": 131026, "error": "no"},
+    "expired": {"state": "expired"},
+    "unknown": {"state": "unknown", "error": "no answer"},
+    "erased": SENT_ROW | {"phone": None, "message_id": None},
+}
+_as_if_sent = "sent delivered read undelivered retry sent… undelivered"
+#: What the statuses make of each: sent, delivered, read, failed for the patient's sake; failed
+#: for Meta's own, a while ago, just now, and when it is of no use any more. "…": it waits.
+MATRIX = {
+    "claimed": "claimed… claimed… claimed… claimed… claimed… claimed… claimed…",
+    "lapsed": _as_if_sent,
+    "sent": _as_if_sent,
+    "delivered": "delivered delivered read delivered delivered delivered delivered",
+    "read": "read read read read read read read",
+    "undelivered": "undelivered delivered read undelivered undelivered undelivered undelivered",
+    "retry": "retry delivered read retry retry retry retry",
+    "never accepted": _as_if_sent,
+    "failed": "failed delivered read failed failed failed failed",
+    "expired": _as_if_sent,
+    "unknown": _as_if_sent,
+    "erased": _as_if_sent,
+}
+
+
+@dataclass
+class Heard:
+    """The outbox of a clinic, and what is heard of its messages."""
+
+    clinic: Clinic
+    database: Database
+    settings: Settings = field(default_factory=Settings)
+    now: datetime = NOW
+    word: str = ""
+    useful_until: datetime = NOW + timedelta(hours=5)
+    _ids: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def row(self, **values: Any) -> int:
+        """Write a row of the outbox and return its id; ``message_id`` gets that id at its end."""
+        number = next(self._ids)
+        row = {
+            "id": number,
+            "appointment_id": number,
+            "kind": "24h",
+            "start": datetime.fromisoformat("2026-11-24T09:00"),
+            "patient_id": number,
+            "phone": f"+55119876{number:05d}",
+            "run_id": "the owner",
+            "created_at": SENT_AT,
+            "updated_at": SENT_AT,
+            "claimed_at": SENT_AT,
+            **values,
+        }
+        if row.get("message_id"):
+            row["message_id"] = f"{row['message_id']}.{values.get('leader_id') or number}"
+        if (lease := row.get("lease_until")) is not None:
+            seconds = 120 if lease is ROWS["claimed"]["lease_until"] else -1
+            row["lease_until"] = now_plus(self.database.dialect, seconds)
+        with self.database.write() as connection:
+            connection.execute(insert(outbox).values(row))
+        return number
+
+    def hear(
+        self,
+        row: int,
+        status: str,
+        code: int | None = None,
+        *,
+        wamid: str | None = None,
+        callback: str | None = "",
+        came_at: datetime | None = None,
+        attempt: int = 1,
+    ) -> None:
+        """Store a status of a row's message, as the webhook does it."""
+        with self.database.write() as connection:
+            connection.execute(
+                insert(statuses).values(
+                    wamid=wamid or f"wamid.{row}",
+                    status=status,
+                    said_at=SAID_AT[status],
+                    received_at=came_at or NOW - 9 * MINUTE,
+                    callback=f"{self.word}:{row}:{attempt}" if callback == "" else callback,
+                    code=code,
+                )
+            )
+
+    def apply(self, *, dry_run: bool = False, limit: int | None = None) -> Applied:
+        """Take in what was heard, as one run of ``replies``."""
+        run = Run(
+            id=f"replies-{next(_runs)}",
+            settings=self.settings,
+            clock=ShiftedClock(self.now, speed=0),
+            database=self.database,
+            now=self.now,
+            dry_run=dry_run,
+            limit=limit,
+        )
+        if not dry_run:
+            recover_lost(run)
+        return apply_statuses(run, Rules(explain_failure, lambda kind, start: self.useful_until))
+
+    def state(self, row: int) -> str:
+        """Return where a row stands; "…" says that a status of it still waits."""
+        with self.database.read() as connection:
+            state = connection.scalar(select(outbox.c.state).where(outbox.c.id == row))
+            waiting = connection.scalars(
+                select(statuses.c.wamid).where(statuses.c.applied_at.is_(None))
+            ).all()
+        return f"{state}{'…' if f'wamid.{row}' in waiting else ''}"
+
+    def values(self, row: int) -> Any:
+        """Return a row."""
+        with self.database.read() as connection:
+            return connection.execute(select(outbox).where(outbox.c.id == row)).one()
+
+
+_runs = count(1)
+
+
+@pytest.fixture
+def heard(clinic: Clinic) -> Iterator[Heard]:
+    database = Database(clinic.url)
+    ensure(database, auto_migrate=True)
+    with database.read() as connection:
+        word = installation_word(connection)
+    yield Heard(clinic, database, word=word)
+    database.close()
+
+
+def test_every_status_moves_every_row_as_the_diagram_says(heard: Heard) -> None:
+    just_now = NOW - 4 * MINUTE
+    told: list[tuple[str, dict[str, Any]]] = [
+        ("sent", {}), ("delivered", {}), ("read", {}), ("failed", {"code": THEIRS}),
+        ("failed", {"code": METAS}), ("failed", {"code": METAS, "came_at": just_now}),
+    ]  # fmt: skip
+    found: dict[str, list[str]] = {}
+    for name, values in ROWS.items():
+        rows = []
+        for status, how in told:
+            rows.append(heard.row(**values))
+            heard.hear(rows[-1], status, **how)
+        heard.apply()
+        found[name] = [heard.state(row) for row in rows]
+        useless = heard.row(**values)
+        heard.hear(useless, "failed", METAS)
+        heard.useful_until = NOW
+        heard.apply()
+        heard.useful_until = NOW + timedelta(hours=1)
+        found[name].append(heard.state(useless))
+
+    assert found == {name: states.split() for name, states in MATRIX.items()}
+
+
+@pytest.mark.parametrize("code", [THEIRS, METAS])
+def test_two_statuses_come_to_the_same_in_either_order(heard: Heard, code: int) -> None:
+    codes = {"failed": code}
+    pairs = list(combinations(SAID_AT, 2))
+    orders = [
+        (name, pair, [heard.row(**values) for _ in range(3)])
+        for name, values in ROWS.items()
+        for pair in pairs
+    ]
+    for _, (one, other), (as_said, reversed_, _) in orders:
+        heard.hear(as_said, one, codes.get(one))
+        heard.hear(reversed_, other, codes.get(other))
+    heard.apply()
+    for _, (one, other), (as_said, reversed_, together) in orders:
+        heard.hear(as_said, other, codes.get(other))
+        heard.hear(reversed_, one, codes.get(one))
+        heard.hear(together, other, codes.get(other))
+        heard.hear(together, one, codes.get(one))
+
+    heard.apply()
+
+    columns = ("state", "sent_at", "delivered_at", "read_at", "error_code", "error", "claims")
+    for name, pair, rows in orders:
+        stand = [
+            (heard.state(row), [getattr(heard.values(row), one) for one in columns]) for row in rows
+        ]
+        assert stand[0] == stand[1] == stand[2], (name, pair)
+
+
+def test_an_unknown_message_is_settled_and_gets_its_id(heard: Heard) -> None:
+    rows = [heard.row(**ROWS["unknown"]) for _ in range(4)]
+    for row, status in zip(rows, SAID_AT, strict=True):
+        heard.hear(row, status, THEIRS if status == "failed" else None)
+
+    applied = heard.apply()
+
+    assert applied.settled == 4
+    assert [heard.values(row).message_id for row in rows] == [f"wamid.{row}" for row in rows]
+    assert [heard.values(row).sent_at for row in rows] == [SENT_AT] * 4
+    read = heard.values(rows[2])
+    assert (read.delivered_at, read.read_at, read.error) == (SAID_AT["read"], SAID_AT["read"], None)
+    undelivered = heard.values(rows[3])
+    assert undelivered.error_code == THEIRS
+    assert "perhaps it has no WhatsApp" in undelivered.error
+
+
+def test_an_erased_person_gets_no_message_id_back(heard: Heard) -> None:
+    row = heard.row(**ROWS["erased"])
+    heard.hear(row, "delivered")
+
+    heard.apply()
+
+    assert (heard.values(row).state, heard.values(row).message_id) == ("delivered", None)
+
+
+def test_what_does_not_fit_touches_no_row(heard: Heard) -> None:
+    again = heard.row(**SENT_ROW | {"claims": 2})
+    sent = heard.row(**SENT_ROW)
+    before = [heard.values(row) for row in (again, sent)]
+    heard.hear(again, "failed", THEIRS, wamid="earlier")
+    heard.hear(sent, "failed", THEIRS, wamid="other")
+    heard.hear(sent, "delivered", callback=f"another:{sent}:1")
+    heard.hear(sent, "read", callback="42")
+    heard.hear(999, "read", wamid="gone")
+    heard.hear(999, "delivered", wamid="smartias", callback=None)
+
+    applied = heard.apply()
+
+    assert applied.ignored == {
+        Ignored.EARLIER_TRY: 1,
+        Ignored.ANOTHER_MESSAGE: 1,
+        Ignored.NOT_OURS: 3,
+        Ignored.ROW_GONE: 1,
+    }
+    assert applied.statuses == 6
+    assert [heard.values(row) for row in (again, sent)] == before
+    assert heard.apply().statuses == 0
+
+
+def test_a_status_without_callback_data_finds_its_message_by_the_id_alone(heard: Heard) -> None:
+    sent, unknown = heard.row(**SENT_ROW), heard.row(**ROWS["unknown"])
+    heard.hear(sent, "read", callback=None)
+    heard.hear(unknown, "read", callback=None)
+
+    applied = heard.apply()
+
+    assert (heard.state(sent), heard.state(unknown)) == ("read", "unknown")
+    assert applied.ignored == {Ignored.NOT_OURS: 1}
+
+
+def test_a_status_that_overtook_its_senders_commit_waits_for_it(heard: Heard) -> None:
+    row = heard.row(**ROWS["claimed"])
+    heard.hear(row, "delivered", callback=None, came_at=NOW - MINUTE)
+    assert heard.apply().statuses == 0
+    with heard.database.write() as connection:
+        values = {"state": "sent", "message_id": f"wamid.{row}", "lease_until": None}
+        connection.execute(update(outbox).where(outbox.c.id == row).values(values))
+
+    heard.apply()
+
+    assert heard.state(row) == "delivered"
+
+
+def test_leader_and_followers_move_together(heard: Heard) -> None:
+    unknown = heard.row(**ROWS["unknown"])
+    lost = [heard.row(**ROWS["unknown"] | {"leader_id": unknown, "phone": "+551198765000" + n})
+            for n in "12"]  # fmt: skip
+    phone = heard.values(unknown).phone
+    with heard.database.write() as connection:
+        connection.execute(update(outbox).where(outbox.c.id.in_(lost)).values(phone=phone))
+    sent = heard.row(**SENT_ROW)
+    phone = heard.values(sent).phone
+    follower = heard.row(**SENT_ROW | {"leader_id": sent, "phone": phone})
+    twin = heard.row(state="sent", leader_id=sent, phone=phone, run_id="a later run")
+    heard.hear(unknown, "delivered")
+    heard.hear(sent, "read", callback=None)
+
+    applied = heard.apply()
+
+    assert [heard.values(row).state for row in (unknown, *lost)] == ["delivered"] * 3
+    assert {heard.values(row).message_id for row in (unknown, *lost)} == {f"wamid.{unknown}"}
+    assert [heard.values(row).state for row in (sent, follower, twin)] == ["read"] * 3
+    assert heard.values(twin).message_id == f"wamid.{sent}"
+    assert applied.moved == {State.DELIVERED: 1, State.READ: 1}  # messages, not visits
+
+
+def test_a_visit_that_was_not_told_again_with_its_leader_is_left_alone(heard: Heard) -> None:
+    leader = heard.row(**ROWS["unknown"] | {"claims": 2, "run_id": "a later run"})
+    phone = heard.values(leader).phone
+    states = ("unknown", "expired", "retry")
+    stale = [heard.row(state=state, leader_id=leader, phone=phone) for state in states]
+    heard.hear(leader, "read", attempt=2)
+
+    heard.apply()
+
+    assert heard.values(leader).state == "read"
+    assert tuple(heard.values(row).state for row in stale) == states
+
+
+def test_whoever_wants_no_marketing_is_put_on_the_list_once(heard: Heard) -> None:
+    one, other = heard.row(**SENT_ROW), heard.row(**SENT_ROW)
+    typed = {"phone": heard.values(other).phone, "source": "person", "created_at": NOW}
+    with heard.database.write() as connection:
+        connection.execute(insert(opt_outs).values(typed))
+    heard.hear(one, "failed", 131050)
+    heard.hear(other, "failed", 131050)
+
+    heard.apply()
+
+    rows = heard.clinic.rows("SELECT phone, source, scope FROM smartia_opt_outs ORDER BY id")
+    assert [tuple(row.values()) for row in rows] == [
+        (heard.values(other).phone, "person", "invitations"),
+        (heard.values(one).phone, "whatsapp", "invitations"),
+    ]
+
+
+def test_a_young_failure_waits_for_a_word_that_it_did_arrive(heard: Heard) -> None:
+    contradicted, alone = heard.row(**SENT_ROW), heard.row(**SENT_ROW)
+    for row in (contradicted, alone):
+        heard.hear(row, "failed", METAS, came_at=NOW - 4 * MINUTE)
+    heard.apply()
+    assert [heard.state(row) for row in (contradicted, alone)] == ["sent…", "sent…"]
+    heard.hear(contradicted, "delivered")
+    heard.now = NOW + 2 * MINUTE
+
+    applied = heard.apply()
+
+    assert [heard.state(row) for row in (contradicted, alone)] == ["delivered", "retry"]
+    assert applied.moved == {State.DELIVERED: 1, State.RETRY: 1}
+    assert heard.values(alone).message_id == f"wamid.{alone}"
+
+
+def test_a_dry_run_says_what_it_would_do_and_changes_nothing(heard: Heard) -> None:
+    rows = [heard.row(**ROWS[name]) for name in ("lapsed", "sent", "claimed")]
+    for row in rows:
+        heard.hear(row, "delivered")
+    before = [heard.values(row) for row in rows]
+    with_nothing = Database(heard.clinic.url, read_only=True)
+
+    applied = replace(heard, database=with_nothing).apply(dry_run=True)
+
+    with_nothing.close()
+    assert (applied.statuses, applied.settled) == (2, 1)
+    assert [move.appointment_id for move in applied.moves] == rows[:2]
+    assert [heard.values(row) for row in rows] == before
+    assert heard.apply().statuses == 2
+
+
+def test_a_limit_leaves_the_rest_to_the_next_run(heard: Heard) -> None:
+    rows = [heard.row(**SENT_ROW) for _ in range(5)]
+    for row in rows:
+        heard.hear(row, "delivered")
+
+    first, second = heard.apply(limit=3), heard.apply()
+
+    assert (first.statuses, second.statuses) == (3, 2)
+
+
+def test_ten_thousand_statuses_are_taken_in_within_ten_seconds(heard: Heard) -> None:
+    numbers = range(1, 10_001)
+    with heard.database.write() as connection:
+        for first in range(0, len(numbers), 1000):
+            connection.execute(
+                insert(outbox),
+                [
+                    {
+                        "id": number,
+                        "appointment_id": number,
+                        "kind": "24h",
+                        "start": datetime.fromisoformat("2026-11-24T09:00"),
+                        "patient_id": number,
+                        "phone": f"+55119{number:08d}",
+                        "run_id": "the owner",
+                        "created_at": SENT_AT,
+                        "updated_at": SENT_AT,
+                        **SENT_ROW,
+                        "message_id": f"wamid.{number}",
+                    }
+                    for number in numbers[first : first + 1000]
+                ],
+            )
+            connection.execute(
+                insert(statuses),
+                [
+                    {
+                        "wamid": f"wamid.{number}",
+                        "status": "delivered",
+                        "said_at": SAID_AT["delivered"],
+                        "received_at": NOW,
+                        "callback": f"{heard.word}:{number}:1",
+                    }
+                    for number in numbers[first : first + 1000]
+                ],
+            )
+    began_s = monotonic()
+
+    applied = heard.apply()
+
+    assert monotonic() - began_s < 10
+    assert applied.moved == {State.DELIVERED: 10_000}
+
+
+def test_two_runs_at_once_take_each_status_in_once(postgres_clinic: Clinic) -> None:
+    def one_run(_: int) -> Applied:
+        database = Database(postgres_clinic.url)
+        try:
+            return replace(desk, database=database).apply()
+        finally:
+            database.close()
+
+    database = Database(postgres_clinic.url)
+    ensure(database, auto_migrate=True)
+    with database.read() as connection:
+        desk = Heard(postgres_clinic, database, word=installation_word(connection))
+    rows = [desk.row(**SENT_ROW) for _ in range(60)]
+    for row in rows:
+        for status in ("delivered", "sent", "read"):
+            desk.hear(row, status)
+    with ThreadPoolExecutor(4) as runs:
+        results = list(runs.map(one_run, range(4)))
+
+    results.append(desk.apply())  # what one of them was writing waited for another
+
+    states = {desk.state(row) for row in rows}
+    database.close()
+    assert states == {"read"}
+    assert sum(result.statuses for result in results) == 180
+    assert sum(result.moved[State.READ] for result in results) == 60
+
+
+def test_a_row_that_another_process_is_writing_is_not_waited_for(postgres_clinic: Clinic) -> None:
+    database, other = Database(postgres_clinic.url), Database(postgres_clinic.url)
+    ensure(database, auto_migrate=True)
+    with database.read() as connection:
+        desk = Heard(postgres_clinic, database, word=installation_word(connection))
+    busy, free = desk.row(**SENT_ROW), desk.row(**SENT_ROW)
+    desk.hear(busy, "delivered")
+    desk.hear(free, "delivered")
+
+    with other.write() as connection:
+        connection.execute(update(outbox).where(outbox.c.id == busy).values(run_id="another"))
+        desk.apply()
+    states = [desk.state(row) for row in (busy, free)]
+    desk.apply()
+
+    assert (states, desk.state(busy)) == (["sent…", "delivered"], "delivered")
+    database.close()
+    other.close()
