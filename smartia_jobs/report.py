@@ -134,6 +134,10 @@ class Report:
     decisions: list[dict[str, Any]] = field(default_factory=list)
     #: Figures of one job alone (``marked``, ``left_open``), in the order they are shown.
     extra: dict[str, int] = field(default_factory=dict)
+    #: ``replies`` only: statuses that are about no message of ours, by reason.
+    ignored: Mapping[str, int] | None = None
+    #: Whether a table for a person speaks of visits at all.
+    about_visits: bool = True
     #: Warnings for a person: what to look at, in a sentence each.
     warnings: list[str] = field(default_factory=list)
     #: The first patients who were not reached, for a person to look after.
@@ -212,6 +216,7 @@ class Report:
             "interactions_missing": self.interactions_missing,
             "unreadable_dates": self.unreadable_dates,
             **self.extra,
+            **({} if self.ignored is None else {"ignored": dict(self.ignored)}),
             "stopped": self.stopped,
             "duration_s": round(self.duration_s, 3),
             "exit_code": int(self.exit_status),

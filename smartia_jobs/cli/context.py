@@ -44,6 +44,8 @@ class JobOptions:
     strict: bool = False
     #: Whether this run may send at all, and so needs a token.
     sends: bool = True
+    #: Whether a person who waits sees how many visits are done.
+    watched: bool = True
 
 
 def run_job(command: str, job: Callable[[Run], Report], options: JobOptions) -> NoReturn:
@@ -72,7 +74,8 @@ def perform(
     now = _moment(options.now, settings)
     stop = Stop()
     listen_to_signals(stop)
-    with nullcontext() if options.dry_run else watched(command) as progress:
+    unseen = options.dry_run or not options.watched
+    with nullcontext() if unseen else watched(command) as progress:
         return launch(
             command,
             job,

@@ -41,6 +41,22 @@ _HINTS = {
     Result.LEFT: "not reached in this run",
 }
 
+#: What the figures of ``replies`` mean.
+_FIGURES = {
+    "statuses": "heard of since, and taken in",
+    "delivered": "messages that reached the phone",
+    "read": "messages that were opened",
+    "undelivered": "accepted, but did not arrive: smartia-jobs outbox",
+    "settled": "of which it was unknown whether WhatsApp took them",
+    "reopened": "given up by WhatsApp itself; the next run sends them",
+}
+_IGNORED = {
+    "not_ours": "about no message of this database",
+    "row_gone": "about a message that was purged",
+    "earlier_try": "about a message that was sent again since",
+    "another_message": "another message has that place now",
+}
+
 _ALWAYS = (Result.SENT, Result.FAILED)
 
 
@@ -65,15 +81,18 @@ def _looked_at(report: Report) -> str:
 
 
 def _rows(report: Report) -> Iterator[tuple[str, int, str]]:
-    yield "due", report.due, _looked_at(report)
+    if report.about_visits:
+        yield "due", report.due, _looked_at(report)
     for result, hint in _HINTS.items():
         count = report.results[result]
-        if count or (result in _ALWAYS and not report.dry_run):
+        if count or (result in _ALWAYS and report.about_visits and not report.dry_run):
             if result is Result.SENT and report.messages != count:
                 hint = f"in {report.messages} messages (one per person and day)"
             yield str(result).replace("_", " "), count, hint
     for name, count in report.extra.items():
-        yield name.replace("_", " "), count, ""
+        yield name.replace("_", " "), count, _FIGURES.get(name, "")
+    for reason, count in (report.ignored or {}).items():
+        yield "ignored", count, _IGNORED.get(reason, reason)
     for reason, count in sorted(report.skipped.items()):
         yield "skipped", count, REASONS.get(Reason(reason), reason)
     if report.missed:

@@ -1,0 +1,59 @@
+"""What became of our messages: statuses taken in, and what a run reports of them."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from smartia_jobs.catalogue.loading import load_catalogue
+from smartia_jobs.clinic.times import to_instant
+from smartia_jobs.kinds import INVITATION, ReminderKind
+from smartia_jobs.outbox.statuses import Move, Rules, apply_statuses
+from smartia_jobs.phones import mask_phone
+from smartia_jobs.report import Report
+from smartia_jobs.run import Run
+from smartia_jobs.settings import Settings
+from smartia_jobs.store.states import State
+from smartia_jobs.whatsapp.failures import explain_failure
+
+
+def take_in_statuses(run: Run, report: Report) -> None:
+    """Move the rows of messages of which something was heard, and add up what became of them."""
+    rules = Rules(explain_failure, _useful_until(run.settings))
+    applied = apply_statuses(run, rules)
+    report.extra |= {
+        "statuses": applied.statuses,
+        "delivered": applied.moved[State.DELIVERED],
+        "read": applied.moved[State.READ],
+        "undelivered": applied.moved[State.UNDELIVERED],
+        "settled": applied.settled,
+        "reopened": applied.moved[State.RETRY],
+    }
+    report.ignored = {str(reason): count for reason, count in sorted(applied.ignored.items())}
+    if run.dry_run:
+        report.decisions += [_decision(move) for move in applied.moves]
+
+
+def _useful_until(settings: Settings) -> Callable[[str, datetime], datetime]:
+    """Return until when a message of a kind, about a start in clinic wall time, is of use."""
+    known: dict[str, ReminderKind] = {}
+
+    def until(kind: str, start: datetime) -> datetime:
+        start_at = to_instant(start, settings.clinic_timezone)
+        if kind == INVITATION:
+            return start_at + settings.reengage_within
+        if not known:  # only now: most runs hear of no such failure
+            known.update(load_catalogue(settings.messages_file).reminders)
+        reminder = known.get(kind)
+        return start_at if reminder is None else start_at - settings.times_of(reminder).latest
+
+    return until
+
+
+def _decision(move: Move) -> dict[str, object]:
+    return {
+        "appointment_id": move.appointment_id,
+        "start": move.start.isoformat(),
+        "decision": f"would_be_{move.state}",
+        "reason": move.reason,
+        "phone": mask_phone(move.phone),
+        "together_with": None,
+    }

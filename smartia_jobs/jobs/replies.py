@@ -1,0 +1,46 @@
+"""The job that takes in what came back: what became of our messages."""
+
+from datetime import timedelta
+
+from smartia_jobs.jobs.deliveries import take_in_statuses
+from smartia_jobs.jobs.delivery import new_report
+from smartia_jobs.jobs.opening import open_clinic
+from smartia_jobs.outbox.recovery import recover_lost
+from smartia_jobs.report import Report
+from smartia_jobs.run import Run
+from smartia_jobs.store.listening import forget_statuses
+from smartia_jobs.store.schema import tables_exist
+
+COMMAND = "replies"
+
+#: How long statuses are kept after they came.
+KEEP_STATUSES = timedelta(days=7)
+
+#: What it reports when nothing was heard.
+_FIGURES = ("statuses", "delivered", "read", "undelivered", "settled", "reopened")
+
+
+def take_in_replies(run: Run) -> Report:
+    """Take in what was heard since the last run, each thing once.
+
+    Raises:
+        ConfigurationError: a setting, the catalogue or the schema is wrong.
+        sqlalchemy.exc.SQLAlchemyError: the database cannot be read or written.
+    """
+    report = new_report(run, COMMAND)
+    report.about_visits = False
+    report.extra = dict.fromkeys(_FIGURES, 0)
+    report.ignored = {}
+    open_clinic(run)
+    with run.database.read() as connection:
+        if not tables_exist(connection):  # a dry run, on a database that never sent anything
+            return report
+    if not run.dry_run:
+        recover_lost(run)
+    take_in_statuses(run, report)
+    if not run.dry_run:
+        with run.database.write() as connection:
+            forget_statuses(connection, before=run.now - KEEP_STATUSES)
+    if run.stop.status is not None:
+        report.stop("interrupted; the next run goes on", run.stop.status)
+    return report
