@@ -24,6 +24,17 @@ _WRITTEN = {
     ),
 }
 
+#: What SmartIA has heard is read from these.
+_HEARD = (
+    "id",
+    "patient_id",
+    "type",
+    "message_text",
+    "message_type",
+    "provider_message_id",
+    "created_at",
+)
+
 #: What the jobs do with SmartIA's tables; docs/postgresql.md grants no more.
 NEEDS: Needs = {
     "appointments": {
@@ -35,7 +46,7 @@ NEEDS: Needs = {
         "SELECT": metadata.tables["conversations"].columns.keys(),
         "INSERT": _WRITTEN["conversations"],
     },
-    "interactions": {"SELECT": ("id",), "INSERT": _WRITTEN["interactions"]},
+    "interactions": {"SELECT": _HEARD, "INSERT": _WRITTEN["interactions"]},
 }
 
 #: The members of SmartIA's enums that statements of this program name.

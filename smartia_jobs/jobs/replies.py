@@ -1,9 +1,8 @@
 """The job that takes in what came back: what became of our messages."""
 
-from datetime import timedelta
-
 from smartia_jobs.jobs.deliveries import take_in_statuses
 from smartia_jobs.jobs.delivery import new_report
+from smartia_jobs.jobs.hearing import KEEP_STATUSES
 from smartia_jobs.jobs.opening import open_clinic
 from smartia_jobs.outbox.recovery import recover_lost
 from smartia_jobs.report import Report
@@ -12,9 +11,6 @@ from smartia_jobs.store.listening import forget_statuses
 from smartia_jobs.store.schema import tables_exist
 
 COMMAND = "replies"
-
-#: How long statuses are kept after they came.
-KEEP_STATUSES = timedelta(days=7)
 
 #: What it reports when nothing was heard.
 _FIGURES = ("statuses", "delivered", "read", "undelivered", "settled", "reopened")

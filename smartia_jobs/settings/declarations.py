@@ -277,6 +277,15 @@ class Settings:
         default=48 * _HOUR,
     )
 
+    # What comes back
+    listen_to: str = setting(
+        "LISTEN_TO",
+        readers.choice("auto", "webhook", "smartia"),
+        "`replies`: what is heard besides our webhook: `smartia`: SmartIA's own dialogues too;"
+        " `webhook`: nothing; `auto`: those, until a webhook of ours has stored something",
+        default="auto",
+    )
+
     # Safety
     on_unknown: str = setting(
         "ON_UNKNOWN",

@@ -197,7 +197,7 @@ installation = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     #: A random word: which database a message was sent from.
     Column("word", String(32), nullable=False),
-    #: The newest of SmartIA's interactions that was read; NULL: none yet.
+    #: Up to which of SmartIA's interactions nothing is read again; NULL: none was read yet.
     Column("interactions_seen", BigInteger),
     CheckConstraint("id = 1", name="smartia_installation_one"),
 )

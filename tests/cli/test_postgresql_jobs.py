@@ -96,7 +96,8 @@ def test_the_documented_grants_suffice_for_every_job(site: Site) -> None:
             site.run(*command)
             for command in (
                 ("24h", "--dry-run"), ("24h", "--json"), ("2h", "--json"), ("no-show", "--json"),
-                ("metrics", "--json"), ("outbox",), ("opt-out", "add", "11987654321"),
+                ("replies",), ("replies",), ("metrics", "--json"), ("outbox",),
+                ("opt-out", "add", "11987654321"),
                 ("outbox", "purge", "--older-than", "180d"), ("outbox", "erase", "11987654321"),
             )
         ]  # fmt: skip

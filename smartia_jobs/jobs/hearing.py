@@ -1,0 +1,66 @@
+"""Hearing through SmartIA, where no webhook of ours does: its dialogues, read once."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from smartia_jobs.clinic.heard import heard_after, newest_interaction
+from smartia_jobs.incoming import Status
+from smartia_jobs.run import Run
+from smartia_jobs.store.listening import (
+    interactions_seen,
+    see_interactions,
+    store_answers,
+    store_statuses,
+    webhook_has_stored,
+)
+
+#: So many ids are read again each time: a transaction that was slow commits a smaller id late.
+_OVERLAP = 500
+#: How long statuses are kept after they came; older interactions are not even read.
+KEEP_STATUSES = timedelta(days=7)
+
+
+def hear_smartia(run: Run) -> Sequence[Status]:
+    """Store what SmartIA has heard since the last run, as far as ``LISTEN_TO`` allows.
+
+    The first run only notes where SmartIA stands: what it heard before is nobody's business.
+
+    Returns:
+        the statuses that a dry run, which stores nothing, has found.
+    """
+    unstored: list[Status] = []
+    with run.database.read() as connection:
+        if not _is_listened_to(run, webhook_spoke=webhook_has_stored(connection)):
+            return unstored
+        seen = interactions_seen(connection)
+        newest = newest_interaction(connection)
+    if seen is None:
+        if not run.dry_run:
+            with run.database.write() as connection:
+                see_interactions(connection, newest)
+        return unstored
+    while True:
+        with run.database.read() if run.dry_run else run.database.write() as connection:
+            page = heard_after(
+                connection,
+                seen,
+                country=run.settings.clinic_country,
+                since=run.now - KEEP_STATUSES,
+                now=run.now,
+            )
+            if run.dry_run:
+                unstored += page.statuses
+            else:
+                store_statuses(connection, page.statuses, at=run.now)
+                store_answers(connection, page.answers, at=run.now)
+                last = newest if page.is_last or page.last is None else page.last
+                see_interactions(connection, max(0, last - _OVERLAP))
+        if page.is_last or page.last is None or run.stop.requested:
+            return unstored
+        seen = page.last
+
+
+def _is_listened_to(run: Run, *, webhook_spoke: bool) -> bool:
+    if run.settings.listen_to == "auto":
+        return not webhook_spoke
+    return run.settings.listen_to == "smartia"
