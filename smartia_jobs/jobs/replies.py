@@ -1,9 +1,10 @@
-"""The job that takes in what came back: what became of our messages."""
+"""The job that takes in what came back: what became of our messages, and who wants no more."""
 
 from smartia_jobs.jobs.deliveries import take_in_statuses
 from smartia_jobs.jobs.delivery import new_report
 from smartia_jobs.jobs.hearing import KEEP_STATUSES
 from smartia_jobs.jobs.opening import open_clinic
+from smartia_jobs.jobs.preferences import take_in_preferences
 from smartia_jobs.outbox.recovery import recover_lost
 from smartia_jobs.report import Report
 from smartia_jobs.run import Run
@@ -34,6 +35,7 @@ def take_in_replies(run: Run) -> Report:
     if not run.dry_run:
         recover_lost(run)
     take_in_statuses(run, report)
+    take_in_preferences(run)
     if not run.dry_run:
         with run.database.write() as connection:
             forget_statuses(connection, before=run.now - KEEP_STATUSES)
