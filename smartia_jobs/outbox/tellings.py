@@ -2,23 +2,29 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, and_, exists, false, func, select
 
 from smartia_jobs.appointment import Appointment
+from smartia_jobs.database import now_plus
 from smartia_jobs.message import Phone
 from smartia_jobs.outbox.sender import Sender
 from smartia_jobs.outbox.source import Source
 from smartia_jobs.report import Reason
 from smartia_jobs.store.states import MAY_BE_TOLD, State
-from smartia_jobs.store.tables import outbox
+from smartia_jobs.store.tables import outbox, statuses
 
 #: Surely never left: the next message of the visit takes such a row, or nobody does.
 _NEVER_LEFT = frozenset({State.RETRY, State.EXPIRED, State.FAILED})
 #: The patient knows, may know, or will in a moment.
 _OUT = MAY_BE_TOLD | {State.CLAIMED}
+
+
+#: So long an unknown message waits for a status before ``ON_UNKNOWN=resend`` sends it again:
+#: without one by then, WhatsApp has probably never taken it.
+STATUS_WAIT = timedelta(minutes=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,8 @@ class Row:
         leader_id: the row that leads its message; None: itself.
         sent_at: when it was accepted.
         template: the name at Meta of what was sent, or is to be.
+        may_be_heard: statuses are heard, and it was claimed so lately that one may still settle
+            it.
     """
 
     id: int
@@ -54,6 +62,7 @@ class Row:
     leader_id: int | None
     sent_at: datetime | None = None
     template: str | None = None
+    may_be_heard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +144,8 @@ def decide(
         useless = tuple(row.id for row in younger)
         if last.state is not State.UNKNOWN:
             return Decision(Reason.ALREADY_SENT, useless=useless)
-        if resend_unknown and last.resends == 0 and last.run_id != run_id:
+        again = resend_unknown and last.resends == 0 and last.run_id != run_id
+        if again and not last.may_be_heard:
             return Decision(row=last, useless=useless)
         return Decision(Reason.HELD_UNKNOWN, useless=useless)
     refused = newest.state is State.FAILED and newest.start == telling.start
@@ -156,7 +166,7 @@ def rows_of(connection: Connection, kind: str, ids: Collection[int]) -> dict[int
     """Return the rows of one kind for these appointments, by appointment, each by turn."""
     found: dict[int, list[Row]] = {}
     theirs = (outbox.c.appointment_id.in_(sorted(ids)), outbox.c.kind == kind)
-    query = _select().where(*theirs).order_by(outbox.c.appointment_id, outbox.c.turn)
+    query = _select(connection).where(*theirs).order_by(outbox.c.appointment_id, outbox.c.turn)
     for row in _rows(connection, query):
         found.setdefault(row.appointment_id, []).append(row)
     return found
@@ -184,7 +194,7 @@ def told_by_another(
             wanted.setdefault((address.canonical, visit.start), []).append(visit)
     if not wanted or source.to_patient:
         return {}
-    query = _select().where(
+    query = _select(connection).where(
         outbox.c.kind == source.kind,
         outbox.c.phone.in_(sorted({phone for phone, _ in wanted})),
         outbox.c.start.in_(sorted({start for _, start in wanted})),
@@ -238,7 +248,10 @@ def look_up(
     return Known(rows, twins, source.vetoes(connection, visits))
 
 
-def _select() -> Select[Any]:
+def _select(connection: Connection) -> Select[Any]:
+    # Only what a webhook of ours heard names the row of a message whose id is not known.
+    listening = exists().where(statuses.c.callback.is_not(None))
+    lately = outbox.c.claimed_at > now_plus(connection, -STATUS_WAIT.total_seconds())
     return select(
         outbox.c.id,
         outbox.c.appointment_id,
@@ -253,10 +266,12 @@ def _select() -> Select[Any]:
         outbox.c.leader_id,
         outbox.c.sent_at,
         outbox.c.template,
+        func.coalesce(and_(lately, listening), false()).label("may_be_heard"),
     )
 
 
 def _rows(connection: Connection, query: Select[Any]) -> Iterator[Row]:
     for row in connection.execute(query):
         values = row._asdict()
-        yield Row(**{**values, "state": State(values["state"])})
+        told = {"state": State(values["state"]), "may_be_heard": bool(values["may_be_heard"])}
+        yield Row(**{**values, **told})

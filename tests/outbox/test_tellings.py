@@ -371,6 +371,24 @@ def test_of_two_processes_one_has_the_new_turn(desk: Desk) -> None:
     assert len(posted) == len(set(posted)) == 20
 
 
+def test_where_statuses_are_heard_an_unknown_message_waits_half_an_hour_for_one(
+    desk: Desk,
+) -> None:
+    desk.book()
+    assert told(desk, LOST) != []
+    desk.clinic.execute(
+        "INSERT INTO smartia_statuses (wamid, status, said_at, received_at, callback)"
+        " VALUES ('wamid.X', 'read', '2026-11-23', '2026-11-23', 'word:99:1')"
+    )
+    assert told(desk, resend=True) == []
+
+    minutes = {"sqlite": "datetime('now', '-31 minutes') || '.000000'"}
+    earlier = minutes.get(desk.clinic.dialect, "now() - interval '31 minutes'")
+    desk.clinic.execute(f"UPDATE smartia_outbox SET claimed_at = {earlier}")
+
+    assert len(told(desk, resend=True)) == 1
+
+
 def test_two_runs_that_resend_what_is_unknown_resend_it_once(desk: Desk) -> None:
     visit = tomorrow_at(desk, 9, desk.clinic.add_patient("Ana", ANA))
     told(desk, LOST)
