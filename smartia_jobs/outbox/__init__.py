@@ -12,6 +12,8 @@
                          ▼
                       expired ──claim──► claimed        failed ──claim──► claimed: new phone
 
+    retry ──recover──► undelivered: WhatsApp gave it up, and no run sent it again in time
+
     What WhatsApp says later moves a row only up: sent < undelivered < delivered < read.
 
     sent ──status──► undelivered | delivered | read | retry (WhatsApp gave up by itself)

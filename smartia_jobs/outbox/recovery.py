@@ -120,9 +120,17 @@ def _lost(connection: Connection) -> tuple[ColumnElement[bool], ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Overtaken:
-    """Retries of one chunk that are of no use any more; the next begins after an id, or at 0."""
+    """Retries of one chunk that are of no use any more; the next begins after an id, or at 0.
 
-    ids: tuple[int, ...]
+    Attributes:
+        expired: ids of those that never left, or whose visit is another's or another time's now.
+        undelivered: of those that WhatsApp took, did not deliver, and for which it is too late.
+        missed: how many of the expired simply ran out of time.
+        next: where the next chunk begins.
+    """
+
+    expired: tuple[int, ...]
+    undelivered: tuple[int, ...]
     missed: int
     next: int
 
@@ -131,19 +139,21 @@ def _close_retries(
     connection: Connection, run: Run, source: Source, after: int
 ) -> tuple[int, int, int]:
     found = _overtaken_retries(connection, run, source, after)
-    if found.ids:
-        useless = (outbox.c.id.in_(found.ids), outbox.c.state == str(State.RETRY))
-        connection.execute(
-            update(outbox)
-            .where(_free(useless), *useless)
-            .values(state=str(State.EXPIRED), run_id=run.id, updated_at=run.now)
-        )
-    return len(found.ids), found.missed, found.next
+    ends = {State.EXPIRED: found.expired, State.UNDELIVERED: found.undelivered}
+    for state, ids in ends.items():
+        if ids:
+            useless = (outbox.c.id.in_(ids), outbox.c.state == str(State.RETRY))
+            connection.execute(
+                update(outbox)
+                .where(_free(useless), *useless)
+                .values(state=str(state), run_id=run.id, updated_at=run.now)
+            )
+    return len(found.expired), found.missed, found.next
 
 
 def _overtaken_retries(connection: Connection, run: Run, source: Source, after: int) -> _Overtaken:
     query = (
-        select(outbox.c.id, outbox.c.appointment_id, outbox.c.start)
+        select(outbox.c.id, outbox.c.appointment_id, outbox.c.start, outbox.c.sent_at)
         .where(
             outbox.c.state == str(State.RETRY), outbox.c.kind == source.kind, outbox.c.id > after
         )
@@ -152,14 +162,18 @@ def _overtaken_retries(connection: Connection, run: Run, source: Source, after: 
     )
     rows = connection.execute(query).all()
     visits = source.reread(connection, {row.appointment_id for row in rows})
-    over: list[int] = []
+    expired: list[int] = []
+    undelivered: list[int] = []
     missed = 0
     for row in rows:
         reason = _overtaken(source, visits.get(row.appointment_id), row.start, run.now)
-        if reason is not None:
-            over.append(row.id)
+        if reason is Reason.TOO_LATE and row.sent_at is not None:
+            undelivered.append(row.id)
+        elif reason is not None:
+            expired.append(row.id)
             missed += reason is Reason.TOO_LATE
-    return _Overtaken(tuple(over), missed, rows[-1].id if len(rows) == _CHUNK else 0)
+    more = rows[-1].id if len(rows) == _CHUNK else 0
+    return _Overtaken(tuple(expired), tuple(undelivered), missed, more)
 
 
 def _free(wanted: Collection[ColumnElement[bool]]) -> ColumnElement[bool]:

@@ -126,6 +126,22 @@ def test_what_is_of_no_use_any_more_is_undelivered_and_not_sent_again(desk: Repl
     assert figures(report) == {"statuses": 1, "undelivered": 1}
 
 
+def test_what_no_run_sent_again_in_time_is_undelivered_and_not_missed(desk: RepliesDesk) -> None:
+    desk.book(22 * HOUR)
+    desk.run(DAY_AHEAD)
+    desk.hear("failed", 131000)
+    desk.now += 6 * MINUTE
+    assert figures(desk.replies()) == {"statuses": 1, "reopened": 1}
+    desk.now += 17 * HOUR
+    assert desk.run(DAY_AHEAD, dry_run=True).missed == 0
+
+    report = desk.run(DAY_AHEAD)
+
+    assert report.missed == 0
+    (row,) = desk.rows()
+    assert (row["state"], row["error_code"]) == ("undelivered", 131000)
+
+
 def test_two_visits_of_one_message_come_back_and_go_out_together(desk: RepliesDesk) -> None:
     first = desk.book(22 * HOUR, phone="5511987654321")
     patient = desk.clinic.value("SELECT patient_id FROM appointments WHERE id = :id", id=first)
