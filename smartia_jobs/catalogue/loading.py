@@ -2,13 +2,13 @@
 
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from smartia_jobs.catalogue import reminders, rules, words_back
+from smartia_jobs.catalogue import reminders, rules, words, words_back
 from smartia_jobs.catalogue.words_back import WordsBack
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.kinds import KINDS, ReminderKind
@@ -116,10 +116,12 @@ class Catalogue:
     Attributes:
         templates: kind to template.
         words_back: what patients are told in return for an answer.
+        own_words: the clinic's section ``[words]``, in which nothing is wrong.
     """
 
     templates: Mapping[str, MessageTemplate]
     words_back: WordsBack
+    own_words: Mapping[str, list[str]] = field(default_factory=dict)
 
     def __getitem__(self, kind: str) -> MessageTemplate:
         """Return the template of a kind."""
@@ -143,7 +145,8 @@ def load_catalogue(path: Path | None) -> Catalogue:
     """
     own = {} if path is None else _tables(path.name, _file(path))
     own_back = own.pop(words_back.SECTION, {})
-    custom = {} if path is None else _read(path.name, own, own_back)
+    own_words = own.pop(words.SECTION, None)
+    custom = {} if path is None else _read(path.name, own, own_back, own_words)
     tables = _tables(_SHIPPED, _shipped())
     shipped_back = tables.pop(words_back.SECTION)
     shipped = _read(_SHIPPED, tables, shipped_back)
@@ -154,8 +157,8 @@ def load_catalogue(path: Path | None) -> Catalogue:
         for template in (one, one.confirmed)
         if template is not None
     }
-    catalogue = Catalogue(templates, words_back.words_back(own_back, shipped_back))
-    file = path.name if path else _SHIPPED
+    back = words_back.words_back(own_back, shipped_back)
+    catalogue, file = Catalogue(templates, back, own_words or {}), path.name if path else _SHIPPED
     wrong = [f"{file}: {clash}" for clash in _clashes(templates)]
     followers = reminders.wrong_followers(catalogue.reminders)
     wrong += [f"{file} [{kind}]: {problem}" for kind, problem in followers]
@@ -190,14 +193,18 @@ def _tables(file: str, content: bytes) -> dict[str, Any]:
         raise ConfigurationError(f"{file}: is not TOML: {error}") from error
 
 
-def _read(file: str, tables: Mapping[str, Any], back: object) -> dict[str, MessageTemplate]:
-    """Read every kind of a file, or raise with all that is wrong in it and in its words back."""
+def _read(
+    file: str, tables: Mapping[str, Any], back: object, own_words: object = None
+) -> dict[str, MessageTemplate]:
+    """Read every kind of a file, or raise with all that is wrong in it and in its words."""
     problems = [
         f"{file} [{section}]: {problem}"
         for kind, table in tables.items()
         for section, problem in _problems(kind, table)
     ]
     problems += [f"{file} [{words_back.SECTION}]: {one}" for one in words_back.problems(back)]
+    if own_words is not None:
+        problems += [f"{file} [{words.SECTION}]: {one}" for one in words.problems(own_words)]
     if problems:
         raise ConfigurationError(problems)
     return {

@@ -1,0 +1,122 @@
+"""The lists of what patients answer: those that are shipped, and what a clinic adds to them."""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from smartia_jobs.errors import ConfigurationError
+from smartia_jobs.vocabulary import ANY_NAME, Vocabulary, WordList, spell
+
+#: The section of the clinic's catalogue.
+SECTION = "words"
+
+_SHIPPED = "words.pt_BR.toml"
+
+#: Stands in an entry, as its last word, for a name.
+_NAME = "{{nome}}"
+
+#: What a word means, whatever it depends on. The same word twice for one meaning is no mistake.
+_MEANINGS: Mapping[WordList, str] = {
+    WordList.YES: "confirm",
+    WordList.THUMBS_UP: "confirm",
+    WordList.CONFIRM_IF_ASKED: "confirm",
+    WordList.CANCEL_IF_ASKED: "cancel",
+    WordList.MOVE_IF_ASKED: "move",
+}
+
+#: What can be asked for; elsewhere a question mark makes an answer unclear.
+_MAY_BE_A_QUESTION = (WordList.MOVE, WordList.NOT_ME)
+
+
+def load_words(own: object, *, clinic_name: str | None = None) -> Vocabulary:
+    """Return the shipped lists with what a clinic adds to them.
+
+    Args:
+        own: the section ``[words]`` of the clinic's catalogue, as it stands there; an empty
+            mapping for none.
+        clinic_name: is courtesy as well: "Olá, Clínica Aurora".
+
+    Raises:
+        ConfigurationError: with everything that is wrong in ``own``.
+    """
+    lists, wrong = _read(own)
+    if wrong:
+        raise ConfigurationError([f"[{SECTION}] in MESSAGES_FILE: {problem}" for problem in wrong])
+    name = " ".join(spell(clinic_name or "").words)
+    return Vocabulary.of({name: WordList.COURTESY, **lists} if name else lists)
+
+
+def problems(own: object) -> Iterator[str]:
+    """Yield what is wrong with a clinic's section of words, each with what to do."""
+    yield from _read(own)[1]
+
+
+def _read(own: object) -> tuple[dict[str, WordList], list[str]]:
+    """Return phrase, spelled, to its list, and what is wrong with the clinic's entries."""
+    if not isinstance(own, dict):
+        return {}, [f"must be a section, begun by [{SECTION}]"]
+    entries, wrong = _entries(own)
+    # Courtesy comes first: whatever an entry has of it around its words is no part of it.
+    written = sorted([*_shipped(), *entries], key=lambda entry: entry[0] is not WordList.COURTESY)
+    lists: dict[str, WordList] = {}
+    courtesy = Vocabulary.of({})
+    for word_list, entry in written:
+        if word_list is not WordList.COURTESY and not courtesy.lists:
+            courtesy = Vocabulary.of(dict(lists))
+        phrase = " ".join(courtesy.without(_spelled(entry), (WordList.COURTESY,)))
+        first = lists.setdefault(phrase, word_list) if phrase else WordList.COURTESY
+        if _meaning(first) != _meaning(word_list):
+            wrong.append(
+                f"{word_list}: {entry!r} is in {first} as well; a word has one meaning: take it "
+                "out of one of them, or out of yours when the other is shipped"
+            )
+    return lists, wrong
+
+
+def _meaning(word_list: WordList) -> str:
+    return _MEANINGS.get(word_list, word_list)
+
+
+def _shipped() -> Iterator[tuple[WordList, str]]:
+    from importlib import resources
+
+    text = resources.files("smartia_jobs.catalogue").joinpath(_SHIPPED).read_text("utf-8")
+    for key, entries in tomllib.loads(text)[SECTION].items():
+        yield from ((WordList(key), entry) for entry in entries)
+
+
+def _entries(own: Mapping[str, Any]) -> tuple[list[tuple[WordList, str]], list[str]]:
+    """Return the entries that can be read, and what is wrong with the others."""
+    fit: list[tuple[WordList, str]] = []
+    wrong: list[str] = []
+    for key, entries in own.items():
+        if key not in list(WordList):
+            near = get_close_matches(key, list(WordList), n=1)
+            advice = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(WordList)}"
+            wrong.append(f"{key}: is unknown{advice}")
+        elif not isinstance(entries, list) or not all(isinstance(one, str) for one in entries):
+            wrong.append(f'{key}: must be a list of texts in quotes, like ["vou com certeza"]')
+        else:
+            for entry in entries:
+                problem = _problem(WordList(key), entry)
+                wrong += [f"{key}: {problem}"] if problem else []
+                fit += [] if problem else [(WordList(key), entry)]
+    return fit, wrong
+
+
+def _problem(word_list: WordList, entry: str) -> str | None:
+    without_name = entry.removesuffix(f" {_NAME}")
+    spelled = spell(without_name)
+    if "{" in without_name or (without_name != entry and word_list is not WordList.NOT_ME):
+        return f"{entry!r}: {_NAME} may stand in not_me alone, once, as the last word"
+    if not spelled.words:
+        return f"{entry!r} has neither letters, digits nor an emoji"
+    if spelled.asks and word_list not in _MAY_BE_A_QUESTION:
+        return f"{entry!r} is a question, which means nothing here: leave out the question mark"
+    return None
+
+
+def _spelled(entry: str) -> list[str]:
+    named = entry.endswith(_NAME)
+    return [*spell(entry.removesuffix(_NAME)).words, *([ANY_NAME] if named else [])]
