@@ -1,0 +1,163 @@
+"""What an answer says: from what a patient wrote to one of eight meanings, never by guessing."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from itertools import groupby
+from typing import assert_never
+
+from smartia_jobs.incoming import PatientAnswer
+from smartia_jobs.vocabulary import Vocabulary, WordList, spell
+
+
+class Meaning(StrEnum):
+    """What an answer says."""
+
+    #: The patient will come.
+    CONFIRM = "confirm"
+    #: The patient cannot come.
+    CANCEL = "cancel"
+    #: The patient wants another time.
+    MOVE = "move"
+    #: No messages any more.
+    STOP = "stop"
+    #: Messages again.
+    START = "start"
+    #: The number is somebody else's.
+    NOT_ME = "not_me"
+    #: Nothing that anybody must do something about.
+    COURTESY = "courtesy"
+    #: A person must read it.
+    UNCLEAR = "unclear"
+
+
+#: WhatsApp's own limit, in characters.
+_LONGEST = 4096
+
+#: A wish and a doubt can be put as a question; a promise, a refusal and an opt-out cannot.
+_MAY_BE_A_QUESTION = frozenset({Meaning.MOVE, Meaning.NOT_ME})
+
+_COURTESY = frozenset({WordList.COURTESY})
+_THUMBS = _COURTESY | {WordList.THUMBS_UP}
+_YES = _THUMBS | {WordList.YES}
+
+
+def meaning_of(
+    answer: PatientAnswer,
+    words: Vocabulary,
+    *,
+    asked: bool,
+    confirmed: bool = False,
+    in_dialogue: bool = False,
+) -> Meaning:
+    """Return what an answer says that is no tap on a button of ours.
+
+    A reaction is its emoji, and says nothing when it was taken away. What would have to be heard,
+    looked at or compared with what stood there before (voice, pictures, edits) is unclear.
+
+    Args:
+        answer: what the patient did.
+        words: as for :func:`read`, like the others.
+        asked: the message that it is about asked a question.
+        confirmed: all visits that it is about are confirmed.
+        in_dialogue: another program is talking with this patient.
+    """
+    if answer.type == "reaction" and not answer.text:
+        return Meaning.COURTESY
+    if answer.type not in ("text", "button", "reaction"):
+        return Meaning.UNCLEAR
+    return read(answer.text, words, asked=asked, confirmed=confirmed, in_dialogue=in_dialogue)
+
+
+def read(
+    text: object,
+    words: Vocabulary,
+    *,
+    asked: bool,
+    confirmed: bool = False,
+    in_dialogue: bool = False,
+) -> Meaning:
+    """Return what a text says: the whole of it, less courtesy at both ends, must be in one list.
+
+    Nothing is looked for inside a text, not even an opt-out: "não vou sair de casa" holds "sair".
+    Whatever else somebody writes is unclear, so that a person reads it.
+
+    Args:
+        text: as written; what is no text is unclear.
+        words: the lists.
+        asked: the newest message to this phone asked a question; "não" and digits then answer it.
+        confirmed: all visits that it can be about are confirmed, so "já confirmei" adds nothing.
+        in_dialogue: another program is talking with this patient, so that whatever is no courtesy
+            can be meant for that.
+    """
+    if not isinstance(text, str) or len(text) > _LONGEST:
+        return Meaning.UNCLEAR
+    spelled = spell(text)
+    meaning = _meaning(_list(spelled.words, words), asked=asked, confirmed=confirmed)
+    if spelled.asks and meaning not in _MAY_BE_A_QUESTION:
+        return Meaning.UNCLEAR
+    if in_dialogue and meaning is not Meaning.COURTESY:
+        return Meaning.UNCLEAR
+    return meaning
+
+
+def _list(spelled: Sequence[str], words: Vocabulary) -> WordList | None:
+    """Return the list that has the whole of what was said, a repeated word once or as often."""
+    said = [word for word in spelled if word.isalnum() or word in words.symbols]
+    once = [word for word, _ in groupby(said)]
+    return _whole(said, words) or _whole(once, words)
+
+
+def _whole(said: Sequence[str], words: Vocabulary) -> WordList | None:
+    rest = words.without(said, _COURTESY)
+    if not rest:
+        return WordList.COURTESY if said else None
+    return words.list_of(rest) or _agreement(rest, words)
+
+
+def _agreement(said: Sequence[str], words: Vocabulary) -> WordList | None:
+    """Read a yes beside a yes, or around one confirmation: "sim, estarei lá, combinado 👍"."""
+    if not words.without(said, _THUMBS):
+        return WordList.THUMBS_UP
+    starts, ends = words.starts(said, _YES), set(words.ends(said, _YES))
+    if starts[-1] == len(said):
+        return WordList.CONFIRM
+    parts = (
+        said[start:end]
+        for start in starts
+        for end in range(start + 1, start + words.longest + 1)
+        if end in ends
+    )
+    is_confirmed = any(words.list_of(part) is WordList.CONFIRM for part in parts)
+    return WordList.CONFIRM if is_confirmed else None
+
+
+def _meaning(found: WordList | None, *, asked: bool, confirmed: bool) -> Meaning:
+    match found:
+        case None:
+            return Meaning.UNCLEAR
+        case WordList.CONFIRM | WordList.YES:
+            return Meaning.CONFIRM
+        case WordList.THUMBS_UP:
+            return Meaning.CONFIRM if asked else Meaning.COURTESY
+        case WordList.CONFIRM_IF_ASKED:
+            return Meaning.CONFIRM if asked else Meaning.UNCLEAR
+        case WordList.ALREADY_CONFIRMED:
+            return Meaning.COURTESY if confirmed else Meaning.UNCLEAR
+        case WordList.CANCEL:
+            return Meaning.CANCEL
+        case WordList.CANCEL_IF_ASKED:
+            return Meaning.CANCEL if asked else Meaning.UNCLEAR
+        case WordList.MOVE:
+            return Meaning.MOVE
+        case WordList.MOVE_IF_ASKED:
+            return Meaning.MOVE if asked else Meaning.UNCLEAR
+        case WordList.STOP:
+            return Meaning.STOP
+        case WordList.START:
+            return Meaning.START
+        case WordList.NOT_ME:
+            return Meaning.NOT_ME
+        case WordList.COURTESY:
+            return Meaning.COURTESY
+        case _:
+            assert_never(found)
