@@ -32,6 +32,10 @@ class WordList(StrEnum):
     ALREADY_CONFIRMED = "already_confirmed"
     #: The patient cannot come.
     CANCEL = "cancel"
+    #: Why the patient cannot; may also stand before or after that.
+    REASON = "reason"
+    #: May stand before or after that, and is unclear alone.
+    AROUND_CANCEL = "around_cancel"
     #: The same where a question was asked, and unclear elsewhere.
     CANCEL_IF_ASKED = "cancel_if_asked"
     #: The patient wants another time.
@@ -92,21 +96,28 @@ class Vocabulary:
         lists: phrase, spelled, its words parted by one space, to its list.
         longest: the most words that a phrase has.
         symbols: those that stand in a phrase; others say nothing beside words.
+        short: a word to the word that it is short for, both spelled.
     """
 
     lists: Mapping[str, WordList]
     longest: int
     symbols: frozenset[str]
+    short: Mapping[str, str]
 
     @classmethod
-    def of(cls, lists: Mapping[str, WordList]) -> "Vocabulary":
-        """Return the vocabulary of these phrases."""
+    def of(cls, lists: Mapping[str, WordList], short: Mapping[str, str]) -> "Vocabulary":
+        """Return the vocabulary of these phrases, whose words are written in full."""
         words = [word for phrase in lists for word in phrase.split()]
         return cls(
             lists,
             max((len(phrase.split()) for phrase in lists), default=0),
             frozenset(word for word in words if not word.isalnum()),
+            short,
         )
+
+    def in_full(self, words: Sequence[str]) -> list[str]:
+        """Return the words with what the short ones stand for."""
+        return [self.short.get(word, word) for word in words]
 
     def list_of(self, words: Sequence[str]) -> WordList | None:
         """Return the list that has exactly these words; None: no list has."""

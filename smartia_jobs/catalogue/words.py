@@ -21,6 +21,7 @@ _MEANINGS: Mapping[WordList, str] = {
     WordList.YES: "confirm",
     WordList.THUMBS_UP: "confirm",
     WordList.CONFIRM_IF_ASKED: "confirm",
+    WordList.REASON: "cancel",
     WordList.CANCEL_IF_ASKED: "cancel",
     WordList.MOVE_IF_ASKED: "move",
 }
@@ -40,11 +41,12 @@ def load_words(own: object, *, clinic_name: str | None = None) -> Vocabulary:
     Raises:
         ConfigurationError: with everything that is wrong in ``own``.
     """
-    lists, wrong = _read(own)
+    words, wrong = _read(own)
     if wrong:
         raise ConfigurationError([f"[{SECTION}] in MESSAGES_FILE: {problem}" for problem in wrong])
-    name = " ".join(spell(clinic_name or "").words)
-    return Vocabulary.of({name: WordList.COURTESY, **lists} if name else lists)
+    name = " ".join(words.in_full(spell(clinic_name or "").words))
+    lists = {name: WordList.COURTESY, **words.lists} if name else words.lists
+    return Vocabulary.of(lists, words.short)
 
 
 def problems(own: object) -> Iterator[str]:
@@ -52,38 +54,42 @@ def problems(own: object) -> Iterator[str]:
     yield from _read(own)[1]
 
 
-def _read(own: object) -> tuple[dict[str, WordList], list[str]]:
-    """Return phrase, spelled, to its list, and what is wrong with the clinic's entries."""
+def _read(own: object) -> tuple[Vocabulary, list[str]]:
+    """Return the shipped lists with the clinic's entries, and what is wrong with these."""
+    shipped, short = _shipped()
     if not isinstance(own, dict):
-        return {}, [f"must be a section, begun by [{SECTION}]"]
+        return Vocabulary.of({}, short), [f"must be a section, begun by [{SECTION}]"]
     entries, wrong = _entries(own)
-    # Courtesy comes first: whatever an entry has of it around its words is no part of it.
-    written = sorted([*_shipped(), *entries], key=lambda entry: entry[0] is not WordList.COURTESY)
+    bare = Vocabulary.of({}, short)
+    written = [(key, entry, bare.in_full(_spelled(entry))) for key, entry in [*shipped, *entries]]
+    polite = {" ".join(words): key for key, _, words in written if key is WordList.COURTESY}
+    courtesy = Vocabulary.of(polite, short)
     lists: dict[str, WordList] = {}
-    courtesy = Vocabulary.of({})
-    for word_list, entry in written:
-        if word_list is not WordList.COURTESY and not courtesy.lists:
-            courtesy = Vocabulary.of(dict(lists))
-        phrase = " ".join(courtesy.without(_spelled(entry), (WordList.COURTESY,)))
+    for word_list, entry, words in written:
+        # What an entry has of courtesy around its words is no part of it, as in an answer.
+        is_polite = word_list is WordList.COURTESY
+        phrase = " ".join(words if is_polite else courtesy.without(words, (WordList.COURTESY,)))
         first = lists.setdefault(phrase, word_list) if phrase else WordList.COURTESY
         if _meaning(first) != _meaning(word_list):
             wrong.append(
                 f"{word_list}: {entry!r} is in {first} as well; a word has one meaning: take it "
                 "out of one of them, or out of yours when the other is shipped"
             )
-    return lists, wrong
+    return Vocabulary.of(lists, short), wrong
 
 
 def _meaning(word_list: WordList) -> str:
     return _MEANINGS.get(word_list, word_list)
 
 
-def _shipped() -> Iterator[tuple[WordList, str]]:
+def _shipped() -> tuple[list[tuple[WordList, str]], dict[str, str]]:
+    """Return the shipped entries, and which words are short for others."""
     from importlib import resources
 
     text = resources.files("smartia_jobs.catalogue").joinpath(_SHIPPED).read_text("utf-8")
-    for key, entries in tomllib.loads(text)[SECTION].items():
-        yield from ((WordList(key), entry) for entry in entries)
+    shipped = tomllib.loads(text)
+    entries = [(WordList(key), one) for key, listed in shipped[SECTION].items() for one in listed]
+    return entries, {short: spell(word).words[0] for short, word in shipped["short"].items()}
 
 
 def _entries(own: Mapping[str, Any]) -> tuple[list[tuple[WordList, str]], list[str]]:

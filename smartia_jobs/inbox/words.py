@@ -39,6 +39,8 @@ _MAY_BE_A_QUESTION = frozenset({Meaning.MOVE, Meaning.NOT_ME})
 _COURTESY = frozenset({WordList.COURTESY})
 _THUMBS = _COURTESY | {WordList.THUMBS_UP}
 _YES = _THUMBS | {WordList.YES}
+_AROUND_CANCEL = _COURTESY | {WordList.AROUND_CANCEL}
+_REASONS = _AROUND_CANCEL | {WordList.REASON}
 
 
 def meaning_of(
@@ -102,7 +104,8 @@ def read(
 
 def _list(spelled: Sequence[str], words: Vocabulary) -> WordList | None:
     """Return the list that has the whole of what was said, a repeated word once or as often."""
-    said = [word for word in spelled if word.isalnum() or word in words.symbols]
+    full = words.in_full(spelled)
+    said = [word for word in full if word.isalnum() or word in words.symbols]
     once = [word for word, _ in groupby(said)]
     return _whole(said, words) or _whole(once, words)
 
@@ -111,29 +114,39 @@ def _whole(said: Sequence[str], words: Vocabulary) -> WordList | None:
     rest = words.without(said, _COURTESY)
     if not rest:
         return WordList.COURTESY if said else None
-    return words.list_of(rest) or _agreement(rest, words)
+    return words.list_of(rest) or _agreement(rest, words) or _refusal(rest, words)
 
 
 def _agreement(said: Sequence[str], words: Vocabulary) -> WordList | None:
     """Read a yes beside a yes, or around one confirmation: "sim, estarei lá, combinado 👍"."""
     if not words.without(said, _THUMBS):
         return WordList.THUMBS_UP
-    starts, ends = words.starts(said, _YES), set(words.ends(said, _YES))
-    if starts[-1] == len(said):
-        return WordList.CONFIRM
-    parts = (
-        said[start:end]
+    is_yes = not words.without(said, _YES)
+    return WordList.CONFIRM if is_yes or _has(WordList.CONFIRM, said, _YES, words) else None
+
+
+def _refusal(said: Sequence[str], words: Vocabulary) -> WordList | None:
+    """Read reasons, or one cancellation among them: "infelizmente não vou, estou doente"."""
+    are_reasons = words.without(said, _AROUND_CANCEL) and not words.without(said, _REASONS)
+    return WordList.CANCEL if are_reasons or _has(WordList.CANCEL, said, _REASONS, words) else None
+
+
+def _has(
+    one: WordList, said: Sequence[str], around: frozenset[WordList], words: Vocabulary
+) -> bool:
+    """Whether it is one phrase of a list, with nothing around it but phrases of other lists."""
+    starts, ends = words.starts(said, around), set(words.ends(said, around))
+    return any(
+        words.list_of(said[start:end]) is one
         for start in starts
         for end in range(start + 1, start + words.longest + 1)
         if end in ends
     )
-    is_confirmed = any(words.list_of(part) is WordList.CONFIRM for part in parts)
-    return WordList.CONFIRM if is_confirmed else None
 
 
 def _meaning(found: WordList | None, *, asked: bool, confirmed: bool) -> Meaning:
     match found:
-        case None:
+        case None | WordList.AROUND_CANCEL:
             return Meaning.UNCLEAR
         case WordList.CONFIRM | WordList.YES:
             return Meaning.CONFIRM
@@ -143,7 +156,7 @@ def _meaning(found: WordList | None, *, asked: bool, confirmed: bool) -> Meaning
             return Meaning.CONFIRM if asked else Meaning.UNCLEAR
         case WordList.ALREADY_CONFIRMED:
             return Meaning.COURTESY if confirmed else Meaning.UNCLEAR
-        case WordList.CANCEL:
+        case WordList.CANCEL | WordList.REASON:
             return Meaning.CANCEL
         case WordList.CANCEL_IF_ASKED:
             return Meaning.CANCEL if asked else Meaning.UNCLEAR

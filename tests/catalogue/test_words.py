@@ -11,7 +11,7 @@ from smartia_jobs.vocabulary import Vocabulary, WordList, spell
 
 
 def list_of(text: str, words: Vocabulary) -> WordList | None:
-    return words.list_of(spell(text).words)
+    return words.list_of(words.in_full(spell(text).words))
 
 
 def test_nothing_is_wrong_in_the_shipped_lists_and_each_has_words() -> None:
@@ -29,18 +29,18 @@ def test_a_clinic_adds_its_own_words_to_those_that_are_shipped(tmp_path: Path) -
         "utf-8",
     )
 
-    words = load_words(load_catalogue(path).own_words, clinic_name="Clínica Aurora")
+    words = load_words(load_catalogue(path).own_words, clinic_name="Clínica pra Você")
 
     assert list_of("to dentro", words) is WordList.CONFIRM
     assert list_of("dra paula", words) is WordList.COURTESY
-    assert list_of("clinica aurora", words) is WordList.COURTESY
+    assert list_of("clinica para voce", words) is WordList.COURTESY
     assert list_of("isto e da marina", words) is WordList.NOT_ME
     assert list_of("da pra ser sabado", words) is WordList.MOVE
     assert list_of("sim", words) is WordList.YES
 
 
 def test_a_clinic_may_repeat_a_shipped_word_in_its_meaning_and_changes_nothing_by_it() -> None:
-    words = load_words({"confirm": ["sim", "1"], "cancel": ["não"]})
+    words = load_words({"confirm": ["sim", "1", "👍🏽"], "cancel": ["não"]})
 
     assert words.lists == load_words({}).lists
 

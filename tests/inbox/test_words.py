@@ -23,13 +23,15 @@ SAID = {
         · certo · certinho · claro · com certeza · combinado · fechado · perfeito · positivo · isso
         · isso mesmo · estarei la · estarei ai · estarei presente · vou sim · vou estar · irei
         · irei sim · to indo · ta ok · ta bom · tudo certo · joia · 1 · 👍 · ✅ · 👌 · 👍 ✅ 👌
-        · Sim, estarei aí · Sim, confirmo a presença. Até lá! · Ok, combinado 👍 · SIM! Vou sim""",
+        · Sim, estarei aí · Sim, confirmo a presença. Até lá!
+        · Ok, combinado 👍 · Tá bom, bom dia! · SIM! Vou sim""",
     Meaning.CANCEL: """
         nao · n · nn · naum · nao vou · nao vou poder · nao poderei · nao posso · nao consigo
         · nao vai dar · nao irei · nao comparecerei · cancela · cancelar · cancele · pode cancelar
         · quero cancelar · desmarca · desmarcar · infelizmente nao · tive um imprevisto
         · estou doente · 2 · 👎 · ❌ · não, não vou poder · Desculpe, não consigo ir 🙏
-        · ñ · não não · cancelar cancelar""",
+        · ñ · não não · cancelar cancelar · n vou poder · nn vou · hj não consigo ir
+        · Infelizmente não vou poder ir amanhã · Não vou, estou doente""",
     Meaning.MOVE: """
         remarcar · quero remarcar · reagendar · mudar o horario · trocar o dia · tem outro horario?
         · pode ser mais tarde? · adiar · antecipar · 3 · Bom dia! Posso remarcar?
@@ -60,7 +62,9 @@ UNCLEAR = """
     · minha mãe não vai poder · meu filho vai sim · só posso à tarde · vou confirmar
     · confirmo amanhã · sim e não · sim ou não · não sim · 👍👎 · Sim 👎 · 11 · 12 · 1 2 · s i m
     · oi? · sair? · cancelar? · sim? · sim¿ · sim؟ · Sim ❓ · não conheço o endereço
-    · não sou a marina mas aviso · quero · 😡 · 🤷 · . · ? · … · 預約 · מחר
+    · hoje · infelizmente · infelizmente hoje · hoje não cancelar · não vou mais cancelar
+    · não estou doente · estou doente mas vou · não sou a marina mas aviso · quero · 😡
+    · 🤷 · . · ? · … · 預約 · מחר
 """
 
 
