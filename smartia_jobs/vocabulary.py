@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import groupby
 
 #: Stands in a phrase for the one word that is somebody's name.
 ANY_NAME = "*"
@@ -50,6 +51,13 @@ class WordList(StrEnum):
     NOT_ME = "not_me"
     #: Says nothing, alone or around other words.
     COURTESY = "courtesy"
+
+
+_COURTESY = frozenset({WordList.COURTESY})
+_THUMBS = _COURTESY | {WordList.THUMBS_UP}
+_YES = _THUMBS | {WordList.YES}
+_AROUND_CANCEL = _COURTESY | {WordList.AROUND_CANCEL}
+_REASONS = _AROUND_CANCEL | {WordList.REASON}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +121,47 @@ class Vocabulary:
             max((len(phrase.split()) for phrase in lists), default=0),
             frozenset(word for word in words if not word.isalnum()),
             short,
+        )
+
+    def understood(self, spelled: Sequence[str]) -> WordList | None:
+        """Return the list that has the whole of a message, a repeated word once or as often.
+
+        Courtesy at both ends is no part of it. A yes may stand around a yes or a confirmation,
+        reasons and days around reasons or a cancellation; no other phrases are read together.
+        """
+        full = self.in_full(spelled)
+        said = [word for word in full if word.isalnum() or word in self.symbols]
+        once = [word for word, _ in groupby(said)]
+        return self._whole(said) or self._whole(once)
+
+    def _whole(self, said: Sequence[str]) -> WordList | None:
+        rest = self.without(said, _COURTESY)
+        if not rest:
+            return WordList.COURTESY if said else None
+        return self.list_of(rest) or self._agreement(rest) or self._refusal(rest)
+
+    def _agreement(self, said: Sequence[str]) -> WordList | None:
+        """Read a yes beside a yes, or around one confirmation: "sim, estarei lá, combinado 👍"."""
+        if not self.without(said, _THUMBS):
+            return WordList.THUMBS_UP
+        is_yes = not self.without(said, _YES)
+        return WordList.CONFIRM if is_yes or self._has(WordList.CONFIRM, said, _YES) else None
+
+    def _refusal(self, said: Sequence[str]) -> WordList | None:
+        """Read reasons, or a cancellation among them: "infelizmente não vou, estou doente"."""
+        are_reasons = self.without(said, _AROUND_CANCEL) and not self.without(said, _REASONS)
+        if are_reasons or self._has(WordList.CANCEL, said, _REASONS):
+            return WordList.CANCEL
+        return None
+
+    def _has(self, one: WordList, said: Sequence[str], around: Collection[WordList]) -> bool:
+        """Whether it is one phrase of a list, with nothing around it but phrases of others."""
+        starts, ends = self.starts(said, around), set(self.ends(said, around))
+        return any(
+            self.list_of(said[start:end]) is one
+            for start in starts
+            for end in range(start + 1, start + self.longest + 1)
+            if end in ends
         )
 
     def in_full(self, words: Sequence[str]) -> list[str]:

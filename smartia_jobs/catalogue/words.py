@@ -1,7 +1,7 @@
 """The lists of what patients answer: those that are shipped, and what a clinic adds to them."""
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -60,22 +60,41 @@ def _read(own: object) -> tuple[Vocabulary, list[str]]:
     if not isinstance(own, dict):
         return Vocabulary.of({}, short), [f"must be a section, begun by [{SECTION}]"]
     entries, wrong = _entries(own)
+    lists, clashes = _lists([*shipped, *entries], short)
+    # Some of what is shipped is read together, and is in no list as it stands.
+    as_shipped = Vocabulary.of(_lists(shipped, short)[0], short)
+    for word_list, entry in entries:
+        first = as_shipped.understood(_spelled(entry))
+        clashes += [] if first is None else _clash(first, word_list, entry)
+    return Vocabulary.of(lists, short), [*wrong, *dict.fromkeys(clashes)]
+
+
+def _lists(
+    entries: Sequence[tuple[WordList, str]], short: Mapping[str, str]
+) -> tuple[dict[str, WordList], list[str]]:
+    """Return phrase, spelled, to its list, and which of them are in two."""
     bare = Vocabulary.of({}, short)
-    written = [(key, entry, bare.in_full(_spelled(entry))) for key, entry in [*shipped, *entries]]
+    written = [(key, entry, bare.in_full(_spelled(entry))) for key, entry in entries]
     polite = {" ".join(words): key for key, _, words in written if key is WordList.COURTESY}
     courtesy = Vocabulary.of(polite, short)
     lists: dict[str, WordList] = {}
+    clashes: list[str] = []
     for word_list, entry, words in written:
         # What an entry has of courtesy around its words is no part of it, as in an answer.
         is_polite = word_list is WordList.COURTESY
         phrase = " ".join(words if is_polite else courtesy.without(words, (WordList.COURTESY,)))
         first = lists.setdefault(phrase, word_list) if phrase else WordList.COURTESY
-        if _meaning(first) != _meaning(word_list):
-            wrong.append(
-                f"{word_list}: {entry!r} is in {first} as well; a word has one meaning: take it "
-                "out of one of them, or out of yours when the other is shipped"
-            )
-    return Vocabulary.of(lists, short), wrong
+        clashes += _clash(first, word_list, entry)
+    return lists, clashes
+
+
+def _clash(first: WordList, second: WordList, entry: str) -> list[str]:
+    if _meaning(first) == _meaning(second):
+        return []
+    return [
+        f"{second}: {entry!r} is in {first} as well; a word has one meaning: take it "
+        "out of one of them, or out of yours when the other is shipped"
+    ]
 
 
 def _meaning(word_list: WordList) -> str:

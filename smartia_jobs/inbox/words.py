@@ -1,8 +1,6 @@
 """What an answer says: from what a patient wrote to one of eight meanings, never by guessing."""
 
-from collections.abc import Sequence
 from enum import StrEnum
-from itertools import groupby
 from typing import assert_never
 
 from smartia_jobs.incoming import PatientAnswer
@@ -35,12 +33,6 @@ _LONGEST = 4096
 
 #: A wish and a doubt can be put as a question; a promise, a refusal and an opt-out cannot.
 _MAY_BE_A_QUESTION = frozenset({Meaning.MOVE, Meaning.NOT_ME})
-
-_COURTESY = frozenset({WordList.COURTESY})
-_THUMBS = _COURTESY | {WordList.THUMBS_UP}
-_YES = _THUMBS | {WordList.YES}
-_AROUND_CANCEL = _COURTESY | {WordList.AROUND_CANCEL}
-_REASONS = _AROUND_CANCEL | {WordList.REASON}
 
 
 def meaning_of(
@@ -94,54 +86,12 @@ def read(
     if not isinstance(text, str) or len(text) > _LONGEST:
         return Meaning.UNCLEAR
     spelled = spell(text)
-    meaning = _meaning(_list(spelled.words, words), asked=asked, confirmed=confirmed)
+    meaning = _meaning(words.understood(spelled.words), asked=asked, confirmed=confirmed)
     if spelled.asks and meaning not in _MAY_BE_A_QUESTION:
         return Meaning.UNCLEAR
     if in_dialogue and meaning is not Meaning.COURTESY:
         return Meaning.UNCLEAR
     return meaning
-
-
-def _list(spelled: Sequence[str], words: Vocabulary) -> WordList | None:
-    """Return the list that has the whole of what was said, a repeated word once or as often."""
-    full = words.in_full(spelled)
-    said = [word for word in full if word.isalnum() or word in words.symbols]
-    once = [word for word, _ in groupby(said)]
-    return _whole(said, words) or _whole(once, words)
-
-
-def _whole(said: Sequence[str], words: Vocabulary) -> WordList | None:
-    rest = words.without(said, _COURTESY)
-    if not rest:
-        return WordList.COURTESY if said else None
-    return words.list_of(rest) or _agreement(rest, words) or _refusal(rest, words)
-
-
-def _agreement(said: Sequence[str], words: Vocabulary) -> WordList | None:
-    """Read a yes beside a yes, or around one confirmation: "sim, estarei lá, combinado 👍"."""
-    if not words.without(said, _THUMBS):
-        return WordList.THUMBS_UP
-    is_yes = not words.without(said, _YES)
-    return WordList.CONFIRM if is_yes or _has(WordList.CONFIRM, said, _YES, words) else None
-
-
-def _refusal(said: Sequence[str], words: Vocabulary) -> WordList | None:
-    """Read reasons, or one cancellation among them: "infelizmente não vou, estou doente"."""
-    are_reasons = words.without(said, _AROUND_CANCEL) and not words.without(said, _REASONS)
-    return WordList.CANCEL if are_reasons or _has(WordList.CANCEL, said, _REASONS, words) else None
-
-
-def _has(
-    one: WordList, said: Sequence[str], around: frozenset[WordList], words: Vocabulary
-) -> bool:
-    """Whether it is one phrase of a list, with nothing around it but phrases of other lists."""
-    starts, ends = words.starts(said, around), set(words.ends(said, around))
-    return any(
-        words.list_of(said[start:end]) is one
-        for start in starts
-        for end in range(start + 1, start + words.longest + 1)
-        if end in ends
-    )
 
 
 def _meaning(found: WordList | None, *, asked: bool, confirmed: bool) -> Meaning:
