@@ -66,7 +66,7 @@ bench: $(measured) ## measure the speed, 20 minutes, into docs/benchmarks.md (QU
 lock: $(dev) ## pin the image's requirements anew, with the newest versions allowed
 	.venv/bin/python -m pip install -qq --disable-pip-version-check uv
 	.venv/bin/uv pip compile pyproject.toml --quiet --no-config --universal --upgrade \
-		--python-version 3.11 --extra postgres --group build --generate-hashes \
+		--python-version 3.11 --extra postgres --extra http --group build --generate-hashes \
 		--custom-compile-command 'make lock' --output-file requirements.txt
 
 clean: ## remove .venv and everything else that was generated

@@ -92,7 +92,7 @@ def test_every_pinned_requirement_has_its_hashes_and_no_address(pinned: dict[str
 
 def test_the_pins_keep_to_the_bounds_of_pyproject(pinned: dict[str, str]) -> None:
     project = PYPROJECT["project"]
-    bounds = [*project["dependencies"], *project["optional-dependencies"]["postgres"]]
+    bounds = [*project["dependencies"], *_extras_of_the_image()]
     bounds += PYPROJECT["build-system"]["requires"]
 
     for bound in map(Requirement, bounds):
@@ -102,8 +102,7 @@ def test_the_pins_keep_to_the_bounds_of_pyproject(pinned: dict[str, str]) -> Non
 
 def test_the_pins_are_complete(pinned: dict[str, str]) -> None:
     """The image resolves nothing, so what is not pinned would be missing in it."""
-    project = PYPROJECT["project"]
-    ahead = [*project["dependencies"], *project["optional-dependencies"]["postgres"]]
+    ahead = [*PYPROJECT["project"]["dependencies"], *_extras_of_the_image()]
     needed: set[str] = set()
     while ahead:
         requirement = Requirement(ahead.pop())
@@ -113,6 +112,12 @@ def test_the_pins_are_complete(pinned: dict[str, str]) -> None:
             ahead += _requires(name, requirement.extras)
 
     assert needed <= pinned.keys()
+
+
+def _extras_of_the_image() -> list[str]:
+    """What the image has besides: PostgreSQL, and the HTTP service."""
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    return [*extras["postgres"], *extras["http"]]
 
 
 def _requires(name: str, extras: set[str]) -> list[str]:

@@ -217,6 +217,30 @@ def test_a_whole_clinic_s_day_runs_unprivileged_on_a_read_only_tree(image: Image
     assert list((image.folder / "tmp").iterdir()) == []
 
 
+def test_the_http_service_listens_from_the_image(image: Image) -> None:
+    environment = image.environment | {
+        "DATABASE_URL": "postgresql://nobody@/nothing?host=/nowhere",
+        "STORED_TIMES": "wall",
+        "META_VERIFY_TOKEN": "a-word",
+        "META_APP_SECRET": "a-made-up-secret",
+    }
+    (packages,) = image.folder.glob("opt/smartia-jobs/bin")
+
+    with subprocess.Popen(
+        [packages / "smartia-jobs", "serve", "--port", "0"],
+        env=environment,
+        cwd=image.folder / "data",
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        process.terminate()
+
+    assert line.startswith("Listening on http://127.0.0.1:")
+    assert "POST /webhook" in line
+
+
 def test_the_user_has_no_home_and_no_shell(image: Image) -> None:
     words = (image.folder / "useradd").read_text().split()
 
