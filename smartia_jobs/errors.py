@@ -101,13 +101,14 @@ class InterruptedRunError(SmartiaJobsError):
         )
 
 
-def how_to_install(requirement: str) -> str:
-    """Return the command that adds a library to where this program is installed.
+def how_to_install(*requirements: str) -> str:
+    """Return the command that adds libraries to where this program is installed.
 
     Its own interpreter says where that is; a tool environment of uv's has no pip.
     """
     from importlib.util import find_spec
 
+    wanted = " ".join(f"'{one}'" for one in requirements)
     if find_spec("pip") is None:
-        return f"uv pip install --python {sys.executable} '{requirement}'"
-    return f"{sys.executable} -m pip install '{requirement}'"
+        return f"uv pip install --python {sys.executable} {wanted}"
+    return f"{sys.executable} -m pip install {wanted}"

@@ -16,6 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from smartia_jobs.cli.serve import LIBRARIES
 from smartia_jobs.database import DRIVER
 from smartia_jobs.errors import how_to_install
 from smartia_jobs.settings.declarations import VARIABLES
@@ -134,6 +135,7 @@ def test_an_extra_is_offered_as_pyproject_has_it() -> None:
     extras = PYPROJECT["project"]["optional-dependencies"]
 
     assert extras["postgres"] == [DRIVER]
+    assert extras["http"] == list(LIBRARIES)
 
 
 def test_no_advice_names_what_no_index_holds_yet() -> None:

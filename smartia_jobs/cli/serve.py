@@ -7,7 +7,10 @@ import typer
 
 from smartia_jobs.cli.context import errors_as_status, read_settings
 from smartia_jobs.cli.options import EnvFile
-from smartia_jobs.errors import ConfigurationError, InterruptedRunError
+from smartia_jobs.errors import ConfigurationError, InterruptedRunError, how_to_install
+
+#: What the service is made of: the extra ``http``.
+LIBRARIES = ("starlette>=1.0,<2", "uvicorn>=0.40,<1")
 
 
 def serve(
@@ -51,7 +54,7 @@ def serve(
         except ModuleNotFoundError as error:
             raise ConfigurationError(
                 "The HTTP service needs two libraries that are not installed. "
-                "Install them with: pip install 'smartia-jobs[http]'"
+                f"Install them with: {how_to_install(*LIBRARIES)}"
             ) from error
         from smartia_jobs.web.children import Children
 

@@ -20,6 +20,8 @@ import pytest
 
 from smartia_jobs.catalogue.definition import definition
 from smartia_jobs.catalogue.loading import load_catalogue
+from smartia_jobs.cli.serve import LIBRARIES
+from smartia_jobs.errors import how_to_install
 from smartia_jobs.sandbox.account import PHONE_NUMBER_ID
 from smartia_jobs.sandbox.scripts import Scripted
 from smartia_jobs.sandbox.server import Sandbox
@@ -553,4 +555,4 @@ def test_without_the_extra_it_says_how_to_install_it(
     result = run_cli("serve", env=env_of(sqlite_clinic, sandbox, PYTHONPATH=path))
 
     assert result.exit_code == 78
-    assert "pip install 'smartia-jobs[http]'" in result.stderr
+    assert how_to_install(*LIBRARIES) in " ".join(result.stderr.split())
