@@ -97,7 +97,7 @@ $(measured): pyproject.toml
 	@$(find_python); "$$python" -m venv --clear benchmarks/.venv
 	@echo 'Installing what is measured into benchmarks/.venv'
 	@benchmarks/.venv/bin/python -m pip install -qq --disable-pip-version-check \
-		'.[bench,postgres]'
+		'.[bench,postgres,http]'
 	@touch $@
 
 define environment

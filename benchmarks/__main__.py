@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import results, sending, start
+from benchmarks import hearing, results, sending, start
 from benchmarks.results import Result
 from tests.support.postgres import create_database, private_cluster
 
@@ -26,6 +26,7 @@ def _measure(folder: Path, postgresql: str, *, quick: bool) -> Iterator[Result]:
         folder, postgresql, many=100_000 if quick else 1_000_000, rounds=3 if quick else 15
     )
     yield from start.metrics(folder, visits=10_000 if quick else 110_000)
+    yield from hearing.hearing(folder, postgresql, quick=quick)
     post = sending.Post(folder, postgresql)
     yield from sending.clinic_pace(post)
     yield from sending.number_pace(post, quick=quick)

@@ -1,6 +1,7 @@
 """Running programs one after the other, and what each of them cost."""
 
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -47,7 +48,7 @@ def run(
         process = subprocess.Popen(
             [str(part) for part in command],
             cwd=folder,
-            env={**_environment(), **env},
+            env={**environment(), **env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=stderr,
@@ -58,9 +59,14 @@ def run(
     if process.returncode:
         end = lines.read_text(errors="replace")[-2000:]
         raise FailedError(f"{' '.join(map(str, command))} ended with {process.returncode}:\n{end}")
+    return Cost(wall_s, usage.ru_utime + usage.ru_stime, peak_mib(usage))
+
+
+def peak_mib(usage: resource.struct_rusage) -> float:
+    """Return the most memory that a process had at once."""
     # Kibibytes on Linux, bytes on macOS.
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
-    return Cost(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / unit)
+    return usage.ru_maxrss / unit
 
 
 def together(programs: Sequence[Callable[[], Cost]]) -> Cost:
@@ -74,7 +80,7 @@ def together(programs: Sequence[Callable[[], Cost]]) -> Cost:
     )
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Return the machine's environment without what steers Python or this program."""
     kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
     return {name: os.environ[name] for name in kept if name in os.environ}
