@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from smartia_jobs.cli.context import errors_as_status
-from smartia_jobs.errors import ConfigurationError
+from smartia_jobs.errors import ConfigurationError, InterruptedRunError
 
 if TYPE_CHECKING:
     from smartia_jobs.sandbox.server import Sandbox
@@ -79,15 +79,19 @@ def sandbox(
             server = Sandbox(port=port, templates=templates)
         except OSError as error:
             raise ConfigurationError(
-                f"port {port} on 127.0.0.1 cannot be used ({error.strerror}); try --port 0."
+                f"Port {port} on 127.0.0.1 cannot be used ({error.strerror}); try --port 0."
             ) from None
-        with server:
-            if webhook is not None:
-                server.subscribe(webhook, app_secret=app_secret, verify_token=verify_token or None)
-            made_up = _made_up(clinic) if clinic is not None else ()
-            for line in (*_how_to_use(server.url, clinic, made_up), *_how_it_answers(server)):
-                typer.echo(line)
-            server.wait()
+        try:
+            with server:
+                if webhook is not None:
+                    token = verify_token or None
+                    server.subscribe(webhook, app_secret=app_secret, verify_token=token)
+                made_up = _made_up(clinic) if clinic is not None else ()
+                for line in (*_how_to_use(server.url, clinic, made_up), *_how_it_answers(server)):
+                    typer.echo(line)
+                server.wait()
+        except InterruptedRunError as error:  # the way to stop it, and nothing that went wrong
+            raise typer.Exit(int(error.exit_status)) from None
 
 
 def _made_up(path: Path) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """The sandbox and whose database is sent from: a copy goes with it, and with it alone."""
 
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -130,6 +131,7 @@ def test_what_the_sandbox_prints_begins_with_a_copy_and_works(
     assert (result.exit_code, result.json["sent"]) == (0, 1), result.stderr
 
 
+<<<<<<< HEAD
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     """A webhook on this machine."""
@@ -238,3 +240,18 @@ def test_the_clinics_own_database_is_not_taken_for_a_made_up_one(
     assert "new file" in result.stderr
     assert "DATABASE_IS_A_COPY" not in result.stdout
     assert path.read_bytes() == b"somebody's own"
+=======
+@pytest.mark.parametrize(("stop", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_sandbox_ends_without_a_word(
+    start_cli: StartCli, stop: signal.Signals, status: int
+) -> None:
+    process = start_cli("sandbox", "--port", "0")
+    assert process.stdout is not None
+    while "/sandbox/messages" not in process.stdout.readline():
+        assert process.poll() is None
+
+    process.send_signal(stop)
+
+    _, told = process.communicate(timeout=30)
+    assert (process.returncode, told) == (status, "")
+>>>>>>> 21e9ce5 (Let Ctrl-C end the sandbox without a word)
