@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="db",
-    help="Create and upgrade smartia-jobs' own tables, beside SmartIA's.",
+    help="Create and upgrade smartia-jobs' own tables, beside SmartIA's.\n\n"
+    "Example: smartia-jobs db current",
     no_args_is_help=True,
 )
 

@@ -57,12 +57,19 @@ def take_off_list(settings: Settings, *, phone: str) -> Change:
 
 
 def show_list(settings: Settings) -> list[OptOut]:
-    """Return the list, the newest first; nothing is made where there is none."""
+    """Return the list, the newest first; nothing is made where there is none.
+
+    Raises:
+        ConfigurationError: the database is not SmartIA's.
+    """
     with (
         closing(Database(settings.database_url, read_only=True)) as database,
         database.read() as connection,
     ):
-        return list_opt_outs(connection) if tables_exist(connection) else []
+        if tables_exist(connection):
+            return list_opt_outs(connection)
+        require_smartia(connection)
+        return []
 
 
 def _canonical(typed: str, settings: Settings) -> str:

@@ -13,7 +13,7 @@ from smartia_jobs.clinic.index import (
     index_states,
     owner_statements,
 )
-from smartia_jobs.clinic.schema import problems
+from smartia_jobs.clinic.schema import problems, require_smartia
 from smartia_jobs.database import Database
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.store.schema import HEAD, current_version, ensure
@@ -100,6 +100,11 @@ def build_indexes(url: str) -> Iterator[Built]:
 
 
 def describe_tables(url: str) -> Described:
-    """Return which version our tables have, and whether the indexes are there."""
+    """Return which version our tables have, and whether the indexes are there.
+
+    Raises:
+        ConfigurationError: the database is not SmartIA's.
+    """
     with closing(Database(url, read_only=True)) as database, database.read() as connection:
+        require_smartia(connection)
         return Described(current_version(connection), HEAD, index_states(connection))

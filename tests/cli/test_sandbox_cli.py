@@ -131,7 +131,6 @@ def test_what_the_sandbox_prints_begins_with_a_copy_and_works(
     assert (result.exit_code, result.json["sent"]) == (0, 1), result.stderr
 
 
-<<<<<<< HEAD
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     """A webhook on this machine."""
@@ -240,7 +239,6 @@ def test_the_clinics_own_database_is_not_taken_for_a_made_up_one(
     assert "new file" in result.stderr
     assert "DATABASE_IS_A_COPY" not in result.stdout
     assert path.read_bytes() == b"somebody's own"
-=======
 @pytest.mark.parametrize(("stop", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_the_sandbox_ends_without_a_word(
     start_cli: StartCli, stop: signal.Signals, status: int
@@ -254,4 +252,3 @@ def test_the_sandbox_ends_without_a_word(
 
     _, told = process.communicate(timeout=30)
     assert (process.returncode, told) == (status, "")
->>>>>>> 21e9ce5 (Let Ctrl-C end the sandbox without a word)

@@ -18,14 +18,14 @@ NAMES = {variable.name for variable in VARIABLES} | {f"{name}_FILE" for name in 
 
 
 def parse(arguments: Sequence[str]) -> str:
-    """Return the command that ``smartia-jobs ARGUMENTS`` runs, having parsed all of it.
+    """Return the command or group that ``smartia-jobs ARGUMENTS`` runs, having parsed all of it.
 
     Raises:
         Exception: the program would refuse it as wrong usage.
     """
     command: Any = typer.main.get_command(app)
     words, rest = [], list(arguments)
-    while hasattr(command, "commands"):
+    while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
         command, word = command.commands[rest[0]], rest.pop(0)
         words.append(word)
     command.make_context(" ".join(words), rest)

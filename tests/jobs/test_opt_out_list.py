@@ -1,5 +1,6 @@
 """The list of opt-outs as a person keeps it: phones as they are typed, in SmartIA's database."""
 
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -7,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from smartia_jobs.clock import ShiftedClock
+from smartia_jobs.database import Database
 from smartia_jobs.errors import ConfigurationError, UsageError
 from smartia_jobs.jobs.opt_outs import Change, put_on_list, show_list, take_off_list
-from smartia_jobs.jobs.tables import describe_tables
 from smartia_jobs.settings import Settings
 from smartia_jobs.store.opt_outs import OptOut
+from smartia_jobs.store.schema import current_version
 from tests.support import Clinic
 
 AT = datetime.fromisoformat("2026-11-25T21:00Z")
@@ -53,7 +55,8 @@ def test_the_list_tells_since_when_and_the_newest_first(settings: Settings) -> N
 def test_listing_makes_no_tables(settings: Settings, clinic: Clinic) -> None:
     assert show_list(settings) == []
 
-    assert describe_tables(clinic.url).version is None
+    with closing(Database(clinic.url, read_only=True)) as database, database.read() as connection:
+        assert current_version(connection) is None
 
 
 def test_what_cannot_be_a_phone_is_refused_before_the_database_is_asked(tmp_path: Path) -> None:
@@ -71,4 +74,7 @@ def test_a_database_that_is_not_smartias_gets_no_tables(settings: Settings, clin
     with pytest.raises(ConfigurationError, match="interactions"):
         put_on_list(settings, at(AT), phone=MARIA)
 
-    assert describe_tables(clinic.url).version is None
+    with pytest.raises(ConfigurationError, match="interactions"):
+        show_list(settings)
+    with closing(Database(clinic.url, read_only=True)) as database, database.read() as connection:
+        assert current_version(connection) is None

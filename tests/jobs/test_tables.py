@@ -1,5 +1,6 @@
 """Upgrading and describing what a database has of ours: the values that are printed."""
 
+from contextlib import closing
 from uuid import uuid4
 
 import pytest
@@ -11,6 +12,7 @@ from smartia_jobs.clinic.index import (
     SmartiaIndex,
     owner_statements,
 )
+from smartia_jobs.database import Database
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.jobs.tables import (
     Built,
@@ -20,7 +22,7 @@ from smartia_jobs.jobs.tables import (
     describe_tables,
     upgrade_tables,
 )
-from smartia_jobs.store.schema import HEAD
+from smartia_jobs.store.schema import HEAD, current_version
 from tests.support import Clinic
 
 
@@ -61,7 +63,10 @@ def test_a_database_that_is_not_smartias_gets_no_tables(clinic: Clinic) -> None:
     with pytest.raises(ConfigurationError, match="interactions"):
         upgrade_tables(clinic.url)
 
-    assert describe_tables(clinic.url).version is None
+    with pytest.raises(ConfigurationError, match="interactions"):
+        describe_tables(clinic.url)
+    with closing(Database(clinic.url, read_only=True)) as database, database.read() as connection:
+        assert current_version(connection) is None
 
 
 def test_a_role_that_may_not_build_gets_the_sql_for_the_owner(postgres_clinic: Clinic) -> None:
