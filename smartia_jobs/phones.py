@@ -104,12 +104,20 @@ def parse_phone(raw: str | None, country: str) -> Phone | Unsendable:
     return here
 
 
-def mask_phone(raw: str | None) -> str:
+def mask_phone(raw: str | None, country: str | None = None) -> str:
     """Return what a screen may show of a stored number: ``+55 11 9****-4321``.
 
     At most the last four digits are shown, with country and area code where they are sure;
     of anything that does not look like a phone, nothing.
+
+    Args:
+        raw: as stored.
+        country: the clinic's: one person's number is then shown in one way, however it is
+            written. None: as it is written, for a number that is canonical already.
     """
+    if country is not None:
+        phone = parse_phone(raw, country)
+        raw = phone.canonical if isinstance(phone, Phone) else raw
     text = _visible(raw)
     digits = (_compact(_unwrapped(text)[0]) or "").removeprefix("+")
     if not text:

@@ -10,13 +10,17 @@ import pytest
 import typer
 
 from smartia_jobs.cli.app import app
+from smartia_jobs.cli.outbox import _shown
 from smartia_jobs.clinic.rules.hours import SendingHours
 from smartia_jobs.clinic.rules.reminders import ReminderRule
 from smartia_jobs.errors import ExitStatus
 from smartia_jobs.kinds import DAY_AHEAD, DAYS_AHEAD, KINDS
+from smartia_jobs.outbox.admin import Entry
 from smartia_jobs.report import Report
+from smartia_jobs.settings import Settings
 from smartia_jobs.settings.declarations import VARIABLES
 from smartia_jobs.settings.readers import DAYS
+from smartia_jobs.store.states import State
 
 _ROOT = Path(__file__).parents[1]
 _README = (_ROOT / "README.md").read_text(encoding="utf-8")
@@ -106,6 +110,29 @@ def test_every_json_key_of_a_sending_job_stands_in_the_readme() -> None:
     report.extra = {"marked": 0, "left_open": 0}
 
     assert set(report.as_json()) <= documented
+
+
+def test_every_key_of_the_outbox_stands_in_the_readme_and_back() -> None:
+    documented = set(re.findall(r"`(\w+)`", " ".join(first_cells(section("JSON of outbox")))))
+    at = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    entry = Entry(
+        id=1,
+        kind="24h",
+        appointment_id=2,
+        turn=1,
+        start=at,
+        phone=None,
+        state=State.SENT,
+        attempts=1,
+        since=at,
+        sent_at=at,
+        delivered_at=None,
+        read_at=None,
+        error=None,
+        code=None,
+    )
+
+    assert set(_shown(entry, Settings())) == documented
 
 
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#:]+)\)", _README))))

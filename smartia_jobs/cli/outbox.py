@@ -1,7 +1,7 @@
 """``smartia-jobs outbox``: what was told, what is held, and what a person decides about it."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from smartia_jobs.cli.context import errors_as_status, print_json, read_settings
+from smartia_jobs.cli.days import read_day
 from smartia_jobs.cli.options import EnvFile, Json
 
 if TYPE_CHECKING:
     from smartia_jobs.outbox.admin import Entry, Resolved
     from smartia_jobs.settings import Settings
 
-app = typer.Typer(
-    name="outbox",
-    help="Look at messages, and decide about those that are held.",
-    invoke_without_command=True,
-)
+app = typer.Typer(name="outbox", invoke_without_command=True)
 
 
 class Shown(StrEnum):
@@ -28,6 +25,7 @@ class Shown(StrEnum):
     UNKNOWN = "unknown"
     RETRY = "retry"
     FAILED = "failed"
+    UNDELIVERED = "undelivered"
     SENT = "sent"
     EXPIRED = "expired"
 
@@ -45,7 +43,11 @@ def list_(
     *,
     state: Annotated[
         Shown | None,
-        typer.Option("--state", help="Only these; without it, unknown and retry.", metavar="STATE"),
+        typer.Option(
+            "--state",
+            help="unknown, retry, failed, undelivered, sent or expired.",
+            metavar="STATE",
+        ),
     ] = None,
     phone: Annotated[
         str | None, typer.Option("--phone", help="All that this person was told.", metavar="PHONE")
@@ -55,29 +57,37 @@ def list_(
         typer.Option("--visit", help="All that was told of this appointment.", metavar="ID"),
     ] = None,
     day: Annotated[
-        datetime | None,
+        date | None,
         typer.Option(
             "--day",
-            help="All that was told of visits on this day.",
-            formats=["%Y-%m-%d"],
+            help="All that was told of visits on this day (YYYY-MM-DD).",
+            parser=read_day,
             metavar="DATE",
         ),
     ] = None,
     json: Json = False,
     env_file: EnvFile = None,
 ) -> None:
-    """List messages that are held, or all that somebody was told. Phones are masked.
+    """Look at messages, and decide about those that are held.
+
+    Without options: what is unknown, in retry, or undelivered of a visit ahead;
+    else all that fits the options. Phones are masked.
 
     unknown: WhatsApp may have accepted it; a person decides, or ON_UNKNOWN=resend.
     A message whose run died counts from the end of its lease (two minutes) on.
     retry: surely not accepted; the next run sends it while it is useful.
-    failed: this patient could not be reached; tried again when the phone is changed.
-    sent: WhatsApp accepted it. expired: it was never sent, and lost its use.
+    failed: WhatsApp refused this patient; tried again when the phone is changed.
+    undelivered: accepted, but WhatsApp said later that it did not arrive, and why.
+    sent: accepted, whatever became of it: also delivered, read and undelivered.
+    expired: it was never sent, and lost its use.
 
     Example: smartia-jobs outbox --phone +5511987654321
+
+    Example: smartia-jobs outbox --state undelivered
     """
     if context.invoked_subcommand is not None:
         return
+    from smartia_jobs.clock import SystemClock
     from smartia_jobs.jobs.outbox import look_up
     from smartia_jobs.store.states import ACCEPTED, State
 
@@ -85,22 +95,17 @@ def list_(
         settings = read_settings(env_file)
         states = () if state is None else ACCEPTED if state is Shown.SENT else (State(state),)
         found = look_up(
-            settings,
-            states=states,
-            phone=phone,
-            appointment_id=visit,
-            day=day.date() if day else None,
+            settings, SystemClock(), states=states, phone=phone, appointment_id=visit, day=day
         )
         rows = [_shown(one, settings) for one in found.entries]
         if json:
             body = {"messages": rows, "being_sent": found.being_sent, "exit_code": 0}
             print_json({"job": "outbox", **body})
             return
+        width = _width()
         for row in rows:
-            typer.echo(
-                "{id:>6}  {state:<9} {kind:<8} appointment {appointment_id:<7} {start}  {phone}"
-                "  attempts {attempts}  since {since}  {error}".format(**row).rstrip()
-            )
+            for line in _lines(row, width):
+                typer.echo(line)
         more = f"; {found.being_sent} more being sent at this moment: look again in some minutes"
         count = f"{len(rows)} {'visit' if len(rows) == 1 else 'visits'}"
         typer.echo(f"{count}{more if found.being_sent else ''}")
@@ -242,7 +247,7 @@ def _shown(one: "Entry", settings: "Settings") -> dict[str, Any]:
         "appointment_id": one.appointment_id,
         "turn": one.turn,
         "start": one.start.isoformat(timespec="minutes"),
-        "phone": mask_phone(one.phone),
+        "phone": mask_phone(one.phone, settings.clinic_country),
         "state": str(one.state),
         "attempts": one.attempts,
         "since": local(one.since),
@@ -250,4 +255,47 @@ def _shown(one: "Entry", settings: "Settings") -> dict[str, Any]:
         "delivered_at": local(one.delivered_at),
         "read_at": local(one.read_at),
         "error": one.error or "",
+        "code": one.code,
     }
+
+
+_TOGETHER = "\N{NO-BREAK SPACE}"
+
+
+def _lines(row: dict[str, Any], width: int) -> Iterator[str]:
+    """Yield one message for a person: what it is, then what became of it, within the width."""
+    import textwrap
+
+    yield "{id:>6}  {state:<11}  {kind:<7}  visit {appointment_id:<6}  {told}".format(
+        **row, told=row["start"].replace("T", " ")
+    )
+    indent = " " * 8
+    # What belongs together stays on one line.
+    facts = ", ".join(fact.replace(" ", _TOGETHER) for fact in _facts(row))
+    for text in (facts, _reason(row)):
+        for line in textwrap.wrap(
+            text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+        ):
+            yield line.replace(_TOGETHER, " ")
+
+
+def _facts(row: dict[str, Any]) -> Iterator[str]:
+    yield row["phone"]
+    yield f"{row['attempts']} {'attempt' if row['attempts'] == 1 else 'attempts'}"
+    moments = {"accepted": row["sent_at"], "delivered": row["delivered_at"], "read": row["read_at"]}
+    if row["state"] not in ("sent", "delivered", "read"):
+        moments["since"] = row["since"]
+    yield from (f"{word} {at[:16].replace('T', ' ')}" for word, at in moments.items() if at)
+
+
+def _reason(row: dict[str, Any]) -> str:
+    code = f" (code {row['code']})" if row["code"] is not None else ""
+    return f"{row['error'].rstrip('.')}{code}" if row["error"] else code.strip()
+
+
+def _width() -> int:
+    """Return how wide a line may be: as the terminal, and in a pipe as one of 80 columns."""
+    import shutil
+    import sys
+
+    return max(40, shutil.get_terminal_size().columns) if sys.stdout.isatty() else 80

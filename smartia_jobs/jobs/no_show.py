@@ -75,11 +75,12 @@ def mark_no_shows(run: Run, *, mark_all: bool = False, invite: bool = True) -> R
         source = invitation(run, appointments, foreseen=foreseen, cancellations=cancellations)
     if run.dry_run:
         report.extra["would_mark"] = len(past.missed)
-        report.decisions += [_decision(visit) for visit in past.missed]
+        country = run.settings.clinic_country
+        report.decisions += [_decision(visit, country) for visit in past.missed]
     else:
         report.extra["marked"] = mark_missed(run, appointments, past.missed)
     for visit, reason in past.kept:
-        report.add(_left_alone(visit, reason))
+        report.add(_left_alone(visit, reason, run.settings.clinic_country))
     if source is not None and sender is not None:
         window = ReengagementRule.of(run.settings).window(run.now)
         expect(run, appointments, window, statuses={AppointmentStatus.NO_SHOW})
@@ -205,22 +206,22 @@ def _warnings(settings: Settings, past: _Past) -> Iterator[str]:
             )
 
 
-def _left_alone(visit: Appointment, reason: Reason) -> Outcome:
+def _left_alone(visit: Appointment, reason: Reason, country: str) -> Outcome:
     return Outcome(
         visit.id,
         Result.SKIPPED,
         reason,
         start=visit.start,
-        phone=mask_phone(visit.phone),
+        phone=mask_phone(visit.phone, country),
     )
 
 
-def _decision(visit: Appointment) -> dict[str, Any]:
+def _decision(visit: Appointment, country: str) -> dict[str, Any]:
     return {
         "appointment_id": visit.id,
         "start": visit.start.isoformat() if visit.start else None,
         "decision": "would_mark",
         "reason": f"still {visit.status} after it was over",
-        "phone": mask_phone(visit.phone),
+        "phone": mask_phone(visit.phone, country),
         "together_with": None,
     }

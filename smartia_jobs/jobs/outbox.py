@@ -8,12 +8,12 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import Connection
 
 from smartia_jobs.clinic.patients import patients_with_phone, visits_of
-from smartia_jobs.clinic.schema import problems
+from smartia_jobs.clinic.schema import problems, require_smartia
 from smartia_jobs.clinic.times import to_wall
 from smartia_jobs.clock import Clock
 from smartia_jobs.database import Database
 from smartia_jobs.errors import ConfigurationError, UsageError
-from smartia_jobs.message import Phone
+from smartia_jobs.message import Phone, Unsendable
 from smartia_jobs.outbox import admin
 from smartia_jobs.outbox.admin import Decision, Entry, Erased, Resolved
 from smartia_jobs.phones import parse_phone
@@ -37,36 +37,51 @@ class Listing:
 
 def look_up(
     settings: Settings,
+    clock: Clock,
     *,
     states: Collection[State] = (),
     phone: str | None = None,
     appointment_id: int | None = None,
     day: date | None = None,
 ) -> Listing:
-    """Return the outbox's rows that fit all that is asked; what is held, when nothing is.
+    """Return the outbox's rows that fit all that is asked.
+
+    When nothing is asked: what is held, and what did not arrive of visits still ahead.
 
     Args:
         settings: which database, and the country of phones without one.
+        clock: what is ahead.
         states: only rows in one of these; empty for all, if anything else is asked.
         phone: as a person types it.
         appointment_id: only about this visit.
         day: only about visits of this local day.
 
     Raises:
-        UsageError: the phone holds no digits.
+        UsageError: the phone cannot be one, and nobody is recorded with it as it is typed.
+        ConfigurationError: the database is not SmartIA's.
     """
     is_theirs = None if phone is None else _matcher(phone, settings)
     asked = phone is not None or appointment_id is not None or day is not None
     wanted = states or (tuple(State) if asked else admin.HELD)
+    ahead = None if states or asked else _wall_now(settings, clock)
     with (
         closing(Database(settings.database_url, read_only=True)) as database,
         database.read() as connection,
     ):
         if not tables_exist(connection):
+            require_smartia(connection)
+            _refuse_incomplete(phone, settings)
             return Listing()
         entries = admin.entries(
-            connection, wanted, is_theirs=is_theirs, appointment_id=appointment_id, day=day
+            connection,
+            wanted,
+            is_theirs=is_theirs,
+            appointment_id=appointment_id,
+            day=day,
+            undelivered_from=ahead,
         )
+        if not entries:
+            _refuse_incomplete(phone, settings)
         return Listing(entries, admin.being_sent(connection))
 
 
@@ -97,7 +112,7 @@ def erase(settings: Settings, clock: Clock, *, phone: str) -> Erased:
     """Remove one person from our own tables, whatever phones they had.
 
     Raises:
-        UsageError: the phone holds no digits.
+        UsageError: the phone cannot be one, and nobody is recorded with it as it is typed.
         ConfigurationError: the database has no tables of ours.
         UnavailableError: a message to them is being sent at this moment; nothing was changed.
     """
@@ -107,6 +122,8 @@ def erase(settings: Settings, clock: Clock, *, phone: str) -> Erased:
         with database.write() as connection:
             told = admin.patients_told(connection, is_theirs)
             patients, visits = _in_smartia(connection, is_theirs, told)
+            if not patients:
+                _refuse_incomplete(phone, settings)
             return admin.erase(
                 connection,
                 is_theirs,
@@ -114,6 +131,19 @@ def erase(settings: Settings, clock: Clock, *, phone: str) -> Erased:
                 appointment_ids=visits,
                 before_wall=_wall_now(settings, clock) - retention,
             )
+
+
+def _refuse_incomplete(typed: str | None, settings: Settings) -> None:
+    """Refuse what cannot be a phone: nobody was found by it, and nobody ever would be.
+
+    A number that is stored as incomplete as it is typed was found, and is somebody's.
+
+    Raises:
+        UsageError: saying what is missing.
+    """
+    phone = None if typed is None else parse_phone(typed, settings.clinic_country)
+    if isinstance(phone, Unsendable):
+        raise UsageError(f"{phone.reason} Nobody is recorded with it as it was typed.")
 
 
 def _matcher(typed: str, settings: Settings) -> Callable[[str], bool]:
@@ -128,7 +158,7 @@ def _matcher(typed: str, settings: Settings) -> Callable[[str], bool]:
 
     wanted, wanted_digits = person(typed), digits(typed)
     if not wanted_digits:
-        raise UsageError("PHONE holds no digits")
+        raise UsageError("PHONE holds no digits: write it with its area code.")
     return lambda text: (
         text == wanted
         or digits(text) == wanted_digits
@@ -156,8 +186,10 @@ def _opened(settings: Settings) -> Iterator[Database]:
     with closing(Database(settings.database_url)) as database:
         with database.read() as connection:
             known = tables_exist(connection)
+            if not known:
+                require_smartia(connection)
         if not known:
             raise ConfigurationError(
-                "this database has no smartia-jobs tables yet; nothing was ever sent from it"
+                "This database has no smartia-jobs tables yet: nothing was ever sent from it."
             )
         yield database

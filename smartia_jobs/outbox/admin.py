@@ -40,6 +40,7 @@ class Entry:
         since: when it came to stand there, aware UTC.
         sent_at: when WhatsApp accepted it; likewise ``delivered_at`` and ``read_at``.
         error: why, in plain words; None when nothing is known.
+        code: Meta's number for that, where it gave one.
     """
 
     id: int
@@ -55,6 +56,7 @@ class Entry:
     delivered_at: datetime | None
     read_at: datetime | None
     error: str | None
+    code: int | None
 
 
 def entries(
@@ -64,6 +66,7 @@ def entries(
     is_theirs: Callable[[str], bool] | None = None,
     appointment_id: int | None = None,
     day: date | None = None,
+    undelivered_from: datetime | None = None,
 ) -> list[Entry]:
     """Return the rows in these states, the next visit first.
 
@@ -75,10 +78,15 @@ def entries(
         is_theirs: whether a stored phone is one person's; None for everybody's.
         appointment_id: about this visit; None for all.
         day: about visits told for this day, clinic wall time; None for all.
+        undelivered_from: also what did not arrive of visits told to begin then or later, clinic
+            wall time.
     """
     lost = and_(outbox.c.state == str(State.CLAIMED), _lapsed(connection))
     named = and_(outbox.c.state.in_([str(state) for state in states]), ~lost)
     wanted = [or_(named, lost) if State.UNKNOWN in states else named]
+    if undelivered_from is not None:
+        failed = and_(outbox.c.state == str(State.UNDELIVERED), outbox.c.start >= undelivered_from)
+        wanted = [or_(*wanted, failed)]
     if is_theirs is not None:
         phones = connection.scalars(select(outbox.c.phone).distinct())
         wanted.append(outbox.c.phone.in_([one for one in phones if one and is_theirs(one)]))
@@ -103,6 +111,7 @@ def entries(
             delivered_at=row.delivered_at,
             read_at=row.read_at,
             error="its run ended while it was being sent" if row.lost else row.error,
+            code=row.error_code,
         )
         for row in connection.execute(query)
     ]

@@ -32,7 +32,7 @@ def preview(run: Run, source: Source, sender: Sender) -> Iterator[Outcome]:
     while (decisions := _page(run, source, sender, claimant)) is not None:
         for day, reasons in decisions:
             full = run.limit is not None and messages >= run.limit
-            outcomes = [_decision(sender, visit, reasons, full=full) for visit in day]
+            outcomes = [_decision(run, sender, visit, reasons, full=full) for visit in day]
             told = [one.appointment_id for one in outcomes if one.result is Result.WOULD_SEND]
             messages += bool(told)
             for one in outcomes:
@@ -68,9 +68,15 @@ def _mended(connection: Connection, source: Source, known: Known) -> Known:
 
 
 def _decision(
-    sender: Sender, visit: Appointment, reasons: Mapping[int, Reason | None], *, full: bool
+    run: Run,
+    sender: Sender,
+    visit: Appointment,
+    reasons: Mapping[int, Reason | None],
+    *,
+    full: bool,
 ) -> Outcome:
-    outcome = Outcome(visit.id, Result.WOULD_SEND, start=visit.start, phone=mask_phone(visit.phone))
+    phone = mask_phone(visit.phone, run.settings.clinic_country)
+    outcome = Outcome(visit.id, Result.WOULD_SEND, start=visit.start, phone=phone)
     reason = reasons[visit.id]
     if reason is not None:
         return replace(outcome, result=Result.SKIPPED, reason=reason)

@@ -1,9 +1,11 @@
 """What a person sees of the outbox and decides about it, on both databases."""
 
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -12,8 +14,9 @@ from smartia_jobs.catalogue.loading import load_catalogue
 from smartia_jobs.sandbox.scripts import Scripted
 from smartia_jobs.sandbox.server import Sandbox
 from tests.crash.site import Site, ended
-from tests.support import Clinic, StartCli
+from tests.support import Clinic, RunCli, StartCli
 from tests.support.clinic_data import SAO_PAULO
+from tests.support.terminal import run_on_terminal
 
 
 @pytest.fixture
@@ -83,15 +86,145 @@ def test_what_a_patient_was_told_is_found_by_phone_visit_and_day(site: Site) -> 
     assert [(one["turn"], one["state"]) for one in by_visit] == [(1, "sent"), (2, "sent")]
     assert all(one["sent_at"] and one["delivered_at"] is None for one in by_visit)
     assert {one["appointment_id"] for one in on_day} >= {visit}
-    assert shown.stdout.count(f"appointment {visit}") == 2
+    assert shown.stdout.count(f" visit {visit} ") == 2
     assert phone not in shown.stdout
 
 
-def test_a_phone_without_digits_finds_nobody(sqlite_site: Site) -> None:
-    found = sqlite_site.run("outbox", "--phone", "Maria")
+UNREACHED = "WhatsApp cannot deliver to this number: perhaps it has no WhatsApp."
 
-    assert found.exit_code == 2
-    assert "digits" in found.stderr
+
+def leave_undelivered(site: Site, *, hours: float = 24) -> int:
+    """Leave a message that WhatsApp accepted and did not deliver; return its visit's id."""
+    (visit,) = site.book(1, hours=hours)
+    site.run() if hours > 20 else site.run("2h", "--json")
+    site.clinic.execute(
+        "UPDATE smartia_outbox SET state = 'undelivered', error = :error, error_code = 131026"
+        " WHERE appointment_id = :visit",
+        error=UNREACHED,
+        visit=visit,
+    )
+    return visit
+
+
+def test_what_did_not_arrive_is_listed_with_meta_s_reason(site: Site) -> None:
+    visit = leave_undelivered(site)
+
+    unasked = site.run("outbox", "--json").json["messages"]
+    asked = site.run("outbox", "--state", "undelivered", "--json").json["messages"]
+    accepted = site.run("outbox", "--state", "sent", "--json").json["messages"]
+    shown = site.run("outbox")
+
+    assert unasked == asked == accepted
+    (one,) = unasked
+    assert (one["appointment_id"], one["state"]) == (visit, "undelivered")
+    assert (one["error"], one["code"]) == (UNREACHED, 131026)
+    assert one["sent_at"] is not None
+    assert "perhaps it has no WhatsApp (code 131026)" in " ".join(shown.stdout.split())
+
+
+def test_what_did_not_arrive_of_a_visit_that_is_over_is_shown_when_asked_for(
+    sqlite_site: Site,
+) -> None:
+    leave_undelivered(sqlite_site)
+    sqlite_site.clinic.execute("UPDATE smartia_outbox SET start = '2026-01-05 10:00:00.000000'")
+
+    assert sqlite_site.run("outbox", "--json").json["messages"] == []
+    assert len(sqlite_site.run("outbox", "--state", "undelivered", "--json").json["messages"]) == 1
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_the_lines_fit_the_terminal_and_a_pipe_of_80_columns(
+    sqlite_site: Site, tmp_path: Path, columns: int
+) -> None:
+    leave_undelivered(sqlite_site)
+    sqlite_site.clinic.execute(
+        "UPDATE smartia_outbox SET kind = 'a_name_of_20_letters', delivered_at = sent_at"
+    )
+    wide = {**sqlite_site.env, "DATABASE_URL": sqlite_site.clinic.url}
+
+    watched = run_on_terminal(
+        "outbox", env=wide, cwd=tmp_path, columns=columns, stdout_too=True
+    ).screen.splitlines()
+    piped = sqlite_site.run("outbox").stdout.splitlines()
+
+    assert max(map(len, watched)) <= max(columns, 75)
+    assert max(map(len, piped)) <= 80
+    assert watched[1].lstrip().startswith("+55 11 9****-")
+    assert any("delivered 20" in line for line in piped)
+
+
+def test_outbox_and_dry_run_show_one_phone_in_one_way(site: Site) -> None:
+    start = datetime.now(SAO_PAULO).replace(tzinfo=None, microsecond=0) + timedelta(hours=24)
+    for written in ("(11) 98765-4321", "11 98765 4322", "551187654323"):
+        site.clinic.add_appointment(site.clinic.add_patient(phone=written), start)
+
+    foreseen = site.run("24h", "--dry-run", "--json").json["decisions"]
+    site.run()
+    sent = site.run("outbox", "--state", "sent", "--json").json["messages"]
+
+    masked = {one["appointment_id"]: one["phone"] for one in foreseen}
+    assert {one["appointment_id"]: one["phone"] for one in sent} == masked
+    assert set(masked.values()) == {f"+55 11 9****-432{n}" for n in (1, 2, 3)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("outbox", "--phone", "Maria"), "holds no digits"),
+        (("outbox", "--phone", "98765-4321"), "area code"),
+        (("outbox", "--phone", "+55 11 9876"), "country code, area code and digits"),
+        (("outbox", "erase", "98765-4321"), "area code"),
+        (("outbox", "erase", "11 98765-4321 / 98765-4322"), "one phone number"),
+    ],
+)
+def test_a_number_that_cannot_be_a_phone_is_refused_with_what_is_missing(
+    sqlite_site: Site, arguments: tuple[str, ...], words: str
+) -> None:
+    sqlite_site.book(1)
+    sqlite_site.run()
+
+    refused = sqlite_site.run(*arguments)
+
+    assert refused.exit_code == 2
+    assert words in refused.stderr
+
+
+def test_who_is_recorded_with_an_incomplete_number_is_found_by_it_and_erased(site: Site) -> None:
+    (visit,) = site.book(1)
+    site.clinic.execute("UPDATE patients SET phone_number = '98765-4321'")
+    assert site.run().json["failed"] == 1
+
+    (found,) = site.run("outbox", "--phone", "98765 4321", "--json").json["messages"]
+    erased = site.run("outbox", "erase", "98765-4321")
+
+    assert (found["appointment_id"], found["state"]) == (visit, "failed")
+    assert erased.exit_code == 0, erased.stderr
+    assert site.clinic.value("SELECT phone FROM smartia_outbox") is None
+
+
+@pytest.mark.parametrize("day", ["31.03.2026", "2026-02-30", "tomorrow"])
+def test_a_day_that_is_none_gets_an_example(sqlite_site: Site, day: str) -> None:
+    refused = sqlite_site.run("outbox", "--day", day)
+
+    assert refused.exit_code == 2
+    assert "a day such as 2026-03-31" in refused.stderr
+    assert "%" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("outbox",), ("outbox", "settle", "1", "--sent"), ("opt-out", "list"), ("db", "current")],
+    ids=" ".join,
+)
+def test_a_database_that_is_not_smartia_s_is_refused(
+    run_cli: RunCli, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    sqlite3.connect(tmp_path / "another.db").close()
+
+    refused = run_cli(*arguments, env={"DATABASE_URL": f"sqlite:///{tmp_path / 'another.db'}"})
+
+    assert refused.exit_code == 78
+    assert "without SmartIA's tables" in refused.stderr
 
 
 def test_a_message_that_is_resent_reaches_the_patient_whole(site: Site) -> None:
