@@ -1,15 +1,25 @@
-"""Files that a command writes its result into: never over a database."""
+"""Files that a command writes its result into: never over a database, nor over settings."""
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from smartia_jobs.errors import ConfigurationError
+from smartia_jobs.settings import Settings
 from smartia_jobs.settings.database_url import sqlite_path
+from smartia_jobs.settings.declarations import VARIABLES
+
+if TYPE_CHECKING:
+    from smartia_jobs.settings.environment import Given
 
 #: What SQLite keeps beside a database, by the end of its name.
 _COMPANIONS = ("", "-journal", "-wal", "-shm")
 #: Results are text, and text has no NUL; every database, and its journals, have one near the
 #: beginning.
 _BEGINNING = 4096
+#: No settings file is longer.
+_SETTINGS = 100_000
 
 
 def refuse_database(output: Path, database_url: str) -> None:
@@ -35,6 +45,53 @@ def refuse_database(output: Path, database_url: str) -> None:
             f"--output {output} exists and holds no text: perhaps a database; nothing was written."
             " Give another file, or remove that one yourself."
         )
+
+
+def refuse_settings(output: Path, given: "Given", settings: Settings) -> None:
+    """Refuse to write a result over settings: those in use, and any other file that sets one.
+
+    Args:
+        output: where the result is to be written; it need not exist.
+        given: what this process was given, and from where.
+        settings: what that means.
+
+    Raises:
+        ConfigurationError: the file holds settings, or something that a setting names.
+    """
+    for what, file in _in_use(given, settings):
+        if _are_one(output, file):
+            raise ConfigurationError(
+                f"--output {output} is {what}; nothing was written. Give another file."
+            )
+    if name := _setting_in(output):
+        raise ConfigurationError(
+            f"--output {output} exists and sets {name}: a settings file; nothing was written."
+            " Give another file, or remove that one yourself."
+        )
+
+
+def _in_use(given: "Given", settings: Settings) -> Iterator[tuple[str, Path]]:
+    """Yield the files that settings are read from, there or not, each with what it is."""
+    yield "the settings file", given.file
+    for variable in VARIABLES:
+        if variable.secret and (named := given.texts.get(variable.file_name, "").strip()):
+            yield f"the file of {variable.file_name}", given.directory / named
+    if settings.messages_file is not None:
+        yield "the file of MESSAGES_FILE", settings.messages_file
+
+
+def _setting_in(path: Path) -> str | None:
+    """Return the first setting that a file gives a value, if it does."""
+    names = "|".join(name for variable in VARIABLES for name in variable.names)
+    setting = re.compile(rf"^\s*(?:export\s+)?({names})\s*=", re.MULTILINE)
+    try:
+        if not path.is_file():
+            return None
+        with path.open(encoding="utf-8", errors="replace") as file:
+            found = setting.search(file.read(_SETTINGS))
+    except OSError:  # it cannot be read: writing will say why, if it cannot be written either
+        return None
+    return found and found[1]
 
 
 def _are_one(output: Path, file: Path) -> bool:

@@ -1,5 +1,6 @@
 """The numbers of a period: what became of the visits, of the messages, and whether they help."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
@@ -18,12 +19,14 @@ from smartia_jobs.clinic.statistics import (
     read_visits,
 )
 from smartia_jobs.clinic.times import WIDENING, StoredTimes, to_instant, to_wall
+from smartia_jobs.clinic.unreadable import count_dates_out_of_reach
 from smartia_jobs.jobs.opening import open_clinic
 from smartia_jobs.kinds import INVITATION, KINDS
 from smartia_jobs.outbox import statistics as outbox
 from smartia_jobs.outbox.statistics import FailureReason, MessageCounts, Record
 from smartia_jobs.run import Run
 from smartia_jobs.store.schema import tables_exist
+from smartia_jobs.store.states import State
 
 
 class Note(StrEnum):
@@ -35,6 +38,8 @@ class Note(StrEnum):
     UNRESOLVED_VISITS = "unresolved_visits"
     #: Some visits have a date that is none (31 November); they are in no count.
     UNREADABLE_DATES = "unreadable_dates"
+    #: Open visits, of whatever day, have a date that no run can read; they are in no count.
+    DATES_OUT_OF_REACH = "dates_out_of_reach"
     #: Our own tables do not exist: no message was ever sent from this database.
     NO_OUTBOX = "no_outbox"
     #: No message whose outcome is known is recorded before the end of the period.
@@ -43,8 +48,10 @@ class Note(StrEnum):
     MESSAGES_INCOMPLETE = "messages_incomplete"
     #: The same for the period before.
     PREVIOUS_MESSAGES_INCOMPLETE = "previous_messages_incomplete"
-    #: Delivered and read are not known: no delivery status was ever pulled.
-    DELIVERY_NOT_PULLED = "delivery_not_pulled"
+    #: What became of accepted messages is not known: no status was ever heard.
+    NO_STATUS_HEARD = "no_status_heard"
+    #: It is known only of those since the first status was heard, which is within the period.
+    STATUSES_INCOMPLETE = "statuses_incomplete"
     #: Some groups of the effect table are too small to say much.
     SMALL_GROUPS = "small_groups"
     #: Some visits stand in no lead time of the effect table.
@@ -91,7 +98,7 @@ class Figures:
             "no_show_rate_of_attended_or_missed": visits.no_show_rate_of_attended_or_missed,
             "attended_or_missed": visits.attended_or_missed,
             "unresolved": visits.unresolved,
-            "messages": {kind: asdict(counts) for kind, counts in self.messages.items()},
+            "messages": {kind: counts.as_json() for kind, counts in self.messages.items()},
         }
 
 
@@ -105,12 +112,18 @@ class Metrics:
         by_day: every local day of the period, in order, those without visits included.
         by_weekday: Monday first, all seven.
         by_hour: local hours that have visits, in order.
+        messages_by_day: the messages first claimed on each local day of the period that has any,
+            by kind; empty unless it was asked for.
+        undelivered_by_day: likewise, by Meta's reason.
         unreadable: visits whose date seems to be of the period and is none; in no count.
+        out_of_reach: open visits of whatever day whose date no run can read; in no count.
         effect: missed visits by reminders.
         reengagement: patients who came back.
         failure_reasons: the most frequent first.
+        undelivered_reasons: likewise, of messages that WhatsApp had accepted.
         messages_since: when the oldest message on record was claimed, those aside that a purge
             keeps; None without any.
+        heard_since: when the first status of a message came; None: none ever did.
         notes: what to know before trusting a figure.
     """
 
@@ -119,30 +132,42 @@ class Metrics:
     by_day: Mapping[date, StatusCounts]
     by_weekday: tuple[StatusCounts, ...]
     by_hour: Mapping[int, StatusCounts]
+    messages_by_day: Mapping[date, Mapping[str, MessageCounts]] = field(default_factory=dict)
+    undelivered_by_day: Mapping[date, Mapping[int | None, int]] = field(default_factory=dict)
     unreadable: int = 0
+    out_of_reach: int = 0
     effect: Effect = field(default_factory=Effect)
     reengagement: Reengagement = field(default_factory=Reengagement)
     failure_reasons: tuple[FailureReason, ...] = ()
+    undelivered_reasons: tuple[FailureReason, ...] = ()
     messages_since: datetime | None = None
+    heard_since: datetime | None = None
     notes: tuple[Note, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the stable JSON object (documented in the README)."""
-        zone, since = self.figures.period.zone, self.messages_since
+        zone = self.figures.period.zone
+        since, heard = (
+            at and at.astimezone(zone).isoformat() for at in (self.messages_since, self.heard_since)
+        )
         return {
             **self.figures.as_json(),
             "effect": [_group_json(group) for group in self.effect.groups],
             "previous": self.previous.as_json(),
             "reengaged": asdict(self.reengagement),
             "failure_reasons": [asdict(reason) for reason in self.failure_reasons],
+            "undelivered_reasons": [asdict(reason) for reason in self.undelivered_reasons],
             "by_weekday": [asdict(counts) for counts in self.by_weekday],
             "by_hour": {str(hour): asdict(counts) for hour, counts in self.by_hour.items()},
-            "messages_since": since and since.astimezone(zone).isoformat(),
+            "messages_since": since,
+            "heard_since": heard,
             "notes": [str(note) for note in self.notes],
         }
 
 
-def build_metrics(run: Run, *, days: int = 30, until: date | None = None) -> Metrics:
+def build_metrics(
+    run: Run, *, days: int = 30, until: date | None = None, messages_by_day: bool = False
+) -> Metrics:
     """Count what became of a period's visits and messages, beside the period before.
 
     Each visit is read once and added up here, as the jobs read it: so a figure and a reminder
@@ -152,6 +177,7 @@ def build_metrics(run: Run, *, days: int = 30, until: date | None = None) -> Met
         run: its database is only read from.
         days: how many local days before its end the period begins; at least 1.
         until: the last local day that belongs to it; None, or a day to come, for up to now.
+        messages_by_day: also count the messages of each day, which reads them one by one.
 
     Raises:
         ConfigurationError: the database is not SmartIA's, our own tables are too old to be
@@ -168,6 +194,8 @@ def build_metrics(run: Run, *, days: int = 30, until: date | None = None) -> Met
         notes = [Note.NO_OUTBOX]
         if has_messages:
             metrics = _count_messages(connection, times, metrics, record)
+            if messages_by_day:
+                metrics = _count_days(connection, metrics)
             notes = _notes_on_messages(metrics)
     return replace(metrics, notes=(*_notes_on_visits(metrics, until), *notes))
 
@@ -194,6 +222,7 @@ def _count_visits(
         by_weekday=now.by_weekday(),
         by_hour=now.by_hour(),
         unreadable=unreadable,
+        out_of_reach=count_dates_out_of_reach(connection),
         effect=comparison.effect() if comparison is not None else Effect(),
     )
 
@@ -223,25 +252,48 @@ def _count_messages(
     connection: Connection, times: StoredTimes, metrics: Metrics, record: Record | None
 ) -> Metrics:
     period, before = metrics.figures.period, metrics.previous.period
-    pulled = record is not None and record.knows_deliveries
+    heard_since = record.heard_since if record else None
+    heard = heard_since is not None
     found, found_before = (
-        outbox.count_messages(connection, span.from_at, span.to_at, pulled=pulled)
+        outbox.count_messages(connection, span.from_at, span.to_at, heard=heard)
         for span in (period, before)
     )
-    none = MessageCounts(delivered=0, read=0) if pulled else MessageCounts()
+    none = MessageCounts.none(heard=heard)
     every_kind = dict.fromkeys((*KINDS, *sorted(found | found_before)), none)
     messages, previous_messages = every_kind | found, every_kind | found_before
     span = (period.from_at, period.to_at)
-    failed = any(counts.failed for counts in messages.values())
+    failures, undelivered = (
+        tuple(outbox.top_reasons(connection, state, *span)) if any(numbers) else ()
+        for state, numbers in (
+            (State.FAILED, (counts.failed for counts in messages.values())),
+            (State.UNDELIVERED, (counts.undelivered for counts in messages.values())),
+        )
+    )
     reengaged = messages[INVITATION].sent > 0
     return replace(
         metrics,
         figures=replace(metrics.figures, messages=messages),
         previous=replace(metrics.previous, messages=previous_messages),
         reengagement=_count_reengaged(connection, times, period) if reengaged else Reengagement(),
-        failure_reasons=tuple(outbox.top_failure_reasons(connection, *span)) if failed else (),
+        failure_reasons=failures,
+        undelivered_reasons=undelivered,
         messages_since=record.since if record else None,
+        heard_since=heard_since,
     )
+
+
+def _count_days(connection: Connection, metrics: Metrics) -> Metrics:
+    """Add the messages of each day up, as they are read."""
+    period, heard = metrics.figures.period, metrics.heard_since is not None
+    messages: dict[date, dict[str, MessageCounts]] = {}
+    undelivered: dict[date, Counter[int | None]] = {}
+    for one in outbox.read_messages(connection, period.from_at, period.to_at, heard=heard):
+        day = to_wall(one.claimed_at, period.zone).date()
+        of_day = messages.setdefault(day, {})
+        of_day[one.kind] = of_day.get(one.kind, MessageCounts.none(heard=heard)) + one.counts
+        if one.counts.undelivered:
+            undelivered.setdefault(day, Counter())[one.code] += 1
+    return replace(metrics, messages_by_day=messages, undelivered_by_day=undelivered)
 
 
 def _count_reengaged(connection: Connection, times: StoredTimes, period: Period) -> Reengagement:
@@ -261,6 +313,8 @@ def _notes_on_visits(metrics: Metrics, until: date | None) -> list[Note]:
         notes.append(Note.UNRESOLVED_VISITS)
     if metrics.unreadable:
         notes.append(Note.UNREADABLE_DATES)
+    if metrics.out_of_reach:
+        notes.append(Note.DATES_OUT_OF_REACH)
     return notes
 
 
@@ -273,13 +327,19 @@ def _notes_on_messages(metrics: Metrics) -> list[Note]:
         notes.append(Note.MESSAGES_INCOMPLETE)
     elif since > metrics.previous.period.from_at:
         notes.append(Note.PREVIOUS_MESSAGES_INCOMPLETE)
-    if all(counts.delivered is None for counts in metrics.figures.messages.values()):
-        notes.append(Note.DELIVERY_NOT_PULLED)
+    if metrics.heard_since is None:
+        notes.append(Note.NO_STATUS_HEARD)
+    elif _day(metrics.heard_since, period) > _day(max(period.from_at, since), period):
+        notes.append(Note.STATUSES_INCOMPLETE)
     if any(group.is_small for group in metrics.effect.groups):
         notes.append(Note.SMALL_GROUPS)
     if metrics.effect.left_out:
         notes.append(Note.VISITS_WITHOUT_LEAD_TIME)
     return notes
+
+
+def _day(at: datetime, period: Period) -> date:
+    return to_wall(at, period.zone).date()
 
 
 def _group_json(group: Group) -> dict[str, Any]:

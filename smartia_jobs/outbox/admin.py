@@ -189,13 +189,14 @@ def _change(connection: Connection, leader: int, decision: Decision, at: datetim
         update(outbox)
         .where(
             or_(outbox.c.id == leader, outbox.c.leader_id == leader),
-            _unknown(connection),
+            is_unknown(connection),
         )
         .values(**changes[decision], lease_until=None, updated_at=at)
     ).rowcount
 
 
-def _unknown(connection: Connection) -> ColumnElement[bool]:
+def is_unknown(connection: Connection) -> ColumnElement[bool]:
+    """Return whether nobody knows if a row was accepted: its owner may have died meanwhile."""
     dead = and_(outbox.c.state == str(State.CLAIMED), _lapsed(connection))
     return or_(outbox.c.state == str(State.UNKNOWN), dead)
 

@@ -1,17 +1,18 @@
 """What became of our messages, counted by the database."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import datetime
 from itertools import chain
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, FromClause, case, exists, false, func, or_, select
 
 from smartia_jobs.appointment import AppointmentStatus
 from smartia_jobs.kinds import INVITATION
-from smartia_jobs.outbox.admin import FINAL
+from smartia_jobs.outbox.admin import FINAL, is_unknown
 from smartia_jobs.store.states import ACCEPTED, State
-from smartia_jobs.store.tables import outbox
+from smartia_jobs.store.tables import outbox, statuses
 
 #: Rows held at once, however many there are.
 _ROWS = 1000
@@ -19,7 +20,6 @@ _ROWS = 1000
 #: Reasons shown; the rest is a long tail of single cases.
 _TOP_REASONS = 5
 
-#: The delivery of one message has been learnt; while there is none, nothing is pulled at all.
 _DELIVERED = outbox.c.delivered_at.is_not(None) | outbox.c.read_at.is_not(None)
 _ACCEPTED = outbox.c.state.in_(sorted(ACCEPTED))
 #: Nobody knows what became of these: a claim of a visit that is over was left by a dead process.
@@ -30,7 +30,8 @@ _MAYBE_ACCEPTED = frozenset({State.UNKNOWN, State.CLAIMED})
 class MessageCounts:
     """Messages of one kind; one that told two visits of a patient is one message.
 
-    ``delivered`` and ``read`` are None while no delivery status has ever been pulled.
+    ``delivered``, ``read`` (which is delivered as well) and ``undelivered`` are parts of ``sent``,
+    and None while no status was ever heard.
     """
 
     sent: int = 0
@@ -38,11 +39,41 @@ class MessageCounts:
     unknown: int = 0
     delivered: int | None = None
     read: int | None = None
+    undelivered: int | None = None
+
+    @classmethod
+    def none(cls, *, heard: bool) -> "MessageCounts":
+        """Return the counts of no message; ``heard``: whether any status ever was."""
+        return cls(delivered=0, read=0, undelivered=0) if heard else cls()
+
+    def __add__(self, other: "MessageCounts") -> "MessageCounts":
+        """Return the counts of both; what one does not know, both do not."""
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        both: Any = (None if None in pair else sum(pair) for pair in pairs)
+        return MessageCounts(*both)
+
+    @property
+    def delivered_rate(self) -> float | None:
+        """Of what WhatsApp accepted, the part that is known to have arrived."""
+        return self._of_sent(self.delivered)
+
+    @property
+    def read_rate(self) -> float | None:
+        """The same, known to have been opened."""
+        return self._of_sent(self.read)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the JSON of these counts (documented in the README)."""
+        rates = {"delivered_rate": self.delivered_rate, "read_rate": self.read_rate}
+        return {**asdict(self), **rates}
+
+    def _of_sent(self, part: int | None) -> float | None:
+        return None if part is None or not self.sent else part / self.sent
 
 
 @dataclass(frozen=True, slots=True)
 class FailureReason:
-    """Why messages failed, in plain words, and how many.
+    """Why messages failed, or did not arrive, in plain words, and how many.
 
     Attributes:
         messages: how many.
@@ -63,12 +94,13 @@ class Record:
         since: when the oldest one was first claimed, aware UTC.
         first_start: the earliest visit that any of them told of, naive wall time. A purge
             forgets by visits, so those before it may have had messages that are gone.
-        knows_deliveries: whether delivery statuses were ever pulled.
+        heard_since: when the first status came of which anything is remembered, aware UTC; None:
+            none ever did.
     """
 
     since: datetime
     first_start: datetime
-    knows_deliveries: bool
+    heard_since: datetime | None
 
 
 def record(connection: Connection) -> Record | None:
@@ -78,14 +110,22 @@ def record(connection: Connection) -> Record | None:
     """
     remembered = outbox.c.state.in_([str(state) for state in FINAL])
     query = select(
-        func.min(outbox.c.created_at), func.min(outbox.c.start), func.count().filter(_DELIVERED)
+        func.min(outbox.c.created_at),
+        func.min(outbox.c.start),
+        func.min(outbox.c.delivered_at),
+        func.min(outbox.c.read_at),
+        func.min(outbox.c.updated_at).filter(outbox.c.state == str(State.UNDELIVERED)),
     ).where(remembered)
-    since, first_start, delivered = connection.execute(query).one()
-    return None if since is None else Record(since, first_start, knows_deliveries=delivered > 0)
+    since, first_start, *heard = connection.execute(query).one()
+    if since is None:
+        return None
+    # Kept for days only, but also of messages that are no further than sent.
+    heard.append(connection.execute(select(func.min(statuses.c.received_at))).scalar_one())
+    return Record(since, first_start, min((at for at in heard if at is not None), default=None))
 
 
 def count_messages(
-    connection: Connection, from_at: datetime, to_at: datetime, *, pulled: bool
+    connection: Connection, from_at: datetime, to_at: datetime, *, heard: bool
 ) -> dict[str, MessageCounts]:
     """Return what became of the messages first claimed in a half-open span, by kind.
 
@@ -95,37 +135,66 @@ def count_messages(
         connection: inside a short transaction.
         from_at: the first instant of the span.
         to_at: the first one after it.
-        pulled: whether delivery statuses are known, so that none is a 0 and not a None.
+        heard: whether statuses are, so that none is a 0 and not a None.
     """
     query = (
-        select(
-            outbox.c.kind,
-            func.count().filter(_ACCEPTED),
-            func.count().filter(outbox.c.state == State.FAILED),
-            func.count().filter(outbox.c.state == State.UNKNOWN),
-            func.count().filter(_DELIVERED),
-            func.count().filter(outbox.c.read_at.is_not(None)),
-        )
+        select(outbox.c.kind, *(func.count().filter(part) for part in _parts(connection)))
         .where(_messages_between(from_at, to_at))
         .group_by(outbox.c.kind)
     )
     return {
-        kind: MessageCounts(sent, failed, unknown, *(seen if pulled else (None, None)))
-        for kind, sent, failed, unknown, *seen in connection.execute(query)
+        kind: MessageCounts(sent, failed, unknown, *(told if heard else ()))
+        for kind, sent, failed, unknown, *told in connection.execute(query)
     }
 
 
-def top_failure_reasons(
-    connection: Connection, from_at: datetime, to_at: datetime
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What became of one message.
+
+    Attributes:
+        kind: of which.
+        claimed_at: when it was first claimed, aware UTC.
+        counts: of this one message.
+        code: Meta's reason, where it did not arrive and one was told.
+    """
+
+    kind: str
+    claimed_at: datetime
+    counts: MessageCounts
+    code: int | None
+
+
+def read_messages(
+    connection: Connection, from_at: datetime, to_at: datetime, *, heard: bool
+) -> Iterator[Message]:
+    """Yield the messages of a span one by one; arguments as for :func:`count_messages`."""
+    columns = (outbox.c.kind, outbox.c.created_at, outbox.c.error_code)
+    query = select(*columns, *_parts(connection)).where(_messages_between(from_at, to_at))
+    rows = connection.execute(query.execution_options(yield_per=_ROWS))
+    for kind, claimed_at, code, *parts in chain.from_iterable(rows.partitions()):
+        counts = MessageCounts(*(int(bool(is_so)) for is_so in (parts if heard else parts[:3])))
+        yield Message(kind, claimed_at, counts, code if counts.undelivered else None)
+
+
+def top_reasons(
+    connection: Connection, state: State, from_at: datetime, to_at: datetime
 ) -> list[FailureReason]:
-    """Return the most frequent reasons of the messages that failed in a span, first the top."""
+    """Return why messages of a span stand in a state: the most frequent reasons, first the top.
+
+    Args:
+        connection: inside a short transaction.
+        state: ``FAILED`` or ``UNDELIVERED``.
+        from_at: the first instant of the span.
+        to_at: the first one after it.
+    """
     code, text = outbox.c.error_code, outbox.c.error
     # One code is one reason, however its text was worded over time.
     without_code = case((code.is_(None), text))
     messages = func.count().label("messages")
     query = (
         select(messages, func.max(text), code)
-        .where(_messages_between(from_at, to_at), outbox.c.state == State.FAILED)
+        .where(_messages_between(from_at, to_at), outbox.c.state == state)
         .group_by(code, without_code)
         .order_by(messages.desc(), func.max(text))
         .limit(_TOP_REASONS)
@@ -167,8 +236,10 @@ def reminders(
         func.coalesce(columns.appointment_status == AppointmentStatus.CONFIRMED, false()),
     ).where(
         columns.state.in_(told),
-        # Every other kind is a reminder, also one that the clinic's catalogue has no longer.
+        # Every other kind is a reminder, also one that the clinic's catalogue has no longer;
+        # a word back to an answer is none.
         columns.kind != INVITATION,
+        columns.answer_id.is_(None),
         columns.start.between(from_wall, to_wall),
         or_(columns.turn == 1, ~told_before),
     )
@@ -198,6 +269,16 @@ def count_invited(connection: Connection, from_at: datetime, to_at: datetime) ->
     """Return how many patients were invited to book again in a span."""
     invited = accepted_invitations(from_at, to_at)
     return connection.execute(select(func.count(invited.c.patient_id.distinct()))).scalar_one()
+
+
+def _parts(connection: Connection) -> Iterator[ColumnElement[bool]]:
+    """Yield which messages count, in the order of the fields of :class:`MessageCounts`."""
+    yield _ACCEPTED
+    yield outbox.c.state == State.FAILED
+    yield is_unknown(connection)
+    yield _DELIVERED
+    yield outbox.c.read_at.is_not(None)
+    yield outbox.c.state == State.UNDELIVERED
 
 
 def _messages_between(from_at: datetime, to_at: datetime) -> ColumnElement[bool]:

@@ -1,5 +1,6 @@
 """``smartia-jobs metrics`` as a process: streams, files and exit statuses."""
 
+import csv
 import json
 import os
 import pty
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from smartia_jobs.kinds import KINDS
 from tests.jobs.metrics_desk import Desk, local, wall
 from tests.support import Clinic, RunCli
 from tests.support import program as program_under_test
@@ -82,9 +84,11 @@ def test_json_is_one_object_with_the_documented_keys(run_cli: RunCli, busy_clini
         "previous",
         "reengaged",
         "failure_reasons",
+        "undelivered_reasons",
         "by_weekday",
         "by_hour",
         "messages_since",
+        "heard_since",
         "notes",
     ]
     assert list(result.json["previous"]) == figures
@@ -104,7 +108,11 @@ def test_csv_has_one_row_for_each_day(run_cli: RunCli, busy_clinic: Clinic) -> N
     heading, *rows = result.stdout.splitlines()
     assert heading.startswith("date,total,scheduled,confirmed,completed,cancelled,no_show,unset,")
     assert [row[:10] for row in rows] == [f"2026-03-{day:02d}" for day in range(1, 32)]
-    assert rows[0] == "2026-03-01,0,0,0,0,0,0,0,,,"
+    assert rows[0].startswith("2026-03-01,0,0,0,0,0,0,0,,,,")
+    assert f"{heading},".count("_undelivered,") == len(KINDS)
+    days = list(csv.DictReader(result.stdout.splitlines()))
+    assert sum(int(day["24h_sent"]) for day in days) == 40
+    assert {day["24h_delivered"] for day in days} == {""}
     assert sum(int(row.split(",")[1]) for row in rows) == 60
 
 
@@ -162,6 +170,78 @@ def test_a_reader_that_goes_away_is_no_error(busy_clinic: Clinic) -> None:
     os.close(theirs)
 
     assert (process.returncode, process.stderr) == (0, b"")
+
+
+def test_the_csv_tells_what_became_of_each_day_s_messages(
+    run_cli: RunCli, sqlite_clinic: Clinic
+) -> None:
+    desk, at = Desk(sqlite_clinic), local(2026, 3, 5, 9)
+    states = [("read", None), ("undelivered", 131026), ("undelivered", None), ("sent", None)]
+    for number, (state, code) in enumerate(states):
+        seen = at if state == "read" else None
+        desk.add(
+            appointment_id=number, state=state, created_at=at, error_code=code,
+            delivered_at=seen, read_at=seen,
+        )  # fmt: skip
+
+    result = run_cli("metrics", *MARCH, "--format", "csv", env=env_of(sqlite_clinic))
+
+    days = {day["date"]: day for day in csv.DictReader(result.stdout.splitlines())}
+    told = {
+        name: days["2026-03-05"][name]
+        for name in ("24h_sent", "24h_delivered", "24h_read", "24h_undelivered")
+    }
+    reasons = {"undelivered_131026": "1", "undelivered_no_code": "1"}
+    assert list(told.values()) == ["4", "1", "1", "2"]
+    assert days["2026-03-05"].items() >= reasons.items()
+    assert (days["2026-03-04"]["24h_sent"], days["2026-03-04"]["undelivered_131026"]) == ("0", "0")
+
+
+@pytest.mark.parametrize("how", [".env", "--env-file", "secret", "messages", "another's"])
+def test_output_overwrites_no_settings(
+    run_cli: RunCli, sqlite_clinic: Clinic, tmp_path: Path, how: str
+) -> None:
+    env, options = env_of(sqlite_clinic), []
+    file = tmp_path / {".env": ".env", "messages": "messages.toml"}.get(how, "file.txt")
+    text = "CLINIC_NAME=Aurora\n"
+    if how == "--env-file":
+        options = ["--env-file", str(file)]
+    elif how == "secret":
+        text, env["META_ACCESS_TOKEN_FILE"] = "EAAsecret\n", file.name
+    elif how == "messages":
+        text, env["MESSAGES_FILE"] = "", file.name
+    elif how == "another's":
+        text = "# of another clinic\nexport DATABASE_URL = sqlite:///other.db\n"
+    file.write_text(text)
+
+    result = run_cli("metrics", "--json", "--output", file.name, *options, env=env)
+
+    assert result.exit_code == 78
+    assert f"--output {file.name} " in result.json["error"]
+    assert "nothing was written" in result.json["error"]
+    assert file.read_text() == text
+
+
+def test_a_settings_file_that_is_not_there_is_not_made_either(
+    run_cli: RunCli, sqlite_clinic: Clinic, tmp_path: Path
+) -> None:
+    result = run_cli("metrics", "--output", ".env", env=env_of(sqlite_clinic))
+
+    assert result.exit_code == 78
+    assert not (tmp_path / ".env").exists()
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_what_was_written_is_said_on_standard_error(
+    run_cli: RunCli, sqlite_clinic: Clinic, form: str
+) -> None:
+    env = env_of(sqlite_clinic) | {"LOG_FORMAT": form}
+
+    result = run_cli("metrics", "--output", "numbers.txt", env=env)
+
+    line = result.stderr.splitlines()[-1]
+    said = json.loads(line)["message"] if form == "json" else line
+    assert said.endswith("numbers.txt was written")
 
 
 def test_output_writes_the_file_and_nothing_else(

@@ -44,17 +44,17 @@ LARGE = Metrics(
         PERIOD,
         VISITS,
         {
-            "72h": MessageCounts(11_482, 201, 9, 11_010, 9_877),
-            "24h": MessageCounts(35_482, 1_204, 17, 33_010, 29_877),
-            "2h": MessageCounts(30_001, 0, 0, 29_000, 20_000),
-            "no_show": MessageCounts(9_784, 12, 3, 9_000, 0),
-            OWN_KIND: MessageCounts(35_481, 1_203, 16, 0, 0),
+            "72h": MessageCounts(11_482, 201, 9, 11_010, 9_877, 300),
+            "24h": MessageCounts(35_482, 1_204, 17, 33_010, 29_877, 2_000),
+            "2h": MessageCounts(30_001, 0, 0, 29_000, 20_000, 0),
+            "no_show": MessageCounts(9_784, 12, 3, 9_000, 0, 1),
+            OWN_KIND: MessageCounts(35_481, 1_203, 16, 35_481, 35_481, 0),
         },
     ),
     previous=Figures(
         PERIOD.before,
         replace(VISITS, total=100_527, no_show=12_299),
-        dict.fromkeys((*KINDS, OWN_KIND), MessageCounts(1, 0, 0, 0, 0)),
+        dict.fromkeys((*KINDS, OWN_KIND), MessageCounts(1, 0, 0, 0, 0, 0)),
     ),
     by_day=dict.fromkeys(
         PERIOD.local_days(), StatusCounts(total=3_565, completed=2_800, no_show=700, cancelled=65)
@@ -74,7 +74,9 @@ LARGE = Metrics(
         FailureReason(1_000, "WhatsApp cannot deliver to this number.", 131026),
         FailureReason(204, "Tags like <b> & such are <i>text</i>.", None),
     ),
+    undelivered_reasons=(FailureReason(2_301, "WhatsApp cannot deliver.", 131026),),
     messages_since=local(2026, 3, 5),
+    heard_since=local(2026, 3, 7),
     notes=tuple(Note),
 )
 
@@ -91,7 +93,12 @@ def test_text_for_a_pipe_is_plain_and_complete_at_80_columns(metrics: Metrics) -
 def test_every_kind_has_its_row_in_the_text_however_long_its_name() -> None:
     text = to_text(LARGE, terminal=False)
 
-    rows = (r"reminder 72h +11482 ", r"re-engagement +9784 ", r"reminder +35481 .* \+35480\n")
+    rows = (
+        r"reminder 72h +11482 ",
+        r"re-engagement +9784 ",
+        rf"reminder {OWN_KIND} +35481 .* \+35480\n",
+        r"reminder +35481 +35481 \(100\.0 %\) ",
+    )
     assert not [row for row in rows if not re.search(f"^ {row}", text, re.MULTILINE)]
     assert OWN_KIND in "".join(text.split())
 
@@ -126,7 +133,50 @@ def test_rates_stand_with_their_denominators_and_their_change() -> None:
 def test_what_is_not_known_is_a_dash_and_not_zero() -> None:
     text = to_text(EMPTY, terminal=False)
 
-    assert re.search(r"reminder 24h +0 +0 +0 +- +- +0 +0\n", text)
+    assert re.search(r"no-show of all +- +- +-\n", text)
+    assert "Deliveries" not in text
+    cells = re.findall(r"<tr><th [^>]*>Entregues</th>(.*?)</tr>", to_html(EMPTY), re.DOTALL)
+    assert re.sub(r"<.*?>|\s", "", cells[0]) == "–" * len(KINDS)
+
+
+def test_deliveries_stand_with_their_rates_of_what_was_accepted() -> None:
+    text, page = to_text(LARGE, terminal=False), " ".join(to_html(LARGE).split())
+
+    assert re.search(
+        r"reminder 24h +35482 +33010 \(93\.0 %\) +29877 \(84\.2 %\) +2000 \(5\.6 %\)\n", text
+    )
+    assert re.search(r"2301 +not delivered: WhatsApp cannot deliver \(code 131026\)\n", text)
+    assert "<td>33.010 <small>(93,0 %)</small>" in page
+    assert "Por que não foram entregues" in page
+    assert "2.301 × O WhatsApp não consegue entregar nesse número" in page
+
+
+def test_one_is_written_as_one() -> None:
+    one = StatusCounts(total=4, scheduled=1, completed=1, no_show=1, cancelled=1)
+    metrics = replace(
+        EMPTY,
+        figures=Figures(PERIOD, one),
+        effect=Effect(left_out=1),
+        unreadable=1,
+        out_of_reach=1,
+        notes=tuple(Note),
+    )
+
+    (column,) = OverTime.of({date(2026, 3, 2): one}).columns
+    portuguese = sentences(metrics, PORTUGUESE, date_form="%d/%m/%Y")
+    english = sentences(metrics, ENGLISH, date_form="%Y-%m-%d")
+
+    assert column.title == "02/03/2026: 1 realizada, 1 falta, 1 cancelada, 1 em aberto"
+    assert portuguese[Note.UNRESOLVED_VISITS].startswith(
+        "1 de 4 consultas já passou e continua aberta na SmartIA"
+    )
+    counted = [note for note in Note if f"{portuguese[note]} ".startswith("1 consulta ")]
+    assert counted == [
+        Note.UNREADABLE_DATES,
+        Note.DATES_OUT_OF_REACH,
+        Note.VISITS_WITHOUT_LEAD_TIME,
+    ]
+    assert not [text for text in english.values() if re.match(r"1 (open )?visits ", text)]
 
 
 def test_the_effect_says_that_it_is_association_and_where_numbers_are_small() -> None:
@@ -147,6 +197,9 @@ def test_every_note_has_a_sentence(words: dict[Note, str]) -> None:
 
 def test_every_refusal_of_a_patient_has_portuguese_words() -> None:
     codes = [code for code, answer in ANSWERS.items() if answer.verdict is Verdict.GIVE_UP]
+    # What WhatsApp had accepted it also gives up for reasons of its own.
+    codes += [1, 131000, 131016, 130429, 131056, 131057, 132015, 132016]
+    codes += [131042, 131031, 131037, 131048, 131064, 133010]
 
     told = [portuguese_reason(FailureReason(1, "recorded", code)) for code in codes]
 

@@ -14,7 +14,7 @@ from smartia_jobs.jobs.metrics import Metrics, build_metrics
 from smartia_jobs.run import Run
 from smartia_jobs.settings import Settings
 from smartia_jobs.store import schema
-from smartia_jobs.store.tables import outbox
+from smartia_jobs.store.tables import outbox, statuses
 from tests.support import Clinic
 
 SAO_PAULO = ZoneInfo("America/Sao_Paulo")
@@ -49,7 +49,14 @@ def settings_of(clinic: Clinic) -> Settings:
     )
 
 
-def measure(clinic: Clinic, now: datetime, *, days: int = 30, until: date | None = None) -> Metrics:
+def measure(
+    clinic: Clinic,
+    now: datetime,
+    *,
+    days: int = 30,
+    until: date | None = None,
+    messages_by_day: bool = False,
+) -> Metrics:
     """Return the metrics as a run at ``now`` would find them."""
     with opened(clinic, read_only=True) as database:
         run = Run(
@@ -59,7 +66,7 @@ def measure(clinic: Clinic, now: datetime, *, days: int = 30, until: date | None
             database=database,
             now=now,
         )
-        return build_metrics(run, days=days, until=until)
+        return build_metrics(run, days=days, until=until, messages_by_day=messages_by_day)
 
 
 class Desk:
@@ -78,6 +85,12 @@ class Desk:
                 insert(outbox).returning(outbox.c.id), _row(values)
             ).scalar_one()
         return added
+
+    def add_status(self, *, received_at: datetime) -> None:
+        """Write one status that came in, of whatever message."""
+        with opened(self.clinic) as database, database.write() as connection:
+            heard = {"wamid": "wamid.1", "status": "sent", "said_at": received_at}
+            connection.execute(insert(statuses), heard | {"received_at": received_at})
 
     def add_all(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write many rows at once."""

@@ -1,6 +1,7 @@
 """The numbers of a period, counted by hand."""
 
-from datetime import date, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -285,7 +286,8 @@ def test_without_our_tables_messages_are_zero_and_it_is_said(clinic: Clinic) -> 
 
     assert metrics.notes == (Note.NO_OUTBOX,)
     assert metrics.as_json()["messages"] == {
-        kind: {"sent": 0, "failed": 0, "unknown": 0, "delivered": None, "read": None}
+        kind: {"sent": 0, "failed": 0, "unknown": 0}
+        | dict.fromkeys(("delivered", "read", "undelivered", "delivered_rate", "read_rate"))
         for kind in KINDS
     }
 
@@ -316,7 +318,7 @@ def test_messages_are_counted_by_kind_and_state(clinic: Clinic) -> None:
         "no_show": MessageCounts(sent=1),
         "a_week_before": MessageCounts(sent=1),
     }
-    assert Note.DELIVERY_NOT_PULLED in metrics.notes
+    assert Note.NO_STATUS_HEARD in metrics.notes
 
 
 def test_a_kind_that_only_one_period_has_stands_in_both(clinic: Clinic) -> None:
@@ -326,25 +328,135 @@ def test_a_kind_that_only_one_period_has_stands_in_both(clinic: Clinic) -> None:
 
     metrics = measure(clinic, NOW)
 
-    none, sent = MessageCounts(delivered=0, read=0), MessageCounts(sent=1, delivered=0, read=0)
-    read = MessageCounts(sent=1, delivered=1, read=1)
+    none = MessageCounts.none(heard=True)
+    sent, read = replace(none, sent=1), replace(none, sent=1, delivered=1, read=1)
     assert metrics.figures.messages == dict.fromkeys(KINDS, none) | {"5d": none, "7d": read}
     assert metrics.previous.messages == dict.fromkeys(KINDS, none) | {"5d": sent, "7d": none}
     assert list(metrics.figures.messages) == [*KINDS, "5d", "7d"]
 
 
-def test_delivered_and_read_are_numbers_once_a_status_was_pulled(clinic: Clinic) -> None:
+def test_what_became_of_messages_is_counted_once_a_status_was_heard(clinic: Clinic) -> None:
     desk = Desk(clinic)
-    seen_at = local(2026, 3, 2)
+    seen_at = local(2026, 3, 1, 10)
     desk.add(appointment_id=1, state="delivered", delivered_at=seen_at)
     desk.add(appointment_id=2, state="read", delivered_at=seen_at, read_at=seen_at)
     desk.add(appointment_id=3)
+    desk.add(appointment_id=4, state="undelivered")
 
     metrics = measure(clinic, NOW)
 
-    assert metrics.figures.messages["24h"] == MessageCounts(sent=3, delivered=2, read=1)
-    assert metrics.figures.messages["2h"] == MessageCounts(delivered=0, read=0)
-    assert Note.DELIVERY_NOT_PULLED not in metrics.notes
+    counts = metrics.figures.messages["24h"]
+    assert counts == MessageCounts(sent=4, delivered=2, read=1, undelivered=1)
+    assert (counts.delivered_rate, counts.read_rate) == (0.5, 0.25)
+    assert metrics.figures.messages["2h"] == MessageCounts.none(heard=True)
+    assert metrics.figures.messages["2h"].delivered_rate is None
+    assert metrics.heard_since == local(2026, 3, 1, 9)  # the failure, when it was written down
+    assert not {Note.NO_STATUS_HEARD, Note.STATUSES_INCOMPLETE} & set(metrics.notes)
+
+
+def test_a_status_alone_tells_that_statuses_are_heard(clinic: Clinic) -> None:
+    desk = Desk(clinic)
+    desk.add(created_at=local(2026, 3, 1, 9))
+    desk.add_status(received_at=local(2026, 3, 20))
+
+    metrics = measure(clinic, NOW)
+
+    assert metrics.figures.messages["24h"] == replace(MessageCounts.none(heard=True), sent=1)
+    assert metrics.as_json()["heard_since"] == "2026-03-20T00:00:00-03:00"
+
+
+@pytest.mark.parametrize(
+    ("first", "incomplete"),
+    [
+        (local(2026, 2, 1), False),
+        (local(2026, 3, 1, 23, 59), False),  # on the day of the first message
+        (local(2026, 3, 2), True),
+        (local(2026, 3, 20), True),
+    ],
+)
+def test_statuses_that_came_late_are_said(
+    clinic: Clinic, first: datetime, incomplete: bool
+) -> None:
+    desk = Desk(clinic)
+    desk.add(created_at=local(2026, 3, 1, 9))
+    desk.add_status(received_at=first)
+
+    metrics = measure(clinic, NOW)
+
+    assert (Note.STATUSES_INCOMPLETE in metrics.notes) == incomplete
+    assert Note.NO_STATUS_HEARD not in metrics.notes
+
+
+def test_what_a_dead_process_was_sending_counts_as_unknown(clinic: Clinic) -> None:
+    desk = Desk(clinic)
+    for number, lease_until in enumerate((local(2026, 3, 1), datetime(2099, 1, 1, tzinfo=UTC))):
+        desk.add(appointment_id=number, state="claimed", lease_until=lease_until)
+    desk.add(appointment_id=9, state="unknown")
+
+    metrics = measure(clinic, NOW)
+
+    assert metrics.figures.messages["24h"] == MessageCounts(unknown=2)
+
+
+def test_the_messages_of_each_day_are_those_of_the_period(clinic: Clinic) -> None:
+    desk = Desk(clinic)
+    last, first = local(2026, 3, 2) - timedelta(microseconds=1), local(2026, 3, 2)
+    desk.add(appointment_id=1, created_at=last, state="delivered", delivered_at=first)
+    desk.add(appointment_id=2, created_at=first, state="undelivered", error_code=131026)
+    desk.add(appointment_id=3, created_at=first, state="undelivered")
+    desk.add(appointment_id=4, created_at=first, state="failed", error_code=131026)
+    desk.add(appointment_id=5, created_at=first, kind="2h")
+    desk.add(appointment_id=6, created_at=first, kind="2h", leader_id=5)
+
+    metrics = measure(clinic, NOW, messages_by_day=True)
+
+    none = MessageCounts.none(heard=True)
+    assert metrics.messages_by_day == {
+        date(2026, 3, 1): {"24h": replace(none, sent=1, delivered=1)},
+        date(2026, 3, 2): {
+            "24h": replace(none, sent=2, failed=1, undelivered=2),
+            "2h": replace(none, sent=1),
+        },
+    }
+    assert metrics.undelivered_by_day == {date(2026, 3, 2): {131026: 1, None: 1}}
+    summed: dict[str, MessageCounts] = dict.fromkeys(KINDS, none)
+    for of_day in metrics.messages_by_day.values():
+        for kind, counts in of_day.items():
+            summed[kind] += counts
+    assert metrics.figures.messages == summed
+
+
+def test_why_messages_did_not_arrive_is_told_apart_from_why_they_were_refused(
+    clinic: Clinic,
+) -> None:
+    desk = Desk(clinic)
+    for number, (state, code) in enumerate(
+        (
+            ("undelivered", 131026),
+            ("undelivered", 131026),
+            ("undelivered", None),
+            ("failed", 131026),
+        )
+    ):
+        desk.add(appointment_id=number, state=state, error_code=code, error=f"reason {code}")
+
+    metrics = measure(clinic, NOW)
+
+    assert metrics.undelivered_reasons == (
+        FailureReason(2, "reason 131026", 131026),
+        FailureReason(1, "reason None", None),
+    )
+    assert metrics.failure_reasons == (FailureReason(1, "reason 131026", 131026),)
+
+
+def test_open_visits_whose_date_no_run_can_read_are_said(sqlite_clinic: Clinic) -> None:
+    for text, status in (("28/11/2026 09:30", "SCHEDULED"), ("28/11/2026 09:30", "COMPLETED")):
+        sqlite_clinic.add_appointment(sqlite_clinic.add_patient(), text, status)
+
+    metrics = measure(sqlite_clinic, NOW)
+
+    assert metrics.out_of_reach == 1
+    assert Note.DATES_OUT_OF_REACH in metrics.notes
 
 
 def test_one_message_about_two_visits_is_one_message(clinic: Clinic) -> None:

@@ -1,22 +1,28 @@
 """Parsing ``smartia-jobs metrics``, and putting its result where it was asked for."""
 
+import logging
 import os
 import sys
-from datetime import date, datetime
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from smartia_jobs.cli.context import errors_as_status, monitored, read_settings
+from smartia_jobs.cli.context import errors_as_status, gather_settings, monitored, wrapped
+from smartia_jobs.cli.days import read_day
 from smartia_jobs.cli.options import EnvFile
-from smartia_jobs.cli.output import refuse_database
+from smartia_jobs.cli.output import refuse_database, refuse_settings
 from smartia_jobs.errors import ConfigurationError
+from smartia_jobs.logs import logs_are_json
 
 if TYPE_CHECKING:
     from smartia_jobs.jobs.metrics import Metrics
     from smartia_jobs.settings import Settings
+
+
+logger = logging.getLogger("smartia_jobs")
 
 
 class Format(StrEnum):
@@ -43,10 +49,10 @@ def metrics(
         typer.Option("--days", min=1, max=MOST_DAYS, metavar="N", help="Count the last N days."),
     ] = 30,
     until: Annotated[
-        datetime | None,
+        date | None,
         typer.Option(
             "--until",
-            formats=["%Y-%m-%d"],
+            parser=read_day,
             metavar="DATE",
             help="End with this local day instead of now (YYYY-MM-DD).",
             show_default=False,
@@ -80,10 +86,17 @@ def metrics(
     """
     last_day = _last_day(until)
     chosen = _chosen(format, json=json)
+    from smartia_jobs.settings.environment import understand
+
     with errors_as_status("metrics", as_json=chosen is Format.JSON):
-        settings = read_settings(env_file)
+        given = gather_settings(env_file)
+        settings = understand(given)
+        if output is not None:
+            refuse_database(output, settings.database_url)
+            refuse_settings(output, given, settings)
         with monitored("metrics", settings):
-            found = _measure(settings, days=days, until=last_day, output=output)
+            by_day = chosen is Format.CSV
+            found = _measure(settings, days=days, until=last_day, by_day=by_day)
             _put(render(found, chosen, to_terminal=output is None), output)
 
 
@@ -118,23 +131,21 @@ def render(metrics: "Metrics", chosen: Format, *, to_terminal: bool = False) -> 
 
 
 def _measure(
-    settings: "Settings", *, days: int, until: date | None, output: Path | None
+    settings: "Settings", *, days: int, until: date | None, by_day: bool
 ) -> "Metrics":
     from smartia_jobs.clock import SystemClock
     from smartia_jobs.jobs.metrics import build_metrics
     from smartia_jobs.launch import run_that_reads
 
-    if output is not None:
-        refuse_database(output, settings.database_url)
     with run_that_reads("metrics", settings, SystemClock()) as run:
-        return build_metrics(run, days=days, until=until)
+        return build_metrics(run, days=days, until=until, messages_by_day=by_day)
 
 
-def _last_day(until: datetime | None) -> date | None:
-    if until is not None and until.date() < _EARLIEST:
+def _last_day(until: date | None) -> date | None:
+    if until is not None and until < _EARLIEST:
         raise typer.BadParameter(f"must not lie before {_EARLIEST}", param_hint="--until")
     # Later than now is cut to now; the calendar's last day would have no day after it.
-    return min(until.date(), _LATEST) if until is not None else None
+    return min(until, _LATEST) if until is not None else None
 
 
 def _chosen(format: Format | None, *, json: bool) -> Format:
@@ -143,10 +154,18 @@ def _chosen(format: Format | None, *, json: bool) -> Format:
     return Format.JSON if json else format or Format.TABLE
 
 
+def _say(what: str) -> None:
+    if logs_are_json():
+        logger.info(what, extra={"ctx": {"event": "output_written"}})
+    else:
+        typer.echo(wrapped(f"smartia-jobs metrics: {what}"), err=True)
+
+
 def _put(text: str, output: Path | None) -> None:
     try:
         if output is not None:
             output.write_text(text, encoding="utf-8")
+            _say(f"{output} was written")
         elif sys.stdout is not None:  # None when the caller closed it
             sys.stdout.write(text)
             sys.stdout.flush()

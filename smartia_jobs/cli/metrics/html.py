@@ -46,7 +46,10 @@ _MESSAGE_STATES = {
     "unknown": "Sem resposta (podem ter chegado)",
     "delivered": "Entregues",
     "read": "Lidas",
+    "undelivered": "Aceitas, mas não entregues",
 }
+#: Which of them are parts of what WhatsApp accepted.
+_RATES_OF_SENT = {"delivered": "delivered_rate", "read": "read_rate"}
 _LEAD_TIMES = {
     LeadTime.SAME_DAY: "no mesmo dia",
     LeadTime.UP_TO_A_WEEK: "1 a 6 dias antes",
@@ -102,7 +105,9 @@ def to_html(metrics: Metrics) -> str:
         messages=metrics.figures.messages,
         messages_before=metrics.previous.messages,
         reengaged=metrics.reengagement,
+        rates_of_sent=_RATES_OF_SENT,
         reasons=[portuguese_reason(found) for found in metrics.failure_reasons],
+        undelivered_reasons=[portuguese_reason(found) for found in metrics.undelivered_reasons],
         effect=list(_effect(metrics.effect.groups)),
         highest_bound=max((high for _, high in filter(None, bounds)), default=1.0),
         effect_notes=[*effect_notes, ASSOCIATION],

@@ -13,6 +13,8 @@ OUTCOMES = {
     "cancelled": "canceladas",
     "open": "em aberto",
 }
+#: The same of a single visit.
+_ONE = {**OUTCOMES, "kept": "realizada", "missed": "falta", "cancelled": "cancelada"}
 
 #: More days than this are drawn as weeks.
 MOST_DAYS = 92
@@ -92,7 +94,10 @@ def _column(number: int, when: str, counts: StatusCounts) -> Column:
     visits = (
         counts.completed, counts.no_show, counts.cancelled, counts.unresolved + counts.unset
     )  # fmt: skip
-    told = ", ".join(f"{n} {words}" for n, words in zip(visits, OUTCOMES.values(), strict=True))
+    told = ", ".join(
+        f"{n} {(_ONE if n == 1 else OUTCOMES)[name]}"
+        for name, n in zip(OUTCOMES, visits, strict=True)
+    )
     floors = [sum(visits[:place]) for place in range(len(visits))]
     return Column(number, f"{when}: {told}", tuple(zip(OUTCOMES, floors, visits, strict=True)))
 

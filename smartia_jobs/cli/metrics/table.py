@@ -1,6 +1,6 @@
 """The numbers on a terminal, and the same without colours and bars in a pipe."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich import box
 from rich.bar import Bar
@@ -12,6 +12,7 @@ from smartia_jobs.clinic.effect import Group, LeadTime, Reminded
 from smartia_jobs.clinic.statistics import StatusCounts, rate
 from smartia_jobs.jobs.metrics import Metrics, Note
 from smartia_jobs.kinds import english_label
+from smartia_jobs.outbox.statistics import FailureReason
 
 #: What a pipe or a file gets.
 _PLAIN_WIDTH = 80
@@ -67,7 +68,10 @@ def _parts(metrics: Metrics, *, bars: bool) -> Iterable[RenderableType]:
     yield f"{begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M} ({period.zone.key})"
     yield _visits(metrics)
     yield _messages(metrics)
-    yield from _failures(metrics)
+    yield from _reasons("failed", metrics.failure_reasons)
+    if metrics.heard_since is not None:
+        yield _deliveries(metrics)
+        yield from _reasons("not delivered", metrics.undelivered_reasons)
     if metrics.reengagement.invited:
         invited, back = metrics.reengagement.invited, metrics.reengagement.booked_again
         yield f"Booked again within 30 days of an invitation: {_of(back, invited)}"
@@ -118,24 +122,36 @@ def _visits(metrics: Metrics) -> Table:
 
 
 def _messages(metrics: Metrics) -> Table:
-    headings = ("sent", "failed", "unknown", "delivered", "read", "before", "change")
+    headings = ("sent", "failed", "unknown", "before", "change")
     table = _table("Messages", "", *headings)
     for kind, counts in metrics.figures.messages.items():
         earlier = metrics.previous.messages[kind].sent
-        numbers = (counts.sent, counts.failed, counts.unknown, counts.delivered, counts.read)
-        cells = ("-" if number is None else str(number) for number in numbers)
-        table.add_row(english_label(kind), *cells, str(earlier), _change(counts.sent, earlier))
+        numbers = (counts.sent, counts.failed, counts.unknown, earlier)
+        table.add_row(english_label(kind), *map(str, numbers), _change(counts.sent, earlier))
     return table
 
 
-def _failures(metrics: Metrics) -> Iterable[RenderableType]:
-    if not metrics.failure_reasons:
+def _deliveries(metrics: Metrics) -> Table:
+    table = _table("Deliveries, of sent", "", "sent", "delivered", "read", "not delivered")
+    for kind, counts in metrics.figures.messages.items():
+        parts = (counts.delivered or 0, counts.read or 0, counts.undelivered or 0)
+        cells = (_part(part, counts.sent) for part in parts)
+        table.add_row(english_label(kind), str(counts.sent), *cells)
+    return table
+
+
+def _part(part: int, whole: int) -> str:
+    return f"{part} ({_percent(part / whole)})" if whole else "-"
+
+
+def _reasons(what: str, reasons: Sequence[FailureReason]) -> Iterable[RenderableType]:
+    if not reasons:
         return
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
-    for found in metrics.failure_reasons:
-        table.add_row(str(found.messages), f"failed: {english_reason(found)}")
+    for found in reasons:
+        table.add_row(str(found.messages), f"{what}: {english_reason(found)}")
     yield table
 
 

@@ -6,14 +6,26 @@ from smartia_jobs.clinic.effect import ENOUGH_VISITS
 from smartia_jobs.jobs.metrics import Metrics, Note
 from smartia_jobs.outbox.statistics import FailureReason
 
-ENGLISH: Mapping[Note, str] = {
+#: A note in words; where it counts visits, for one and for any other number.
+Words = str | tuple[str, str]
+
+ENGLISH: Mapping[Note, Words] = {
     Note.UNTIL_IN_FUTURE: "--until lies ahead: the period ends now.",
     Note.UNRESOLVED_VISITS: (
+        "{unresolved} of {total} visits is over and still open in SmartIA; while it is,"
+        " each rate may be wrong by that share.",
         "{unresolved} of {total} visits are over and still open in SmartIA; while they are,"
-        " each rate may be wrong by that share."
+        " each rate may be wrong by that share.",
     ),
     Note.UNREADABLE_DATES: (
-        "{unreadable} visits are in no count: their date is stored as one that does not exist."
+        "{unreadable} visit is in no count: its date is stored as one that does not exist.",
+        "{unreadable} visits are in no count: their date is stored as one that does not exist.",
+    ),
+    Note.DATES_OUT_OF_REACH: (
+        "{out_of_reach} open visit, of whatever day, is in no count and gets no message: its date"
+        " is not written as YYYY-MM-DD HH:MM; see smartia-jobs check.",
+        "{out_of_reach} open visits, of whatever day, are in no count and get no message: their"
+        " date is not written as YYYY-MM-DD HH:MM; see smartia-jobs check.",
     ),
     Note.NO_OUTBOX: "This database has no table of messages yet: none was sent from it.",
     Note.NO_MESSAGES_RECORDED: "No message whose outcome is known is on record for this period.",
@@ -24,25 +36,40 @@ ENGLISH: Mapping[Note, str] = {
     Note.PREVIOUS_MESSAGES_INCOMPLETE: (
         "Messages are on record only since {since}: the period before is not complete."
     ),
-    Note.DELIVERY_NOT_PULLED: (
-        "Delivered and read are not known: no delivery status was ever fetched from WhatsApp."
+    Note.NO_STATUS_HEARD: (
+        "What became of accepted messages is not known: no delivery status of WhatsApp's was ever"
+        " heard (smartia-jobs check says what would hear them)."
+    ),
+    Note.STATUSES_INCOMPLETE: (
+        "Delivery statuses are heard only since {heard}: of earlier messages nobody knows whether"
+        " they arrived, so each rate of delivered and read is too low."
     ),
     Note.SMALL_GROUPS: (
         "* fewer than {enough} visits: too few to compare, as the wide interval shows."
     ),
     Note.VISITS_WITHOUT_LEAD_TIME: (
-        "{left_out} visits are in no row: when they were booked is not recorded, or was later."
+        "{left_out} visit is in no row: when it was booked is not recorded, or was later.",
+        "{left_out} visits are in no row: when they were booked is not recorded, or was later.",
     ),
 }
 
-PORTUGUESE: Mapping[Note, str] = {
+PORTUGUESE: Mapping[Note, Words] = {
     Note.UNTIL_IN_FUTURE: "A data final pedida ainda não chegou: o período termina agora.",
     Note.UNRESOLVED_VISITS: (
-        "{unresolved} de {total} consultas já passaram e continuam abertas no SmartIA; enquanto"
-        " ninguém as fechar, cada taxa pode estar errada nessa proporção."
+        "{unresolved} de {total} consultas já passou e continua aberta na SmartIA; enquanto"
+        " ninguém a fechar, cada taxa pode estar errada nessa proporção.",
+        "{unresolved} de {total} consultas já passaram e continuam abertas na SmartIA; enquanto"
+        " ninguém as fechar, cada taxa pode estar errada nessa proporção.",
     ),
     Note.UNREADABLE_DATES: (
-        "{unreadable} consultas não são contadas: a data gravada não existe no calendário."
+        "{unreadable} consulta não é contada: a data gravada não existe no calendário.",
+        "{unreadable} consultas não são contadas: a data gravada não existe no calendário.",
+    ),
+    Note.DATES_OUT_OF_REACH: (
+        "{out_of_reach} consulta aberta, de qualquer dia, não é contada nem recebe mensagem: a data"
+        " não está escrita como AAAA-MM-DD HH:MM (smartia-jobs check).",
+        "{out_of_reach} consultas abertas, de qualquer dia, não são contadas nem recebem mensagem:"
+        " a data não está escrita como AAAA-MM-DD HH:MM (smartia-jobs check).",
     ),
     Note.NO_OUTBOX: (
         "Este banco de dados ainda não tem a tabela de mensagens: nenhuma foi enviada por ele."
@@ -55,20 +82,38 @@ PORTUGUESE: Mapping[Note, str] = {
     Note.PREVIOUS_MESSAGES_INCOMPLETE: (
         "As mensagens só estão registradas desde {since}: o período anterior está incompleto."
     ),
-    Note.DELIVERY_NOT_PULLED: (
-        "Entregues e lidas não são conhecidas: a situação de entrega nunca foi buscada no WhatsApp."
+    Note.NO_STATUS_HEARD: (
+        "Não se sabe se as mensagens aceitas chegaram: nunca se recebeu do WhatsApp a situação de"
+        " uma mensagem (smartia-jobs check diz o que falta)."
+    ),
+    Note.STATUSES_INCOMPLETE: (
+        "A situação das mensagens só é recebida do WhatsApp desde {heard}: das anteriores não se"
+        " sabe se chegaram, e por isso as taxas de entregues e lidas estão baixas demais."
     ),
     Note.SMALL_GROUPS: (
         "* menos de {enough} consultas: poucas para comparar, como mostra o intervalo largo."
     ),
     Note.VISITS_WITHOUT_LEAD_TIME: (
+        "{left_out} consulta não está em nenhuma linha: a data da marcação não foi registrada"
+        " ou é posterior à consulta.",
         "{left_out} consultas não estão em nenhuma linha: a data da marcação não foi registrada"
-        " ou é posterior à consulta."
+        " ou é posterior à consulta.",
     ),
 }
 
-#: WhatsApp's refusals of one patient, by Meta's code.
+_SERVER = "O WhatsApp não conseguiu entregar, por um problema dele"
+_SPEED = "Mensagens demais em pouco tempo"
+_ACCOUNT = "A Meta restringiu a conta ou o número da clínica"
+_TEMPLATE = "A Meta pausou ou desativou este texto"
+#: Why WhatsApp refuses one patient, or gives a message up that it had accepted, by Meta's code.
 _PORTUGUESE_CODES: Mapping[int | None, str] = {
+    **dict.fromkeys((1, 131000, 131016, 131057), _SERVER),
+    **dict.fromkeys((130429, 131056), _SPEED),
+    **dict.fromkeys((131031, 131048, 131064), _ACCOUNT),
+    **dict.fromkeys((132015, 132016), _TEMPLATE),
+    131037: "O nome da clínica no WhatsApp ainda não foi aprovado",
+    131042: "A Meta não consegue cobrar a conta da clínica",
+    133010: "O número da clínica não está registrado no WhatsApp",
     130403: "A clínica bloqueou essa pessoa no WhatsApp",
     130472: "O WhatsApp não envia marketing a essa pessoa durante um teste",
     130497: "Esta conta não pode escrever a pessoas daquele país",
@@ -83,6 +128,10 @@ _PORTUGUESE_CODES: Mapping[int | None, str] = {
 
 #: What is wrong with a phone number as the clinic wrote it, by the recorded words.
 _PORTUGUESE_WORDS: Mapping[str, str] = {
+    "WhatsApp did not deliver it; the reason was not told.": "O WhatsApp não disse por quê",
+    "WhatsApp did not deliver it, for a reason this program does not know.": (
+        "Por um motivo que este programa não conhece"
+    ),
     "No phone number is recorded.": "Não há telefone cadastrado",
     "The phone field must hold one phone number and nothing else.": (
         "O campo do telefone deve ter um só número e nada mais"
@@ -122,7 +171,7 @@ def portuguese_reason(found: FailureReason) -> str:
 
 def sentences(
     metrics: Metrics,
-    words: Mapping[Note, str],
+    words: Mapping[Note, Words],
     *,
     date_form: str,
     number: Callable[[int], str] = str,
@@ -135,13 +184,33 @@ def sentences(
         date_form: how a day is written, as for ``strftime``.
         number: how a number is written.
     """
-    since, visits = metrics.messages_since, metrics.figures.appointments
+    visits, zone = metrics.figures.appointments, metrics.figures.period.zone
+    counts = {
+        Note.UNRESOLVED_VISITS: visits.unresolved,
+        Note.UNREADABLE_DATES: metrics.unreadable,
+        Note.DATES_OUT_OF_REACH: metrics.out_of_reach,
+        Note.VISITS_WITHOUT_LEAD_TIME: metrics.effect.left_out,
+    }
+    since, heard = (
+        at and at.astimezone(zone).strftime(date_form)
+        for at in (metrics.messages_since, metrics.heard_since)
+    )
     figures = {
         "unresolved": number(visits.unresolved),
         "total": number(visits.total),
         "unreadable": number(metrics.unreadable),
+        "out_of_reach": number(metrics.out_of_reach),
         "left_out": number(metrics.effect.left_out),
         "enough": ENOUGH_VISITS,
-        "since": since and since.astimezone(metrics.figures.period.zone).strftime(date_form),
+        "since": since,
+        "heard": heard,
     }
-    return {note: words[note].format_map(figures) for note in metrics.notes}
+    return {
+        note: _for_so_many(words[note], counts.get(note, 0)).format_map(figures)
+        for note in metrics.notes
+    }
+
+
+def _for_so_many(words: Words, count: int) -> str:
+    one, many = (words, words) if isinstance(words, str) else words
+    return one if count == 1 else many
