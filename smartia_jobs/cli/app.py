@@ -7,6 +7,7 @@ import typer
 
 from smartia_jobs import __version__
 from smartia_jobs.cli.check import check
+from smartia_jobs.cli.config import app as config
 from smartia_jobs.cli.db import app as db
 from smartia_jobs.cli.demo import demo
 from smartia_jobs.cli.metrics.command import metrics
@@ -40,6 +41,7 @@ app.command("no-show")(no_show)
 app.command("replies")(replies)
 app.command("metrics")(metrics)
 app.command("check")(check)
+app.add_typer(config)
 app.add_typer(templates)
 app.add_typer(db)
 app.add_typer(opt_out)

@@ -35,9 +35,7 @@ Online = Annotated[
 
 Details = Annotated[
     bool,
-    typer.Option(
-        "--details", help="Show the details of what is ok as well: every setting in force."
-    ),
+    typer.Option("--details", help="Show the details of what is ok as well."),
 ]
 
 

@@ -9,9 +9,7 @@ from smartia_jobs.cli.options import EnvFile
 
 app = typer.Typer(
     name="opt-out",
-    help="Keep the list of phones that get no more invitations, or no message at all.
-
-"
+    help="Keep the list of phones that get no more invitations, or no message at all.\n\n"
     "Example: smartia-jobs opt-out add +5511987654321",
     no_args_is_help=True,
 )

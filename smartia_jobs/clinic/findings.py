@@ -11,13 +11,16 @@ from sqlalchemy import CTE, ColumnElement, Connection, Select, Text, cast, func,
 from smartia_jobs.appointment import OPEN
 from smartia_jobs.clinic.appointments import CLOSED
 from smartia_jobs.clinic.chats import CANCELLED, MOVED, is_about
-from smartia_jobs.clinic.tables import appointments, conversations, patients
-from smartia_jobs.clinic.times import StoredTimes, to_wall
+from smartia_jobs.clinic.tables import appointments, conversations, interactions, patients
+from smartia_jobs.clinic.times import StoredTimes, read_booked_at, to_wall
 
 #: Rows read at once.
 PAGE_SIZE = 1000
 #: Ids named of each finding; the rest is only counted.
 SHOWN = 20
+
+#: SmartIA's newest interactions, of which so many are looked at.
+_NEWEST_INTERACTIONS = 50_000
 
 #: No clinic books further ahead.
 _FUTURE = timedelta(days=3 * 365)
@@ -53,6 +56,36 @@ class Page:
     rows: tuple[tuple[int, object], ...]
     #: None after the last page.
     next: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusKept:
+    """A status of a message that SmartIA keeps as an interaction: its id, and when (aware UTC)."""
+
+    id: int
+    at: datetime | None
+
+
+def newest_status_kept(connection: Connection) -> StatusKept | None:
+    """Return the newest status among SmartIA's latest interactions; None: it keeps none.
+
+    It stands there as if the patient had written it.
+    """
+    row = interactions.c
+    last = select(func.max(row.id)).scalar_subquery()
+    # As text: enums differ in the case of their labels.
+    query = (
+        select(row.id, row.created_at)
+        .where(
+            row.id > last - _NEWEST_INTERACTIONS,
+            func.lower(cast(row.type, Text)) == "incoming",
+            func.lower(cast(row.message_type, Text)) == "status",
+        )
+        .order_by(row.id.desc())
+        .limit(1)
+    )
+    found = connection.execute(query).first()
+    return found and StatusKept(found.id, read_booked_at(found.created_at))
 
 
 def hours_of_visits(

@@ -15,7 +15,7 @@ from smartia_jobs.clinic.times import StoredTimes
 from smartia_jobs.clock import Clock
 from smartia_jobs.database import Database
 from smartia_jobs.errors import ExitStatus
-from smartia_jobs.jobs.checks import access, book, times
+from smartia_jobs.jobs.checks import access, book, listening, times
 from smartia_jobs.jobs.checks import database as database_checks
 from smartia_jobs.jobs.checks.book import Jobs
 from smartia_jobs.jobs.checks.finding import Finding, Findings, Level, exit_status
@@ -87,16 +87,16 @@ def check(
     found.look(
         "time_to_live", lambda: time_to_live(settings, load_catalogue(settings.messages_file))
     )
-    people = None
+    seen = _Seen()
     database = found.ask("database", lambda: Database(settings.database_url, read_only=True))
     if database is not None:
         with closing(database):
             run = Run("check", settings, clock, database, now, dry_run=True, stop=stop or Stop())
-            people = _look_at_database(run, jobs, found)
+            _look_at_database(run, jobs, found, seen)
     if settings.cloud_run_job:
-        found.look("cloud_run", lambda: cloud_run(settings, people))
+        found.look("cloud_run", lambda: cloud_run(settings, seen.people))
     if asks:
-        _look_at_whatsapp(settings, clock, found, now=now, people=people)
+        _look_at_whatsapp(settings, clock, found, seen, now=now)
     elif online is False:
         found.all.append(Finding("whatsapp", Level.OK, "Not asked (--offline)."))
     else:
@@ -106,14 +106,30 @@ def check(
     return Checked(asks, now.astimezone(zone), zone.key, tuple(found.all))
 
 
-def _look_at_database(run: Run, jobs: Jobs, found: Findings) -> int | None:
-    """Look at database and book; return how many patients are expected tomorrow, if known."""
+@dataclass(slots=True)
+class _Seen:
+    """What the database tells that WhatsApp's answers are judged by.
+
+    Attributes:
+        people: how many patients are expected tomorrow; None when that is not known.
+        silent: messages were accepted a while ago, and no status of any ever came.
+    """
+
+    people: int | None = None
+    silent: bool = False
+
+
+def _look_at_database(run: Run, jobs: Jobs, found: Findings, seen: _Seen) -> None:
+    """Look at database and book, and at what was heard so far."""
     if found.look("database", lambda: database_checks.reachable(run)) is None:
-        return None
+        return
     tables = found.look("smartia_tables", lambda: database_checks.smartia_tables(run))
-    found.look("own_tables", lambda: database_checks.own_tables(run))
+    own = found.look("own_tables", lambda: database_checks.own_tables(run))
+    if own is not None and own.level is Level.OK:
+        _look_at_what_was_heard(run, found, seen)
     if tables is None or tables.level is not Level.OK:
-        return None
+        return
+    found.look("smartia_hears", lambda: listening.smartia_hears(run))
     found.look("index", lambda: database_checks.index(run))
     if run.database.dialect == "postgresql":
         found.look("rights", lambda: access.rights(run))
@@ -123,14 +139,22 @@ def _look_at_database(run: Run, jobs: Jobs, found: Findings) -> int | None:
     found.look("phones", lambda: book.phones(run))
     how = found.ask("time_zone", lambda: _reading(run))
     if how is None:
-        return None
+        return
     found.look("time_zone", lambda: times.time_zone(run, how))
     if how.times is None:
-        return None
+        return
     found.look("hours", lambda: times.hours(run, how))
     _look_at_book(run, how.times, jobs, found)
     stored = how.times
-    return found.ask("daily_limit", lambda: book.people_tomorrow(run, stored))
+    seen.people = found.ask("daily_limit", lambda: book.people_tomorrow(run, stored))
+
+
+def _look_at_what_was_heard(run: Run, found: Findings, seen: _Seen) -> None:
+    when = found.ask("statuses", lambda: listening.heard(run))
+    if when is not None:
+        found.look("statuses", lambda: listening.statuses(run, when))
+        seen.silent = listening.is_silent(run, when)
+    found.look("notices", lambda: listening.notices(run))
 
 
 def _reading(run: Run) -> Reading:
@@ -150,7 +174,7 @@ def _look_at_book(run: Run, stored: StoredTimes, jobs: Jobs, found: Findings) ->
 
 
 def _look_at_whatsapp(
-    settings: Settings, clock: Clock, found: Findings, *, now: datetime, people: int | None
+    settings: Settings, clock: Clock, found: Findings, seen: _Seen, *, now: datetime
 ) -> None:
     # Loads HTTP, which a look at the database alone does without.
     from smartia_jobs.jobs.checks.meta import ask_meta
@@ -159,4 +183,4 @@ def _look_at_whatsapp(
     management = found.ask("token", lambda: Management(settings, clock))
     if management is not None:
         with closing(management):
-            ask_meta(settings, management, found, now=now, people=people)
+            ask_meta(settings, management, found, now=now, people=seen.people, silent=seen.silent)

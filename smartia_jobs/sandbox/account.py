@@ -12,6 +12,8 @@ from smartia_jobs.sandbox.exchange import GraphError, select
 #: The made-up ids that the sandbox answers to unless it is told others.
 PHONE_NUMBER_ID = "100000000000001"
 WABA_ID = "200000000000001"
+#: The app that every token is of.
+APP_ID = "1"
 
 MESSAGING = "whatsapp_business_messaging"
 MANAGEMENT = "whatsapp_business_management"
@@ -74,6 +76,7 @@ class Account:
         scopes: what every other token may do.
         token_expires_at: Unix seconds; 0 is never. Once past, every token is refused.
         app_secret: when set, every call needs the right ``appsecret_proof``.
+        subscribed_apps: the apps that hear of the account, as Graph lists them.
     """
 
     phone: dict[str, object]
@@ -82,6 +85,17 @@ class Account:
     scopes: set[str] = field(default_factory=lambda: {MESSAGING, MANAGEMENT})
     token_expires_at: int = 0
     app_secret: str | None = None
+    subscribed_apps: list[dict[str, object]] = field(
+        default_factory=lambda: [
+            {
+                "whatsapp_business_api_data": {
+                    "id": APP_ID,
+                    "link": "https://www.facebook.com/games/?app_id=1",
+                    "name": "sandbox",
+                }
+            }
+        ]
+    )
 
     @classmethod
     def healthy(cls, *, phone_number_id: str, waba_id: str) -> Self:
@@ -113,7 +127,7 @@ class Account:
     def debug_token(self, token: str) -> dict[str, object]:
         """Return what Meta knows about a token; a dead one is described, not refused."""
         data: dict[str, object] = {
-            "app_id": "1",
+            "app_id": APP_ID,
             "type": "SYSTEM_USER",
             "application": "sandbox",
             "is_valid": self._is_valid(token),

@@ -157,6 +157,8 @@ class Api:
                 return json_reply(account.business_account(fields))
             case "GET", [node_id, "phone_numbers"] if node_id == waba_id:
                 return json_reply({"data": [account.phone_number(fields)]})
+            case "GET", [node_id, "subscribed_apps"] if node_id == waba_id:
+                return json_reply({"data": account.subscribed_apps})
             case "GET", [node_id, "message_templates"] if node_id == waba_id:
                 return json_reply(self._templates.page(request))
             case "POST", [node_id, "message_templates"] if node_id == waba_id:

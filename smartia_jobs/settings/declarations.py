@@ -412,12 +412,12 @@ VARIABLES = tuple(variable for variable in _DECLARED if not variable.platform)
 PLATFORM_VARIABLES = tuple(variable for variable in _DECLARED if variable.platform)
 
 
-def describe(settings: Settings) -> list[tuple[str, str]]:
+def describe(settings: Settings) -> list[tuple[str, str | None]]:
     """Return each variable's name and the value in force, secrets masked, in the README's order.
 
-    ``SEND_RATE`` is this process's own share. A variable without a value is shown as ``-``.
+    ``SEND_RATE`` is this process's own share. A variable without a value has None.
     """
-    return [(variable.name, _shown(variable, settings) or "-") for variable in VARIABLES]
+    return [(variable.name, _shown(variable, settings) or None) for variable in VARIABLES]
 
 
 def _shown(variable: Variable, settings: Settings) -> str:

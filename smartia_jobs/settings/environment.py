@@ -24,6 +24,7 @@ class Given:
         was_read: whether it was there and could be read.
         problems: what is wrong already.
         warnings: what an operator should mend, and a run can do without.
+        of_file: those names whose text is the file's.
     """
 
     texts: Mapping[str, str]
@@ -32,6 +33,7 @@ class Given:
     was_read: bool
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
+    of_file: frozenset[str] = frozenset()
 
 
 def load_settings(
@@ -67,6 +69,7 @@ def gather(environ: Mapping[str, str], *, env_file: Path | None = None, director
         if environ.keys() & set(variable.names):
             for name in variable.names:
                 texts.pop(name, None)
+    of_file = frozenset(texts.keys() - environ.keys())
     texts.update(environ)
     for name in _quoted(environ):
         texts[name] = environ[name].strip()[1:-1]
@@ -75,7 +78,7 @@ def gather(environ: Mapping[str, str], *, env_file: Path | None = None, director
             "Remove them where it is set."
         )
     was_read = content is not None
-    return Given(texts, directory, path, was_read, tuple(problems), tuple(warnings))
+    return Given(texts, directory, path, was_read, tuple(problems), tuple(warnings), of_file)
 
 
 def understand(given: Given) -> Settings:

@@ -1,7 +1,7 @@
 """Token, number and account as Meta has them: how they are asked for, what the answers say."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,6 +31,10 @@ DAILY_LIMITS: Mapping[str, int | None] = {
     "TIER_UNLIMITED": None,
 }
 
+#: Where Meta looks for a webhook's address, first to last.
+#: Source: Meta, "Webhook overrides" (2026-06-28).
+WEBHOOK_LEVELS = ("phone_number", "whatsapp_business_account", "application")
+
 _LIMIT = "whatsapp_business_manager_messaging_limit"
 
 
@@ -43,12 +47,14 @@ class Token:
         expires_at: None when it never does.
         scopes: what it may do.
         accounts: the objects that a scope is limited to; a scope without limits is left out.
+        app_id: of the app that made it; empty when Meta did not tell.
     """
 
     is_valid: bool
     expires_at: datetime | None
     scopes: frozenset[str]
     accounts: Mapping[str, frozenset[str]]
+    app_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,8 @@ class Number:
         rate: messages a second it may send; None when Meta did not tell.
         tier: how many people may be written to a day, a key of :data:`DAILY_LIMITS`.
         health: ``AVAILABLE``, ``LIMITED`` or ``BLOCKED``.
+        webhooks: where Meta tells what becomes of its messages: address by level, the one that is
+            in force first.
     """
 
     name: str
@@ -78,6 +86,22 @@ class Number:
     rate: int | None
     tier: str
     health: str
+    webhooks: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """An app that hears of an account.
+
+    Attributes:
+        id: its Graph id.
+        name: as Meta has it.
+        override: the address that the account tells it at instead of its own; empty: none.
+    """
+
+    id: str
+    name: str
+    override: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +141,7 @@ def token(management: Management) -> Token:
             for one in granular
             if isinstance(one.get("target_ids"), list)
         },
+        app_id=str(data.get("app_id") or ""),
     )
 
 
@@ -134,6 +159,7 @@ def number(management: Management, phone_number_id: str) -> Number:
             "is_on_biz_app",
             _LIMIT,
             "health_status",
+            "webhook_configuration",
         ),
         of="META_PHONE_NUMBER_ID",
     )
@@ -150,6 +176,11 @@ def number(management: Management, phone_number_id: str) -> Number:
         rate=RATE_WITH_APP if row.get("is_on_biz_app") is True else rate,
         tier=_word(row.get(_LIMIT)),
         health=_word(_inside(row, "health_status", "can_send_message")),
+        webhooks={
+            level: address
+            for level in WEBHOOK_LEVELS
+            if (address := _word(_inside(row, "webhook_configuration", level)))
+        },
     )
 
 
@@ -180,6 +211,17 @@ def number_ids(management: Management, waba_id: str) -> frozenset[str]:
     """Return the ids of the account's numbers."""
     told = management.listing(f"{waba_id}/phone_numbers", (), of="META_WABA_ID")
     return frozenset(str(row.get("id")) for row in told.rows)
+
+
+def subscribed_apps(management: Management, waba_id: str) -> tuple[App, ...]:
+    """Return the apps that hear of the account."""
+    apps = []
+    for row in management.subscribed_apps(waba_id):
+        about = row.get("whatsapp_business_api_data")
+        about = about if isinstance(about, dict) else row
+        override = _word(row.get("override_callback_uri"))
+        apps.append(App(str(about.get("id") or ""), _word(about.get("name")), override))
+    return tuple(apps)
 
 
 def _row(told: Rows) -> Mapping[str, Any]:

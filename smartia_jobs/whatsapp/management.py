@@ -90,6 +90,12 @@ class Management:
             raise UnavailableError("WhatsApp's answer about the token cannot be read.")
         return data
 
+    def subscribed_apps(self, waba_id: str) -> list[Mapping[str, Any]]:
+        """Return the apps that hear of an account; they are few, and have no ids as other lists."""
+        path = f"{quote(waba_id, safe='')}/subscribed_apps"
+        data = self._graph.get(path, {}, of="META_WABA_ID").get("data")
+        return [row for row in data if isinstance(row, dict)] if isinstance(data, list) else []
+
     def create_template(self, waba_id: str, definition: Mapping[str, Any]) -> Mapping[str, Any]:
         """Register a template once; return Meta's ``id``, ``status`` and ``category``."""
         path = f"{quote(waba_id, safe='')}/message_templates"

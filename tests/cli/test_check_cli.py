@@ -10,6 +10,7 @@ from smartia_jobs.cli.findings_table import counted
 from smartia_jobs.jobs.checks.finding import Finding, Level, exit_status
 from smartia_jobs.sandbox import PHONE_NUMBER_ID, WABA_ID, Sandbox, Scripted
 from tests.jobs.check_desk import APP_SECRET, TOKEN, definitions
+from tests.jobs.metrics_desk import Desk
 from tests.support import Clinic, RunCli
 
 
@@ -89,14 +90,18 @@ def test_what_is_ok_takes_a_line_and_what_is_not_is_named_at_the_end(
     assert first_to_do >= 20
     assert len(lines) <= 40
     assert re.search(r"^\d+ ok, 2 warnings \(own tables, index\)\. Exit 0\.$", last)
-    assert "LOG_LEVEL=" not in result.stdout
+    assert re.search(r"settings in force: \d+ of \d+ are .*smartia-jobs config show", result.stdout)
 
 
-def test_the_details_of_what_is_ok_can_be_asked_for(run_cli: RunCli, env: dict[str, str]) -> None:
-    result = run_cli("check", "--details", env=env)
+def test_the_details_of_what_is_ok_can_be_asked_for(
+    run_cli: RunCli, env: dict[str, str], sqlite_clinic: Clinic
+) -> None:
+    desk = Desk(sqlite_clinic)
+    desk.add_notice("APPROVED")
 
-    assert "LOG_LEVEL=DEBUG" in result.stdout
-    assert "CLINIC_NAME=Clínica Aurora" in result.stdout
+    brief, whole = (run_cli("check", *how, env=env).stdout for how in ((), ("--details",)))
+
+    assert brief.count("APPROVED") + 1 == whole.count("APPROVED")
 
 
 @pytest.mark.parametrize("named", [".env", "clinic.env"])

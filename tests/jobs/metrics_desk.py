@@ -14,7 +14,7 @@ from smartia_jobs.jobs.metrics import Metrics, build_metrics
 from smartia_jobs.run import Run
 from smartia_jobs.settings import Settings
 from smartia_jobs.store import schema
-from smartia_jobs.store.tables import outbox, statuses
+from smartia_jobs.store.tables import notices, outbox, statuses
 from tests.support import Clinic
 
 SAO_PAULO = ZoneInfo("America/Sao_Paulo")
@@ -91,6 +91,13 @@ class Desk:
         with opened(self.clinic) as database, database.write() as connection:
             heard = {"wamid": "wamid.1", "status": "sent", "said_at": received_at}
             connection.execute(insert(statuses), heard | {"received_at": received_at})
+
+    def add_notice(self, event: str) -> None:
+        """Write that Meta has just told something of a template."""
+        now = datetime.now(UTC)
+        told = {"field": "message_template_status_update", "subject": "a pt_BR", "event": event}
+        with opened(self.clinic) as database, database.write() as connection:
+            connection.execute(insert(notices), told | {"said_at": now, "received_at": now})
 
     def add_all(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write many rows at once."""

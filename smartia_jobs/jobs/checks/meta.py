@@ -1,5 +1,7 @@
 """Asking Meta, in the order in which one answer makes the next question worth asking."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from smartia_jobs.catalogue.loading import load_catalogue
@@ -9,6 +11,7 @@ from smartia_jobs.jobs.checks.finding import Finding, Findings, Level, failure
 from smartia_jobs.jobs.checks.standing import Standing, compare
 from smartia_jobs.settings import Settings
 from smartia_jobs.whatsapp import account as meta
+from smartia_jobs.whatsapp.account import App, Number
 from smartia_jobs.whatsapp.graph import GraphRefusalError
 from smartia_jobs.whatsapp.management import Management
 from smartia_jobs.whatsapp.templates import registered_templates
@@ -21,6 +24,7 @@ def ask_meta(
     *,
     now: datetime,
     people: int | None,
+    silent: bool,
 ) -> None:
     """Look at token, number, account and templates; a dead token or network costs one question.
 
@@ -30,19 +34,29 @@ def ask_meta(
         found: where to note it.
         now: when, aware UTC.
         people: patients expected tomorrow; None when that is not known.
+        silent: messages were accepted a while ago, and no status of any ever came.
     """
+    asked = _Asked()
     if (
-        _look_at_token(settings, management, found, now=now)
-        and _look_at_number(settings, management, people, found)
-        and _look_at_account(settings, management, found)
+        _look_at_token(settings, management, found, asked, now=now)
+        and _look_at_number(settings, management, people, found, asked)
+        and _look_at_account(settings, management, found, asked, silent=silent)
     ):
         _look_at_templates(settings, management, found)
     if management.clock_skew is not None:
         found.all.append(whatsapp.clock(management.clock_skew))
 
 
+@dataclass(slots=True)
+class _Asked:
+    """What later questions need of earlier answers."""
+
+    app_id: str = ""
+    number: Number | None = None
+
+
 def _look_at_token(
-    settings: Settings, management: Management, found: Findings, *, now: datetime
+    settings: Settings, management: Management, found: Findings, asked: _Asked, *, now: datetime
 ) -> bool:
     """Return whether the rest can be asked with this token."""
     try:
@@ -55,17 +69,22 @@ def _look_at_token(
     except SmartiaJobsError as error:
         found.all.append(failure("token", error))
         return False
+    asked.app_id = token.app_id
     found.all.append(whatsapp.token(token, settings, now))
     return token.is_valid and meta.READING in token.scopes
 
 
 def _look_at_number(
-    settings: Settings, management: Management, people: int | None, found: Findings
+    settings: Settings,
+    management: Management,
+    people: int | None,
+    found: Findings,
+    asked: _Asked,
 ) -> bool:
     number_id = settings.meta_phone_number_id
     if number_id is None:
         return True  # the settings' own finding says so
-    number = found.ask("number", lambda: meta.number(management, number_id))
+    asked.number = number = found.ask("number", lambda: meta.number(management, number_id))
     if number is not None:
         found.all.append(whatsapp.number(number))
         found.all.append(whatsapp.throughput(number, settings))
@@ -73,13 +92,16 @@ def _look_at_number(
     return not found.unreachable
 
 
-def _look_at_account(settings: Settings, management: Management, found: Findings) -> bool:
+def _look_at_account(
+    settings: Settings, management: Management, found: Findings, asked: _Asked, *, silent: bool
+) -> bool:
     """Return whether the account's templates can be asked for."""
     waba_id = settings.meta_waba_id
     if waba_id is None:
         text = "META_WABA_ID is not set: account and templates are not looked at."
         step = "set it: WhatsApp Manager shows the account's id"
         found.all.append(Finding("account", Level.WARNING, text, step))
+        _note_webhook(asked, None, found, silent=silent)
         return False
     account = found.ask("account", lambda: meta.account(management, waba_id))
     if account is None:
@@ -88,7 +110,19 @@ def _look_at_account(settings: Settings, management: Management, found: Findings
     if numbers is not None:
         owns = settings.meta_phone_number_id in (None, *numbers)
         found.all.append(whatsapp.account(account, owns_number=owns))
+    if found.unreachable:
+        return False
+    apps = found.ask("webhook", lambda: meta.subscribed_apps(management, waba_id))
+    if apps is not None:
+        _note_webhook(asked, apps, found, silent=silent)
     return not found.unreachable
+
+
+def _note_webhook(
+    asked: _Asked, apps: Sequence[App] | None, found: Findings, *, silent: bool
+) -> None:
+    if asked.number is not None:
+        found.all.append(whatsapp.webhook(asked.number, apps, app_id=asked.app_id, silent=silent))
 
 
 def _look_at_templates(settings: Settings, management: Management, found: Findings) -> None:

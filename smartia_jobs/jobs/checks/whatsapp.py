@@ -1,7 +1,8 @@
 """WhatsApp: token, number, account, templates and clock, as Meta tells of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
 from smartia_jobs.jobs.checks.finding import Finding, Level
 from smartia_jobs.jobs.checks.standing import Standing
@@ -9,7 +10,9 @@ from smartia_jobs.settings import Settings
 from smartia_jobs.whatsapp.account import (
     DAILY_LIMITS,
     NEEDED_SCOPES,
+    WEBHOOK_LEVELS,
     Account,
+    App,
     Number,
     Token,
 )
@@ -119,6 +122,67 @@ def account(account: Account, *, owns_number: bool) -> Finding:
     if account.health == "LIMITED":
         return Finding("account", Level.WARNING, text, "see WhatsApp Manager")
     return Finding("account", Level.OK, text)
+
+
+def webhook(number: Number, apps: Sequence[App] | None, *, app_id: str, silent: bool) -> Finding:
+    """Say whether Meta tells anybody what becomes of messages, and where.
+
+    Args:
+        number: with the addresses that Meta knows.
+        apps: those that hear of the account; None: which account it is was not said.
+        app_id: the token's; empty when it is not known.
+        silent: messages were accepted a while ago, and no status ever came.
+    """
+    ours = [app for app in apps or () if app_id in ("", app.id)]
+    address = _address(number, ours)
+    where = f"The address in force is {address}" if address else "No address is in force"
+    if apps is None:
+        text = f"{where}; who is subscribed to the account is not known without META_WABA_ID."
+        return Finding("webhook", Level.OK, text)
+    named = ", ".join(f"{app.name or 'an app'} ({app.id})" for app in apps) or "none"
+    if not ours:
+        text = f"{where}; the token's app is not subscribed to the account (subscribed: {named})."
+        if not address:
+            return Finding("webhook", Level.OK, text)
+        step = (
+            "subscribe it, or nothing is heard: POST /META_WABA_ID/subscribed_apps, with this token"
+            " and no body"
+        )
+        return Finding("webhook", Level.WARNING, text, step)
+    text = f"{where}; subscribed to the account: {named}."
+    if address and silent:
+        step = "see that the app is live, the field messages is ticked, and the address answers"
+        text = f"{text} Messages were accepted, and yet no status ever came."
+        return Finding("webhook", Level.WARNING, text, step)
+    return Finding("webhook", Level.OK, text)
+
+
+def _address(number: Number, ours: Sequence[App]) -> str:
+    """Return which address Meta tells, and on which level it stands; empty: none."""
+    known = dict(number.webhooks)
+    for app in ours:
+        if app.override:
+            known.setdefault(WEBHOOK_LEVELS[1], app.override)
+    for level, whose in _LEVELS.items():
+        if level in known:
+            return f"{_bare(known[level])} ({whose})"
+    return ""
+
+
+_LEVELS = dict(
+    zip(WEBHOOK_LEVELS, ("this number's", "the account's", "the app's own"), strict=True)
+)
+
+
+def _bare(address: str) -> str:
+    """Return an address without what may be a secret in it."""
+    try:
+        parts = urlsplit(address)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "one that cannot be read"
+    query = "?…" if parts.query else ""
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}{query}"
 
 
 def template(standing: Standing) -> Finding:
