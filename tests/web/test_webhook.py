@@ -322,7 +322,8 @@ def test_a_post_that_is_larger_than_metas_is_refused(resting: Webhook) -> None:
 
 def test_elements_of_every_wrong_type_cost_the_others_nothing(webhook: Webhook) -> None:
     wrong: list[Any] = [None, True, 7, 1.5, "text", [], [[]], {}, {"id": None}, {"id": {"a": 1}}]
-    wrong += [{**status("x"), "status": one} for one in (None, 7, [], {}, "\0")]
+    said: list[Any] = [None, 7, [], {}, "\0"]
+    wrong += [{**status("x"), "status": one} for one in said]
     wrong += [status("w" * 10_000), status("a\0b"), status("\ud800")]
 
     assert webhook.say(post(value(statuses=[*wrong, status("good")]))) == 200
