@@ -241,6 +241,9 @@ def test_an_unknown_message_is_settled_and_gets_its_id(heard: Heard) -> None:
     assert applied.settled == 4
     assert [heard.values(row).message_id for row in rows] == [f"wamid.{row}" for row in rows]
     assert [heard.values(row).sent_at for row in rows] == [SENT_AT] * 4
+    # Its owner, should it live and answer late, has no say any more.
+    assert {heard.values(row).run_id for row in rows}.isdisjoint({"the owner"})
+    assert {heard.values(row).updated_at for row in rows} == {NOW}
     read = heard.values(rows[2])
     assert (read.delivered_at, read.read_at, read.error) == (SAID_AT["read"], SAID_AT["read"], None)
     undelivered = heard.values(rows[3])
@@ -331,8 +334,10 @@ def test_leader_and_followers_move_together(heard: Heard) -> None:
 def test_a_visit_that_was_not_told_again_with_its_leader_is_left_alone(heard: Heard) -> None:
     leader = heard.row(**ROWS["unknown"] | {"claims": 2, "run_id": "a later run"})
     phone = heard.values(leader).phone
-    states = ("unknown", "expired", "retry")
-    stale = [heard.row(state=state, leader_id=leader, phone=phone) for state in states]
+    states = ("unknown", "expired", "retry", "expired")
+    stale = [heard.row(state=state, leader_id=leader, phone=phone) for state in states[:3]]
+    # By the very run that sent the other: its visit was moved.
+    stale.append(heard.row(state="expired", leader_id=leader, phone=phone, run_id="a later run"))
     heard.hear(leader, "read", attempt=2)
 
     heard.apply()
@@ -372,6 +377,18 @@ def test_a_young_failure_waits_for_a_word_that_it_did_arrive(heard: Heard) -> No
     assert [heard.state(row) for row in (contradicted, alone)] == ["delivered", "retry"]
     assert applied.moved == {State.DELIVERED: 1, State.RETRY: 1}
     assert heard.values(alone).message_id == f"wamid.{alone}"
+
+
+def test_a_failure_is_overruled_by_a_stored_word_that_is_still_to_be_taken_in(
+    heard: Heard,
+) -> None:
+    row = heard.row(**SENT_ROW)
+    heard.hear(row, "failed", METAS)
+    heard.hear(row, "delivered")
+
+    states = [heard.apply(limit=1) and heard.state(row) for _ in range(2)]
+
+    assert states == ["sent…", "delivered"]
 
 
 def test_a_dry_run_says_what_it_would_do_and_changes_nothing(heard: Heard) -> None:
@@ -470,6 +487,23 @@ def test_two_runs_at_once_take_each_status_in_once(postgres_clinic: Clinic) -> N
     assert states == {"read"}
     assert sum(result.statuses for result in results) == 180
     assert sum(result.moved[State.READ] for result in results) == 60
+
+
+def test_what_another_process_is_taking_in_is_left_to_it(postgres_clinic: Clinic) -> None:
+    database, other = Database(postgres_clinic.url), Database(postgres_clinic.url)
+    ensure(database, auto_migrate=True)
+    with database.read() as connection:
+        desk = Heard(postgres_clinic, database, word=installation_word(connection))
+    row = desk.row(**SENT_ROW)
+    desk.hear(row, "delivered")
+
+    with other.write() as connection:
+        connection.execute(update(statuses).values(applied_at=NOW))
+        applied = desk.apply()
+
+    assert applied.statuses == 0
+    database.close()
+    other.close()
 
 
 def test_a_row_that_another_process_is_writing_is_not_waited_for(postgres_clinic: Clinic) -> None:
