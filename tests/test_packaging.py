@@ -39,7 +39,7 @@ REGISTRY_HOSTS = [
 ]
 
 # A user's crontab: five fields, then the command.
-SCHEDULED = re.compile(r"^(\d+) +(?:\S+ +){4}(?P<command>smartia-jobs .*)$", re.MULTILINE)
+SCHEDULED = re.compile(r"^(\d+|\*/5) +(?:\S+ +){4}(?P<command>smartia-jobs .*)$", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +204,7 @@ def _dockerfile() -> str:
 def test_the_crontab_schedules_each_job_at_a_minute_of_its_own() -> None:
     scheduled = list(SCHEDULED.finditer(_crontab()))
 
-    assert [line["command"].split()[1] for line in scheduled] == ["24h", "2h", "no-show"]
+    assert [line["command"].split()[1] for line in scheduled] == ["24h", "2h", "no-show", "replies"]
     assert len({line[1] for line in scheduled}) == len(scheduled)
     assert all("--env-file /" in line["command"] for line in scheduled)
 
@@ -240,7 +240,7 @@ def test_the_crontab_sets_nothing_that_would_outrank_the_clinics_file() -> None:
     assert given.isdisjoint(name for variable in VARIABLES for name in variable.names)
 
 
-@pytest.mark.parametrize("line", range(3), ids=["24h", "2h", "no-show"])
+@pytest.mark.parametrize("line", range(4), ids=["24h", "2h", "no-show", "replies"])
 def test_a_scheduled_job_is_logged_and_only_its_failure_is_mailed(
     line: int, tmp_path: Path
 ) -> None:

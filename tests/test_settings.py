@@ -263,7 +263,7 @@ def test_what_guards_is_never_taken_for_another_program_s(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     "name",
-    ["META_VERIFY_TOKEN", "META_APP_ID", "CLINIC_ADDRESS", "CLINIC_EMAIL", "TEST_DATABASE_URL",
+    ["META_APP_ID", "CLINIC_ADDRESS", "CLINIC_EMAIL", "TEST_DATABASE_URL",
      "LOG_FILE", "OPENAI_API_KEY", "WHATSAPP_TOKEN"],
 )  # fmt: skip
 def test_a_name_of_smartia_s_own_is_left_alone(tmp_path: Path, name: str) -> None:
