@@ -90,7 +90,9 @@ def test_what_is_ok_takes_a_line_and_what_is_not_is_named_at_the_end(
     assert first_to_do >= 20
     assert len(lines) <= 40
     assert re.search(r"^\d+ ok, 2 warnings \(own tables, index\)\. Exit 0\.$", last)
-    assert re.search(r"settings in force: \d+ of \d+ are .*smartia-jobs config show", result.stdout)
+    assert re.search(
+        r"settings in force: Not at .* \d+ of \d+; smartia-jobs config show", result.stdout
+    )
 
 
 def test_the_details_of_what_is_ok_can_be_asked_for(

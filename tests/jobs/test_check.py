@@ -513,7 +513,7 @@ def test_it_says_how_many_settings_are_set_and_what_lists_them(sqlite_clinic: Cl
     found = by_name(checked(sqlite_clinic, READY, online=False))["settings_in_force"]
 
     # Token, number, name, quiet hours, and the database.
-    assert found.text.startswith(f"5 of {len(VARIABLES)} are not at their defaults; ")
+    assert found.text.startswith(f"Not at their defaults: 5 of {len(VARIABLES)}; ")
     assert "smartia-jobs config show" in found.text
     assert found.details == ()
 

@@ -37,9 +37,7 @@ def settings_in_force(settings: Settings) -> Finding:
     """Say how many settings are set, and what shows them."""
     values, usual = describe(settings), dict(describe(Settings()))
     changed = sum(value != usual[name] for name, value in values)
-    how_many = (
-        f"{changed} of {len(values)} are not at their defaults" if changed else "All defaults"
-    )
+    how_many = f"Not at their defaults: {changed} of {len(values)}"
     text = f"{how_many}; smartia-jobs config show lists each."
     return Finding("settings_in_force", Level.OK, text)
 
