@@ -239,6 +239,8 @@ def test_the_clinics_own_database_is_not_taken_for_a_made_up_one(
     assert "new file" in result.stderr
     assert "DATABASE_IS_A_COPY" not in result.stdout
     assert path.read_bytes() == b"somebody's own"
+
+
 @pytest.mark.parametrize(("stop", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_the_sandbox_ends_without_a_word(
     start_cli: StartCli, stop: signal.Signals, status: int

@@ -130,9 +130,7 @@ def render(metrics: "Metrics", chosen: Format, *, to_terminal: bool = False) -> 
             return to_text(metrics, terminal=to_terminal and sys.stdout.isatty())
 
 
-def _measure(
-    settings: "Settings", *, days: int, until: date | None, by_day: bool
-) -> "Metrics":
+def _measure(settings: "Settings", *, days: int, until: date | None, by_day: bool) -> "Metrics":
     from smartia_jobs.clock import SystemClock
     from smartia_jobs.jobs.metrics import build_metrics
     from smartia_jobs.launch import run_that_reads
