@@ -286,6 +286,27 @@ class Settings:
         default="auto",
     )
 
+    # Answers
+    on_cancel: str = setting(
+        "ON_CANCEL",
+        readers.choice("tap", "any", "list"),
+        "a patient cancels: `tap` cancels the visit when a button was tapped, `any` by words too, "
+        "`list` only lists it",
+        default="tap",
+    )
+    word_back: bool = setting(
+        "WORD_BACK",
+        readers.SWITCH,
+        "0: patients who answer get no word back",
+        default=True,
+    )
+    keep_answers: timedelta = setting(
+        "KEEP_ANSWERS_DAYS",
+        readers.duration(_DAY, 1, 3650),
+        "how long the text of a patient's answer is kept",
+        default=30 * _DAY,
+    )
+
     # Safety
     on_unknown: str = setting(
         "ON_UNKNOWN",
