@@ -36,11 +36,11 @@ class Unsendable:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One template message, ready to be sent, and the text the patient will read.
+    """One message, ready to be sent, and the text the patient will read.
 
     Attributes:
         kind: the message kind, the ``kind`` of the outbox row (``24h``, ``2h``, ``no_show``).
-        template: the template's name at Meta.
+        template: the template's name at Meta; of a word back, which word it is.
         language: Meta's language code (``pt_BR``).
         parameters: the body's variables in the order of the body, name to cleaned value.
         named: whether the template's parameters are named (``NAMED``) or numbered.
@@ -48,6 +48,9 @@ class Message:
         meanings: button index to what a tap on that quick reply means to this program.
         payloads: button index to what a quick reply tells the clinic's own bot; opaque ids only,
             never health data.
+        reply_to: WhatsApp's id of the patient's message that this is a word back to, empty where
+            there is none: it goes as free text, which Meta takes within 24 hours of the patient's
+            last message; None: a template.
     """
 
     kind: str
@@ -58,6 +61,7 @@ class Message:
     text: str
     meanings: Mapping[int, str] = field(default_factory=dict)
     payloads: Mapping[int, str] = field(default_factory=dict)
+    reply_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Sending one template message, and handing back what its answer means."""
+"""Sending one message, and handing back what its answer means."""
 
 import json
 from dataclasses import replace
@@ -71,20 +71,33 @@ def _body(phone: Phone, message: Message, callback: CallbackData) -> bytes:
 
     Source: Meta, "Send messages" (2026-09).
     """
-    template: dict[str, Any] = {"name": message.template, "language": {"code": message.language}}
-    components = [*_filled_body(message), *_quick_replies(message, callback)]
-    if components:
-        template["components"] = components
+    content = _template(message, callback) if message.reply_to is None else _free_text(message)
     return _encode(
         {
             "messaging_product": "whatsapp",
             "recipient_type": "individual",
             "to": phone.wire,
-            "type": "template",
-            "template": template,
+            **content,
             "biz_opaque_callback_data": str(callback),
         }
     ).encode()
+
+
+def _free_text(message: Message) -> dict[str, Any]:
+    """Write a reply to what the patient wrote or tapped, without the preview of a link."""
+    return {
+        **({"context": {"message_id": message.reply_to}} if message.reply_to else {}),
+        "type": "text",
+        "text": {"preview_url": False, "body": message.text},
+    }
+
+
+def _template(message: Message, callback: CallbackData) -> dict[str, Any]:
+    template: dict[str, Any] = {"name": message.template, "language": {"code": message.language}}
+    components = [*_filled_body(message), *_quick_replies(message, callback)]
+    if components:
+        template["components"] = components
+    return {"type": "template", "template": template}
 
 
 def _filled_body(message: Message) -> list[dict[str, Any]]:

@@ -113,6 +113,38 @@ def test_a_message_is_posted_as_meta_wants_it(meta: responses.RequestsMock, clie
     }
 
 
+def test_a_word_back_is_free_text_that_quotes_the_answer(
+    meta: responses.RequestsMock, client: Client
+) -> None:
+    meta.post(URL, json=ACCEPTED)
+    word = Message("words_back", "confirmed", "", {}, False, "Combinado!", reply_to="wamid.IN1")
+
+    answer = client.send(PHONE, word, callback=CALLBACK)
+
+    assert answer.verdict is Verdict.SENT
+    assert posted(meta) == {
+        "messaging_product": "whatsapp",
+        "recipient_type": "individual",
+        "to": "+551187654321",
+        "context": {"message_id": "wamid.IN1"},
+        "type": "text",
+        "text": {"preview_url": False, "body": "Combinado!"},
+        "biz_opaque_callback_data": "1a2b3c4d:42:1",
+    }
+
+
+def test_a_word_back_quotes_nothing_where_whatsapp_s_id_of_the_answer_is_not_known(
+    meta: responses.RequestsMock, client: Client
+) -> None:
+    meta.post(URL, json=ACCEPTED)
+    word = Message("words_back", "confirmed", "", {}, False, "Combinado!", reply_to="")
+
+    client.send(PHONE, word, callback=CALLBACK)
+
+    assert posted(meta)["type"] == "text"
+    assert "context" not in posted(meta)
+
+
 def test_the_request_carries_the_token(meta: responses.RequestsMock, client: Client) -> None:
     meta.post(URL, json=ACCEPTED)
 
