@@ -150,7 +150,8 @@ def purge(
     """Forget messages of visits that began longer ago; without this all are kept.
 
     Only what is final goes: sent, failed and expired. What is unknown stays
-    until it is settled. Metrics no longer know what was forgotten.
+    until it is settled. Answers that came longer ago go, too. Metrics no
+    longer know what was forgotten.
 
     Example: smartia-jobs outbox purge --older-than 180d
     """
@@ -184,6 +185,7 @@ def erase(
     What was sent to them under another phone goes too. Rows of visits more than
     31 days past (NO_SHOW_LOOKBACK_DAYS, if longer) are deleted; of later ones
     the phone and WhatsApp's ids, and the row stays so that nothing is sent twice.
+    What they answered goes likewise, and what WhatsApp told of their messages.
     SmartIA keeps its own record of patient, visits and dialogue: remove it, or
     cancel the visits, there and first. A visit still booked is reminded again,
     and after erasing the opt-out also invited again.
@@ -197,7 +199,8 @@ def erase(
         erased = outbox.erase(read_settings(env_file), SystemClock(), phone=phone)
         typer.echo(
             f"{erased.deleted} rows deleted, {erased.blanked} without phone now,"
-            f" {erased.marks} marks deleted, {erased.opt_outs} opt-outs removed"
+            f" {erased.marks} marks deleted, {erased.opt_outs} opt-outs removed,"
+            f" {erased.answers} answers and {erased.statuses} delivery statuses erased"
         )
 
 

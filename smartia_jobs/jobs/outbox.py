@@ -98,14 +98,15 @@ def decide(
 
 
 def purge(settings: Settings, clock: Clock, *, older_than: timedelta) -> int:
-    """Forget final rows of visits that began longer ago; return how many.
+    """Forget final rows of visits that began, and answers that came, longer ago; return how many.
 
     Raises:
         ConfigurationError: the database has no tables of ours.
     """
     with _opened(settings) as database:
         before = _wall_now(settings, clock) - older_than
-        return sum(admin.purge(database, before_wall=before))
+        before_at = clock.now() - older_than
+        return sum(admin.purge(database, before_wall=before, before_at=before_at))
 
 
 def erase(settings: Settings, clock: Clock, *, phone: str) -> Erased:
@@ -130,6 +131,7 @@ def erase(settings: Settings, clock: Clock, *, phone: str) -> Erased:
                 patient_ids=patients,
                 appointment_ids=visits,
                 before_wall=_wall_now(settings, clock) - retention,
+                before_at=clock.now() - retention,
             )
 
 

@@ -10,8 +10,11 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, selec
 
 from smartia_jobs.database import Database, now_plus
 from smartia_jobs.errors import UnavailableError
+from smartia_jobs.message import CallbackData
+from smartia_jobs.store.answers import delete_before, erase_answers
+from smartia_jobs.store.installation import installation_word
 from smartia_jobs.store.states import ACCEPTED, State
-from smartia_jobs.store.tables import opt_outs, outbox, status_changes
+from smartia_jobs.store.tables import opt_outs, outbox, status_changes, statuses
 
 #: What still wants something: shown when no state is asked for.
 HELD = (State.UNKNOWN, State.RETRY)
@@ -205,12 +208,16 @@ def _lapsed(connection: Connection) -> ColumnElement[bool]:
     return outbox.c.lease_until < now_plus(connection, 0)
 
 
-def purge(database: Database, *, before_wall: datetime) -> Iterator[int]:
-    """Delete final rows of visits that began before a moment; yield how many, batch by batch.
+def purge(database: Database, *, before_wall: datetime, before_at: datetime) -> Iterator[int]:
+    """Delete final rows of visits that began before a moment, and answers that came before it.
 
     Args:
         database: open for writing; each batch is its own short transaction.
         before_wall: clinic wall time, naive, at least ``SHORTEST_RETENTION`` ago.
+        before_at: the same moment, aware UTC.
+
+    Yields:
+        how many rows went, batch by batch.
     """
     past = (
         select(outbox.c.id)
@@ -224,6 +231,11 @@ def purge(database: Database, *, before_wall: datetime) -> Iterator[int]:
                 delete(outbox).where(outbox.c.id.in_(past.scalar_subquery()))
             ).rowcount
         yield deleted
+    deleted = _CHUNK
+    while deleted == _CHUNK:
+        with database.write() as connection:
+            deleted = delete_before(connection, before_at, most=_CHUNK)
+        yield deleted
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +246,8 @@ class Erased:
     blanked: int
     marks: int
     opt_outs: int
+    answers: int
+    statuses: int
 
 
 def patients_told(connection: Connection, is_theirs: Callable[[str], bool]) -> set[int]:
@@ -252,8 +266,12 @@ def erase(
     patient_ids: Collection[int],
     appointment_ids: Collection[int],
     before_wall: datetime,
+    before_at: datetime,
 ) -> Erased:
     """Remove one person: their phones, whichever they had, and WhatsApp's ids with them.
+
+    What WhatsApp told of their messages goes, and what they answered, as :func:`erase_answers`
+    says.
 
     Rows and marks of visits that began before ``before_wall`` (clinic wall time, naive) are
     deleted. Later rows are kept without phone and ids, later marks as they are (they hold
@@ -267,6 +285,7 @@ def erase(
         patient_ids: who they are; all their rows go, under other phones too.
         appointment_ids: their visits in SmartIA, whose marks go too.
         before_wall: no run looks at visits so long ago any more.
+        before_at: the same moment, aware UTC.
 
     Raises:
         UnavailableError: a message to them is being sent at this moment; nothing was changed.
@@ -285,10 +304,33 @@ def erase(
             status_changes.c.start < before_wall,
         )
     ).rowcount
+    theirs = set(connection.scalars(select(outbox.c.id).where(rows)))
+    answered = erase_answers(connection, is_theirs, theirs, before_at=before_at)
+    told = _erase_statuses(connection, rows, theirs)
     deleted = connection.execute(delete(outbox).where(rows, outbox.c.start < before_wall)).rowcount
     blanked = connection.execute(
         update(outbox).where(rows).values(phone=None, message_id=None)
     ).rowcount
     silent = [text for text in connection.scalars(select(opt_outs.c.phone)) if is_theirs(text)]
     removed = connection.execute(delete(opt_outs).where(opt_outs.c.phone.in_(silent))).rowcount
-    return Erased(deleted, blanked, unmarked, removed)
+    return Erased(deleted, blanked, unmarked, removed, answered, told)
+
+
+def _erase_statuses(
+    connection: Connection, rows: ColumnElement[bool], outbox_ids: Collection[int]
+) -> int:
+    """Delete what WhatsApp told of the messages of some rows, taken in by the outbox or not."""
+    wamids = set(connection.scalars(select(outbox.c.message_id).where(rows)))
+    word = installation_word(connection)
+    found = connection.execute(select(statuses.c.id, statuses.c.wamid, statuses.c.callback))
+    theirs = [
+        row.id for row in found if row.wamid in wamids or _is_about(row.callback, word, outbox_ids)
+    ]
+    for status_id in theirs:
+        connection.execute(delete(statuses).where(statuses.c.id == status_id))
+    return len(theirs)
+
+
+def _is_about(callback: str | None, installation: str, outbox_ids: Collection[int]) -> bool:
+    sent = CallbackData.parse(callback or "")
+    return sent is not None and sent.installation == installation and sent.outbox_id in outbox_ids

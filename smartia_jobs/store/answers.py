@@ -1,0 +1,427 @@
+"""What patients answered: what waits to be acted on, what came of it, and how long it is kept."""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Select, and_, delete, false, func, or_, select, update
+
+from smartia_jobs.incoming import Source
+from smartia_jobs.store.effects import FOR_A_PERSON, Effect
+from smartia_jobs.store.states import MAY_BE_TOLD, State
+from smartia_jobs.store.tables import answers, outbox
+
+#: Ids in one IN list.
+_CHUNK = 500
+#: What a column holds.
+_LONGEST_WHY = 100
+#: What an answer about a visit leaves behind for those that come after it.
+_ABOUT_A_VISIT = (Effect.CONFIRMED, Effect.CANCELLED, Effect.LISTED, Effect.REPEATED)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """One answer as it came, and what became of it.
+
+    Attributes:
+        id: what ``replies settle`` and ``replies undo`` are given.
+        message_id: WhatsApp's id of it (holds the phone number: never log it).
+        source: where it was heard.
+        phone: who wrote, as it came; None: hidden, or erased since.
+        type: as Meta says it: ``text``, ``button``, ...
+        text: what was written; None: nothing, or kept no longer.
+        payload: what a button carries.
+        context_id: the message that was tapped on, quoted or reacted to.
+        said_at: when, aware UTC; a clock that is ahead does not reach beyond its arrival.
+        received_at: when it came here.
+        outbox_id: the row that leads the message it answers; None: not known.
+        meaning: what it was read as; None: not yet.
+        effect: what was done; None: nothing yet.
+        why: in plain words.
+        acted_at: when.
+        settled_at: when a person was done with it.
+    """
+
+    id: int
+    message_id: str
+    source: Source
+    phone: str | None
+    type: str
+    text: str | None
+    payload: str | None
+    context_id: str | None
+    said_at: datetime
+    received_at: datetime
+    outbox_id: int | None = None
+    meaning: str | None = None
+    effect: Effect | None = None
+    why: str | None = None
+    acted_at: datetime | None = None
+    settled_at: datetime | None = None
+
+
+class Waiting(NamedTuple):
+    """An answer that nobody has acted on, and who gave it."""
+
+    id: int
+    phone: str | None
+
+
+def unacted(connection: Connection) -> list[Waiting]:
+    """Return the answers that nobody has acted on, in the order they were given.
+
+    What people choose in WhatsApp's own settings is no answer.
+    """
+    query = select(answers.c.id, answers.c.phone, answers.c.said_at, answers.c.received_at).where(
+        answers.c.acted_at.is_(None), answers.c.type != "user_preferences"
+    )
+    in_order = sorted(connection.execute(query), key=lambda row: (_said_at(row), row.id))
+    return [Waiting(row.id, row.phone) for row in in_order]
+
+
+def take(connection: Connection, answer_id: int) -> StoredAnswer | None:
+    """Return an answer that nobody has acted on, for this transaction alone; None: somebody has."""
+    query = select(answers).where(answers.c.id == answer_id, answers.c.acted_at.is_(None))
+    row = connection.execute(query.with_for_update()).first()
+    return None if row is None else _answer(row)
+
+
+def find(connection: Connection, answer_id: int) -> StoredAnswer | None:
+    """Return an answer; None: there is none with this id."""
+    row = connection.execute(select(answers).where(answers.c.id == answer_id)).first()
+    return None if row is None else _answer(row)
+
+
+def mark(
+    connection: Connection,
+    answer: StoredAnswer,
+    *,
+    meaning: str | None,
+    effect: Effect,
+    why: str,
+    outbox_id: int | None,
+    run_id: str,
+    at: datetime,
+) -> bool:
+    """Write down what became of an answer; return False when somebody had acted on it.
+
+    One that is ignored is about no message of ours: what it says, and who said it, goes at once.
+    """
+    values: dict[str, Any] = {
+        "meaning": meaning,
+        "effect": effect,
+        "why": why[:_LONGEST_WHY] or None,
+        "outbox_id": outbox_id,
+        "run_id": run_id,
+        "acted_at": at,
+    }
+    if effect is Effect.IGNORED:
+        values |= {"text": None, "payload": None, "phone": None}
+    changed = connection.execute(
+        update(answers)
+        .where(answers.c.id == answer.id, answers.c.acted_at.is_(None))
+        .values(values)
+    )
+    return changed.rowcount == 1
+
+
+def for_a_person(connection: Connection) -> list[StoredAnswer]:
+    """Return what somebody has something to do about and has not settled, oldest first."""
+    query = (
+        select(answers)
+        .where(answers.c.effect.in_(sorted(FOR_A_PERSON)), answers.c.settled_at.is_(None))
+        .order_by(answers.c.said_at, answers.c.id)
+    )
+    return [_answer(row) for row in connection.execute(query)]
+
+
+def settle(connection: Connection, answer_ids: Collection[int], *, at: datetime) -> set[int]:
+    """Note that a person is done with these answers; return those that were open till now."""
+    changed = connection.execute(
+        update(answers)
+        .where(
+            answers.c.id.in_(sorted(answer_ids)),
+            answers.c.effect.in_(sorted(FOR_A_PERSON)),
+            answers.c.settled_at.is_(None),
+        )
+        .values(settled_at=at)
+        .returning(answers.c.id)
+    )
+    return set(changed.scalars())
+
+
+def settle_disputes(connection: Connection, phone: str, *, at: datetime) -> None:
+    """Let a phone that was said to be somebody else's be its patient's again: it confirms.
+
+    Args:
+        connection: the transaction that acts on the confirmation.
+        phone: canonical.
+        at: now.
+    """
+    # Its rows tell the phone as it is compared; the answer has it as WhatsApp wrote it.
+    theirs = select(outbox.c.id).where(outbox.c.phone == phone)
+    connection.execute(
+        update(answers)
+        .where(
+            answers.c.meaning == "not_me",
+            answers.c.settled_at.is_(None),
+            answers.c.outbox_id.in_(theirs),
+        )
+        .values(settled_at=at)
+    )
+
+
+def void(connection: Connection, answer_id: int, *, why: str) -> None:
+    """Note that what an answer had done was taken back: somebody must tell the patient."""
+    connection.execute(
+        update(answers)
+        .where(answers.c.id == answer_id)
+        .values(effect=Effect.UNDONE, why=why[:_LONGEST_WHY], settled_at=None)
+    )
+
+
+# -- what they answer -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """One visit of a message of ours, as it was told.
+
+    Attributes:
+        outbox_id: of the row.
+        leader_id: of the row that leads its message: itself where it is told alone.
+        appointment_id: which visit.
+        patient_id: whose.
+        kind: which kind of message.
+        start: what the patient was told, clinic wall time.
+        phone: canonical; None: erased since.
+        state: where it stands.
+        template: the message's template at Meta.
+        message_id: WhatsApp's id of the message (holds the phone number: never log it).
+        sent_at: when it was, or may have been, accepted; aware UTC.
+    """
+
+    outbox_id: int
+    leader_id: int
+    appointment_id: int
+    patient_id: int
+    kind: str
+    start: datetime
+    phone: str | None
+    state: State
+    template: str | None
+    message_id: str | None
+    sent_at: datetime
+
+
+def told_by(connection: Connection, outbox_id: int) -> list[Telling]:
+    """Return all visits of the message that a row belongs to, the leader's first."""
+    leader = select(outbox.c.leader_id).where(outbox.c.id == outbox_id)
+    leader_id = connection.execute(leader).scalar() or outbox_id
+    query = _tellings().where(or_(outbox.c.id == leader_id, outbox.c.leader_id == leader_id))
+    return list(_read(connection, query.order_by(outbox.c.id)))
+
+
+def told_by_message(connection: Connection, message_id: str) -> list[Telling]:
+    """Return the rows of the message that WhatsApp knows by this id, the leader's first."""
+    query = _tellings().where(outbox.c.message_id == message_id).order_by(outbox.c.id)
+    return list(_read(connection, query))
+
+
+def told_to(connection: Connection, phone: str) -> list[Telling]:
+    """Return all that a phone was, or may have been, told, words back among it, oldest first."""
+    query = _tellings().where(outbox.c.phone == phone, outbox.c.state.in_(sorted(MAY_BE_TOLD)))
+    return sorted(_read(connection, query), key=lambda one: (one.sent_at, one.outbox_id))
+
+
+@dataclass(frozen=True, slots=True)
+class ActedOn:
+    """An answer about a visit that was acted on before.
+
+    Attributes:
+        answer_id: which.
+        appointment_id: about which visit.
+        start: as it was told then.
+        meaning: what it was read as.
+        effect: what was done.
+        said_at: when it was given.
+        settled: a person is done with it.
+    """
+
+    answer_id: int
+    appointment_id: int
+    start: datetime
+    meaning: str
+    effect: Effect
+    said_at: datetime
+    settled: bool
+
+
+def acted_on(
+    connection: Connection, appointment_ids: Collection[int], meanings: Collection[str]
+) -> list[ActedOn]:
+    """Return the answers of these meanings about these visits, in the order they were given."""
+    about = outbox.alias("about")
+    query = (
+        select(answers, about.c.appointment_id, about.c.start)
+        .join(
+            about,
+            or_(about.c.id == answers.c.outbox_id, about.c.leader_id == answers.c.outbox_id),
+        )
+        .where(
+            about.c.appointment_id.in_(sorted(appointment_ids)),
+            answers.c.meaning.in_(sorted(meanings)),
+            answers.c.effect.in_(sorted(_ABOUT_A_VISIT)),
+        )
+    )
+    found = [
+        ActedOn(
+            answer_id=row.id,
+            appointment_id=row.appointment_id,
+            start=row.start,
+            meaning=row.meaning,
+            effect=Effect(row.effect),
+            said_at=_said_at(row),
+            settled=row.settled_at is not None,
+        )
+        for row in connection.execute(query)
+    ]
+    return sorted(found, key=lambda one: (one.said_at, one.answer_id))
+
+
+# -- for how long they are kept -------------------------------------------------------------
+
+
+#: Meta delivers again what it has delivered for so long, and it must not be looked at again.
+_DELIVERED_AGAIN = timedelta(days=8)
+
+
+def forget(connection: Connection, *, keep: timedelta, now: datetime) -> None:
+    """Forget what was written in answers that came so long ago, and those that were ignored."""
+    texts = (answers.c.received_at < now - keep, answers.c.text.is_not(None))
+    connection.execute(update(answers).where(*texts).values(text=None))
+    past = answers.c.received_at < now - max(keep, _DELIVERED_AGAIN)
+    connection.execute(delete(answers).where(answers.c.effect == Effect.IGNORED, past))
+
+
+def delete_before(connection: Connection, before_at: datetime, *, most: int) -> int:
+    """Delete answers that came before a moment; return how many.
+
+    Whoever says that a number is somebody else's is believed until a person has settled it.
+
+    Args:
+        connection: a writing transaction.
+        before_at: so long ago that nothing else is held back by them any more.
+        most: how many at once.
+    """
+    disputes = and_(
+        answers.c.meaning == "not_me",
+        answers.c.effect == Effect.LISTED,
+        answers.c.settled_at.is_(None),
+    )
+    old = (
+        select(answers.c.id)
+        .where(answers.c.received_at < before_at, func.coalesce(disputes, false()).is_(False))
+        .limit(most)
+    )
+    return connection.execute(
+        delete(answers).where(answers.c.id.in_(old.scalar_subquery()))
+    ).rowcount
+
+
+def erase_answers(
+    connection: Connection,
+    is_theirs: Callable[[str], bool],
+    outbox_ids: Collection[int],
+    *,
+    before_at: datetime,
+) -> int:
+    """Remove what one person answered; return of how many answers something went.
+
+    Those that came before ``before_at``, or that nobody has acted on, are deleted. The others
+    lose everything that says who wrote, and what: the rest keeps a visit from being reminded of
+    to somebody who cannot come.
+
+    Args:
+        connection: the caller's transaction, for writing.
+        is_theirs: whether a stored phone is theirs.
+        outbox_ids: the rows of messages to them.
+        before_at: so long ago that nothing is held back by an answer any more.
+    """
+    found = connection.execute(
+        select(answers.c.id, answers.c.phone, answers.c.outbox_id, answers.c.received_at,
+               answers.c.acted_at)
+    )  # fmt: skip
+    theirs = [
+        row
+        for row in found
+        if row.outbox_id in outbox_ids or (row.phone is not None and is_theirs(row.phone))
+    ]
+    for row in theirs:
+        one = answers.c.id == row.id
+        if row.acted_at is None or row.received_at < before_at:
+            connection.execute(delete(answers).where(one))
+        else:
+            connection.execute(
+                update(answers)
+                .where(one)
+                .values(
+                    message_id=f"erased {row.id}",
+                    phone=None,
+                    text=None,
+                    payload=None,
+                    context_id=None,
+                )
+            )
+    return len(theirs)
+
+
+def _tellings() -> Select[Any]:
+    return select(
+        outbox.c.id.label("outbox_id"),
+        func.coalesce(outbox.c.leader_id, outbox.c.id).label("leader_id"),
+        outbox.c.appointment_id,
+        outbox.c.patient_id,
+        outbox.c.kind,
+        outbox.c.start,
+        outbox.c.phone,
+        outbox.c.state,
+        outbox.c.template,
+        outbox.c.message_id,
+        # Of one that may have been accepted nobody knows when: when its row was last changed.
+        func.coalesce(outbox.c.sent_at, outbox.c.updated_at).label("sent_at"),
+    )
+
+
+def _read(connection: Connection, query: Select[Any]) -> Iterator[Telling]:
+    for row in connection.execute(query):
+        values = row._asdict()
+        yield Telling(**{**values, "state": State(values["state"])})
+
+
+def _said_at(row: Any) -> datetime:
+    """Return when an answer was given: by a clock that is ahead, when it came."""
+    said_at: datetime = min(row.said_at, row.received_at)
+    return said_at
+
+
+def _answer(row: Any) -> StoredAnswer:
+    return StoredAnswer(
+        id=row.id,
+        message_id=row.message_id,
+        source=Source(row.source),
+        phone=row.phone,
+        type=row.type,
+        text=row.text,
+        payload=row.payload,
+        context_id=row.context_id,
+        said_at=_said_at(row),
+        received_at=row.received_at,
+        outbox_id=row.outbox_id,
+        meaning=row.meaning,
+        effect=None if row.effect is None else Effect(row.effect),
+        why=row.why,
+        acted_at=row.acted_at,
+        settled_at=row.settled_at,
+    )
