@@ -27,6 +27,7 @@ _WRITTEN = {
 #: What SmartIA has heard is read from these.
 _HEARD = (
     "id",
+    "conversation_id",
     "patient_id",
     "type",
     "message_text",

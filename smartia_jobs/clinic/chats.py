@@ -1,14 +1,15 @@
 """What SmartIA's chatbot noted of its conversations: who asked to move a visit, who to cancel."""
 
 from collections.abc import Callable, Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from smartia_jobs.appointment import Appointment
 from smartia_jobs.clinic.appointments import phone_ends_like
-from smartia_jobs.clinic.tables import conversations, patients
-from smartia_jobs.clinic.times import read_booked_at
+from smartia_jobs.clinic.tables import conversations, interactions, patients
+from smartia_jobs.clinic.times import StoredTimes, read_booked_at
+from smartia_jobs.store.tables import outbox
 
 # In the chatbot's own words.
 MOVED = ("%resched%", "%remarc%", "%reagend%")
@@ -16,6 +17,9 @@ CANCELLED = ("%cancel%", "%desmarc%")
 
 #: Patients in one IN list.
 _CHUNK = 500
+
+#: So long after its last message the chatbot still waits for an answer.
+_DIALOGUE = timedelta(hours=24)
 
 #: From when to when a chat lasted.
 _Span = tuple[datetime, datetime]
@@ -25,6 +29,38 @@ def is_about(patterns: Sequence[str]) -> ColumnElement[bool]:
     """Return whether a conversation's intent is one of these."""
     intent = func.lower(conversations.c.intent)
     return or_(*(intent.like(pattern) for pattern in patterns))
+
+
+def phones_in_dialogue(connection: Connection, times: StoredTimes, *, now: datetime) -> set[str]:
+    """Return the phones, as stored, with whose owners SmartIA's chatbot is talking.
+
+    It does while a conversation is open in which it wrote last within a day: a bare word may be
+    meant for it. What this program sent stands in the same dialogues, and is told by WhatsApp's
+    id of the message.
+
+    Args:
+        connection: inside a short transaction.
+        times: how this database stores moments.
+        now: when it was asked.
+    """
+    since_at = now - _DIALOGUE
+    ours = select(outbox.c.id).where(outbox.c.message_id == interactions.c.provider_message_id)
+    query = (
+        select(interactions.c.created_at, patients.c.phone_number)
+        .join(conversations, conversations.c.id == interactions.c.conversation_id)
+        .join(patients, patients.c.id == conversations.c.patient_id)
+        .where(
+            conversations.c.state != "DONE",
+            interactions.c.type == "OUTGOING",
+            times.booked_near(interactions.c.created_at, since_at, now),
+            ~ours.exists(),
+        )
+    )
+    return {
+        str(row.phone_number)
+        for row in connection.execute(query)
+        if (written_at := read_booked_at(row.created_at)) is not None and since_at <= written_at
+    }
 
 
 class Cancellations:
