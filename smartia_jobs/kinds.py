@@ -137,19 +137,24 @@ REMINDERS = (DAYS_AHEAD, DAY_AHEAD, HOURS_AHEAD)
 #: The invitation to come back after a missed visit.
 INVITATION = "no_show"
 
+#: A short free text to whoever answered: no template, and no reminder.
+WORDS_BACK = "words_back"
+
 #: Every kind of message, by the name that its section and its outbox rows carry.
 KINDS = (*(kind.name for kind in REMINDERS), INVITATION)
 
 
 def english_label(kind: str) -> str:
     """Return what a table calls messages of this kind, also of one that nobody defines now."""
-    return "re-engagement" if kind == INVITATION else f"reminder {kind}"
+    return {INVITATION: "re-engagement", WORDS_BACK: "word back"}.get(kind, f"reminder {kind}")
 
 
 def portuguese_label(kind: str) -> str:
     """Return what the page for the clinic's owner calls them."""
     if kind == INVITATION:
         return "convite após falta"
+    if kind == WORDS_BACK:
+        return "retorno a uma resposta"
     if length := re.fullmatch("([0-9]+)([a-z])", kind):
         return f"lembrete de {length[1]}\N{NO-BREAK SPACE}{length[2]}"
     return f"lembrete {kind}"

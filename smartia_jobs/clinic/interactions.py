@@ -10,8 +10,10 @@ from smartia_jobs.clinic.tables import conversations, interactions
 from smartia_jobs.message import SentMessage
 
 
-def write_interactions(connection: Connection, sent: Sequence[SentMessage]) -> None:
-    """Record messages as OUTGOING templates in the caller's transaction.
+def write_interactions(
+    connection: Connection, sent: Sequence[SentMessage], *, message_type: str = "template"
+) -> None:
+    """Record messages as OUTGOING in the caller's transaction: templates, or free ``text``.
 
     Each stands in its patient's newest conversation. A patient without one gets one in state
     DONE, so that the chatbot never takes our message for the middle of a dialogue.
@@ -30,7 +32,7 @@ def write_interactions(connection: Connection, sent: Sequence[SentMessage]) -> N
                 "patient_id": message.patient_id,
                 "type": "OUTGOING",
                 "message_text": message.text,
-                "message_type": "template",
+                "message_type": message_type,
                 "provider_message_id": message.message_id,
                 "created_at": stored_utc(connection, message.sent_at),
             }

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, FromClause, case, exists, false, func, or_, select
 
 from smartia_jobs.appointment import AppointmentStatus
-from smartia_jobs.kinds import INVITATION
+from smartia_jobs.kinds import INVITATION, WORDS_BACK
 from smartia_jobs.outbox.admin import FINAL, is_unknown
 from smartia_jobs.store.states import ACCEPTED, State
 from smartia_jobs.store.tables import outbox, statuses
@@ -236,10 +236,8 @@ def reminders(
         func.coalesce(columns.appointment_status == AppointmentStatus.CONFIRMED, false()),
     ).where(
         columns.state.in_(told),
-        # Every other kind is a reminder, also one that the clinic's catalogue has no longer;
-        # a word back to an answer is none.
-        columns.kind != INVITATION,
-        columns.answer_id.is_(None),
+        # Every other kind is a reminder, also one that the clinic's catalogue has no longer.
+        columns.kind.not_in((INVITATION, WORDS_BACK)),
         columns.start.between(from_wall, to_wall),
         or_(columns.turn == 1, ~told_before),
     )

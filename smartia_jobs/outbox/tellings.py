@@ -7,14 +7,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, exists, false, func, select
 
-from smartia_jobs.appointment import Appointment
+from smartia_jobs.appointment import Appointment, AppointmentStatus
 from smartia_jobs.database import now_plus
 from smartia_jobs.message import Phone
 from smartia_jobs.outbox.sender import Sender
 from smartia_jobs.outbox.source import Source
 from smartia_jobs.report import Reason
 from smartia_jobs.store.states import MAY_BE_TOLD, State
-from smartia_jobs.store.tables import outbox, statuses
+from smartia_jobs.store.status_changes import NO_ANSWER
+from smartia_jobs.store.tables import outbox, status_changes, statuses
 
 #: Surely never left: the next message of the visit takes such a row, or nobody does.
 _NEVER_LEFT = frozenset({State.RETRY, State.EXPIRED, State.FAILED})
@@ -47,6 +48,8 @@ class Row:
         template: the name at Meta of what was sent, or is to be.
         may_be_heard: statuses are heard, and it was claimed so lately that one may still settle
             it.
+        is_over: the patient has cancelled since, and was told so: should the visit take place
+            after all, they know nothing of it.
     """
 
     id: int
@@ -63,6 +66,7 @@ class Row:
     sent_at: datetime | None = None
     template: str | None = None
     may_be_heard: bool = False
+    is_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +162,12 @@ def decide(
 
 
 def last_told(rows: Sequence[Row]) -> Row | None:
-    """Return the newest row that was or may have been accepted; None: nobody was told."""
-    return next((row for row in reversed(rows) if row.state in MAY_BE_TOLD), None)
+    """Return the newest row that was or may have been accepted; None: nobody was told.
+
+    What the patient was told before an answer of theirs cancelled the visit is over.
+    """
+    told = (row for row in reversed(rows) if row.state in MAY_BE_TOLD and not row.is_over)
+    return next(told, None)
 
 
 def rows_of(connection: Connection, kind: str, ids: Collection[int]) -> dict[int, list[Row]]:
@@ -212,8 +220,8 @@ def told_by_another(
         other = now.get(row.appointment_id)
         theirs = reversed(rows.get(row.appointment_id, ()))
         newest = next((one for one in theirs if one.state in _OUT), row)
-        if newest.id != row.id:
-            continue  # they were told another time since
+        if newest.id != row.id or row.is_over:
+            continue  # they were told another time since, or have cancelled
         for visit in wanted[row.phone or "", row.start]:
             ended = other is None or not other.is_open
             same = (visit.patient_id, visit.start)
@@ -252,6 +260,13 @@ def _select(connection: Connection) -> Select[Any]:
     # Only what a webhook of ours heard names the row of a message whose id is not known.
     listening = exists().where(statuses.c.callback.is_not(None))
     lately = outbox.c.claimed_at > now_plus(connection, -STATUS_WAIT.total_seconds())
+    cancelled_since = exists().where(
+        status_changes.c.appointment_id == outbox.c.appointment_id,
+        status_changes.c.answer_id != NO_ANSWER,
+        status_changes.c.before != status_changes.c.after,
+        status_changes.c.after == AppointmentStatus.CANCELLED,
+        status_changes.c.changed_at >= func.coalesce(outbox.c.sent_at, outbox.c.updated_at),
+    )
     return select(
         outbox.c.id,
         outbox.c.appointment_id,
@@ -267,11 +282,12 @@ def _select(connection: Connection) -> Select[Any]:
         outbox.c.sent_at,
         outbox.c.template,
         func.coalesce(and_(lately, listening), false()).label("may_be_heard"),
+        cancelled_since.label("is_over"),
     )
 
 
 def _rows(connection: Connection, query: Select[Any]) -> Iterator[Row]:
     for row in connection.execute(query):
         values = row._asdict()
-        told = {"state": State(values["state"]), "may_be_heard": bool(values["may_be_heard"])}
-        yield Row(**{**values, **told})
+        told = {name: bool(values[name]) for name in ("may_be_heard", "is_over")}
+        yield Row(**{**values, **told, "state": State(values["state"])})

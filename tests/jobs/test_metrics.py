@@ -528,7 +528,8 @@ def test_an_unknown_message_that_a_purge_leaves_does_not_tell_since_when(clinic:
         start = wall(2026, 1 + number, 6, 10)
         desk.add(appointment_id=number, state=state, start=start, created_at=claimed_at)
     with opened(clinic) as database:
-        assert sum(purge(database, before_wall=wall(2026, 2, 28))) == 1
+        before_at = local(2026, 2, 28, 0)
+        assert sum(purge(database, before_wall=wall(2026, 2, 28), before_at=before_at)) == 1
 
     metrics = measure(clinic, NOW, days=60)
 

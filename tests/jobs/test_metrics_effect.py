@@ -86,6 +86,14 @@ def test_reminders_of_whatever_kind_count_and_three_are_not_called_two(
     }
 
 
+def test_a_word_back_reminds_nobody(clinic: Clinic, desk: Desk) -> None:
+    remind(desk, visit(clinic, "COMPLETED"), "24h", "words_back")
+
+    metrics = measure(clinic, NOW)
+
+    assert seen(metrics) == {(LeadTime.UP_TO_A_WEEK, Reminded.ONE): (1, 0)}
+
+
 def test_a_visit_confirmed_when_its_message_was_claimed_stands_apart(
     clinic: Clinic, desk: Desk
 ) -> None:
@@ -215,7 +223,8 @@ def test_visits_whose_messages_were_purged_are_not_taken_for_visits_without(
     before = visit(clinic, start=VISIT - timedelta(hours=3))
     remind(desk, before, "2h", start=VISIT - timedelta(hours=3), created_at=LONG_AGO)
     with opened(clinic) as database:
-        assert sum(purge(database, before_wall=VISIT - timedelta(hours=1))) == 1
+        past = VISIT - timedelta(hours=1)
+        assert sum(purge(database, before_wall=past, before_at=LONG_AGO)) == 1
 
     metrics = measure(clinic, NOW)
 

@@ -1,0 +1,41 @@
+"""What an answer proves of the message that it answers: that WhatsApp took it, and it arrived."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, case, func, or_, update
+
+from smartia_jobs.store.states import State
+from smartia_jobs.store.tables import outbox
+
+
+def settle_answered(
+    connection: Connection, leader_id: int, *, wamid: str | None, said_at: datetime, at: datetime
+) -> None:
+    """Settle a message that was answered: nobody holds it, or sends it once more.
+
+    Args:
+        connection: the transaction that acts on the answer.
+        leader_id: the row that leads the message.
+        wamid: WhatsApp's id of the message, as the answer quotes it; None: it quotes nothing.
+        said_at: when it was answered: by then it had arrived.
+        at: now.
+    """
+    known: dict[str, Any] = {
+        "state": State.SENT,
+        "error": None,
+        "error_code": None,
+        "updated_at": at,
+        "sent_at": func.coalesce(outbox.c.sent_at, outbox.c.claimed_at, said_at),
+    }
+    if wamid is not None:
+        # Nothing of WhatsApp's comes back to a person who was erased.
+        known["message_id"] = case((outbox.c.phone.is_not(None), wamid))
+    connection.execute(
+        update(outbox)
+        .where(
+            or_(outbox.c.id == leader_id, outbox.c.leader_id == leader_id),
+            outbox.c.state.in_([State.UNKNOWN, State.RETRY]),
+        )
+        .values(known)
+    )
