@@ -15,7 +15,7 @@ from smartia_jobs.cli.no_show import no_show
 from smartia_jobs.cli.opt_out import app as opt_out
 from smartia_jobs.cli.outbox import app as outbox
 from smartia_jobs.cli.reminders import remind, reminder_command
-from smartia_jobs.cli.replies import replies
+from smartia_jobs.cli.replies import app as replies
 from smartia_jobs.cli.sandbox import sandbox
 from smartia_jobs.cli.serve import serve
 from smartia_jobs.cli.templates import app as templates
@@ -38,7 +38,7 @@ for _kind in REMINDERS:
     app.command(_kind.command, help=_kind.help)(reminder_command(_kind))
 app.command("remind")(remind)
 app.command("no-show")(no_show)
-app.command("replies")(replies)
+app.add_typer(replies)
 app.command("metrics")(metrics)
 app.command("check")(check)
 app.add_typer(config)

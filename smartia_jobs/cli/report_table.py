@@ -49,12 +49,27 @@ _FIGURES = {
     "undelivered": "accepted, but did not arrive: smartia-jobs outbox",
     "settled": "of which it was unknown whether WhatsApp took them",
     "reopened": "given up by WhatsApp itself; the next run sends them",
+    "answers": "acted on",
+    "confirmed": "whose visits are confirmed",
+    "cancelled": "whose visit was cancelled: its slot is free",
+    "listed": "for a person: smartia-jobs replies list",
+    "opted out": "want no more messages",
+    "opted in": "want messages again",
+    "courtesy": "thanks and greetings",
+    "repeated": "said what they had said before",
+    "overtaken": "older than an answer that was acted on",
+    "written back": "short texts in return",
 }
 _IGNORED = {
     "not_ours": "about no message of this database",
     "row_gone": "about a message that was purged",
     "earlier_try": "about a message that was sent again since",
     "another_message": "another message has that place now",
+    "answer_no_reminder": "from phones that were not reminded lately",
+    "answer_no_phone": "from a hidden phone, about no message of ours",
+    "answer_not_ours": "a button of another program",
+    "answer_not_written": "nothing that a patient wrote or tapped",
+    "answer_own_number": "from the clinic's own number",
 }
 
 _ALWAYS = (Result.SENT, Result.FAILED)
@@ -90,7 +105,8 @@ def _rows(report: Report) -> Iterator[tuple[str, int, str]]:
                 hint = f"in {report.messages} messages (one per person and day)"
             yield str(result).replace("_", " "), count, hint
     for name, count in report.extra.items():
-        yield name.replace("_", " "), count, _FIGURES.get(name, "")
+        words = name.replace("_", " ")
+        yield words, count, _FIGURES.get(words, "")
     for reason, count in (report.ignored or {}).items():
         yield "ignored", count, _IGNORED.get(reason, reason)
     for reason, count in sorted(report.skipped.items()):
@@ -130,7 +146,7 @@ def _decision(decision: dict[str, Any]) -> tuple[str, str, str, str]:
         what = f"{what} in the message of #{decision['together_with']}"
     return (
         (decision["start"] or "?")[:16].replace("T", " "),
-        f"#{decision['appointment_id']}",
+        "-" if decision["appointment_id"] is None else f"#{decision['appointment_id']}",
         decision["phone"] or "-",
         f"{what}: {words}" if words else what,
     )

@@ -1,5 +1,6 @@
 """The job that takes in what came back: what became of our messages, and who wants no more."""
 
+from smartia_jobs.jobs.answers import FIGURES, act_on_answers
 from smartia_jobs.jobs.deliveries import take_in_statuses
 from smartia_jobs.jobs.delivery import new_report
 from smartia_jobs.jobs.hearing import KEEP_STATUSES
@@ -17,8 +18,12 @@ COMMAND = "replies"
 _FIGURES = ("statuses", "delivered", "read", "undelivered", "settled", "reopened")
 
 
-def take_in_replies(run: Run) -> Report:
+def take_in_replies(run: Run, *, show_texts: bool = False) -> Report:
     """Take in what was heard since the last run, each thing once.
+
+    Args:
+        run: what to work with.
+        show_texts: let a dry run show what patients wrote, for a person at a terminal.
 
     Raises:
         ConfigurationError: a setting, the catalogue or the schema is wrong.
@@ -26,9 +31,9 @@ def take_in_replies(run: Run) -> Report:
     """
     report = new_report(run, COMMAND)
     report.about_visits = False
-    report.extra = dict.fromkeys(_FIGURES, 0)
+    report.extra = dict.fromkeys((*_FIGURES, *FIGURES), 0)
     report.ignored = {}
-    open_clinic(run)
+    appointments = open_clinic(run)
     with run.database.read() as connection:
         if not tables_exist(connection):  # a dry run, on a database that never sent anything
             return report
@@ -36,6 +41,7 @@ def take_in_replies(run: Run) -> Report:
         recover_lost(run)
     take_in_statuses(run, report)
     take_in_preferences(run)
+    act_on_answers(run, appointments, report, show_texts=show_texts)
     if not run.dry_run:
         with run.database.write() as connection:
             forget_statuses(connection, before=run.now - KEEP_STATUSES)

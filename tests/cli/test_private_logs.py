@@ -215,6 +215,103 @@ def test_a_terminal_shows_no_more(sqlite_clinic: Clinic, sandbox: Sandbox, tmp_p
     assert_private(result.screen, sqlite_clinic, sandbox)
 
 
+#: What patients write, and whether a database refuses to act on it.
+_WRITTEN = (
+    ("Não posso, estou com febre e catapora", "text"),
+    ("sim", "text"),
+    ("não vou poder", "text"),
+    ("SAIR", "text"),
+    ("número errado", "text"),
+)
+
+
+def hear(clinic: Clinic, sandbox: Sandbox) -> None:
+    """Let patients answer, one of them on a visit that the database does not let be changed."""
+    now = datetime.now(ZoneInfo("UTC"))
+    at = now if clinic.dialect == "postgresql" else f"{now:%Y-%m-%d %H:%M:%S.%f}"
+    told = [one for one in sandbox.received if one["accepted"]]
+    answers: list[tuple[str, str, str | None, str | None]] = [
+        (text, kind, None, None) for text, kind in _WRITTEN
+    ]
+    (payload,) = (text for text in told[0]["payloads"].values() if text.startswith("confirm"))
+    answers.append(("Confirmar presença", "button", payload, told[0]["wamid"]))
+    for number, (text, kind, button, context) in enumerate(answers):
+        clinic.execute(
+            "INSERT INTO smartia_answers (message_id, source, phone, type, text, payload,"
+            " context_id, said_at, received_at) VALUES (:id, 'webhook', :phone, :kind, :text,"
+            " :payload, :context, :at, :at)",
+            id=f"wamid.IN{number}",
+            phone=told[0]["wa_id"] if context else told[number % len(told)]["wa_id"],
+            kind=kind,
+            text=text,
+            payload=button,
+            context=context,
+            at=at,
+        )
+    refused = int(
+        clinic.value(
+            "SELECT min(appointment_id) FROM smartia_outbox WHERE message_id = :id",
+            id=told[0]["wamid"],
+        )
+    )
+    if clinic.dialect == "sqlite":
+        clinic.execute(
+            f"CREATE TRIGGER keep BEFORE UPDATE ON appointments WHEN NEW.id = {refused} BEGIN"
+            " SELECT RAISE(ABORT, 'Zuleica Quaresma, 5511987650001'); END"
+        )
+    else:
+        clinic.execute(
+            "ALTER TABLE appointments ADD CONSTRAINT keep"
+            f" CHECK (id <> {refused} OR status <> 'CONFIRMED')"
+        )
+
+
+@pytest.mark.parametrize("engine", ["sqlite_clinic", "postgres_clinic"])
+def test_what_patients_answer_is_acted_on_without_a_word_about_anybody(
+    run_cli: RunCli, sandbox: Sandbox, request: pytest.FixtureRequest, engine: str
+) -> None:
+    clinic: Clinic = request.getfixturevalue(engine)
+    book(clinic, sandbox)
+    env = settings(clinic, sandbox)
+    run_cli("24h", env=env)
+    hear(clinic, sandbox)
+    said = Secrets(texts=["estou com febre e catapora"], words=["catapora", "wamid.IN"])
+
+    shown = [
+        run_cli(*command, env=env)
+        for command in (
+            ("replies", "--dry-run"),
+            ("replies", "--dry-run", "--json"),
+            ("replies", "--json"),
+            ("replies",),
+            ("replies", "list"),
+            ("replies", "list", "--json"),
+            ("replies", "settle", "1"),
+            ("replies", "undo", "2", "3"),
+            ("outbox", "--state", "failed"),
+        )
+    ]
+
+    counts = shown[2].json
+    assert counts["answers"] >= len(_WRITTEN)
+    assert counts["listed"] > 0
+    assert "an answer could not be acted on" in shown[2].stderr
+    assert "****" in shown[4].stdout
+    for result in shown:
+        assert_private(result.stdout + result.stderr, clinic, sandbox)
+        assert leaks(result.stdout + result.stderr, said) == []
+
+
+def test_what_patients_write_is_shown_on_a_terminal_alone(
+    run_cli: RunCli, sqlite_clinic: Clinic
+) -> None:
+    env = {"DATABASE_URL": sqlite_clinic.url}
+
+    for command in (("replies", "list"), ("replies", "--dry-run")):
+        assert run_cli(*command, "--show-texts", env=env).exit_code == 2
+    assert run_cli("replies", "--show-texts", env=env).exit_code == 2
+
+
 #: Errors that nobody foresaw, with a patient in their words: where messages are written, in the
 #: thread that sends them, and where the database is read.
 _BUGS = {

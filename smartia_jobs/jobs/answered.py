@@ -1,0 +1,161 @@
+"""What patients answered that is for a person: looked at, settled, taken back."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy import Connection
+
+from smartia_jobs.clinic import status_changes
+from smartia_jobs.clinic.schema import require_smartia
+from smartia_jobs.clinic.times import to_instant
+from smartia_jobs.clock import Clock
+from smartia_jobs.database import Database
+from smartia_jobs.errors import ConfigurationError
+from smartia_jobs.outbox.words_back import withdraw
+from smartia_jobs.settings import Settings
+from smartia_jobs.store import answers
+from smartia_jobs.store.answers import StoredAnswer, Telling
+from smartia_jobs.store.effects import Effect
+from smartia_jobs.store.schema import tables_exist
+
+#: So long after the visit, or after the answer where no visit is known, it is nobody's any more.
+_OVER_AFTER = timedelta(days=7)
+
+#: Who changes visits and rows here: no run.
+_COMMAND = "replies undo"
+
+#: What has changed a visit, or holds something back.
+_CAN_BE_UNDONE = (Effect.CONFIRMED, Effect.CANCELLED, Effect.LISTED)
+
+
+@dataclass(frozen=True, slots=True)
+class ForAPerson:
+    """One answer that somebody has something to do about.
+
+    Attributes:
+        answer: what was said, and what became of it.
+        visits: what it is about, as the patient was told; none where nobody can tell.
+    """
+
+    answer: StoredAnswer
+    visits: Sequence[Telling]
+
+    @property
+    def phone(self) -> str | None:
+        """Whose it is, as far as that is known."""
+        return self.answer.phone or next((one.phone for one in self.visits), None)
+
+
+def list_answers(settings: Settings, clock: Clock) -> list[ForAPerson]:
+    """Return what waits for a person, the oldest first; nothing is changed.
+
+    What the reception has seen to in SmartIA is not among it, nor what is a week past.
+
+    Raises:
+        ConfigurationError: the database is not SmartIA's.
+    """
+    with (
+        closing(Database(settings.database_url, read_only=True)) as database,
+        database.read() as connection,
+    ):
+        require_smartia(connection)
+        if not tables_exist(connection):
+            return []
+        waiting = answers.for_a_person(connection)
+        over = status_changes.ended(connection, {one.id for one in waiting})
+        listed = []
+        for one in waiting:
+            # What was taken back is as it was before, and the patient must yet be told.
+            if one.id in over and one.effect is not Effect.UNDONE:
+                continue
+            rows = answers.told_by(connection, one.outbox_id) if one.outbox_id else []
+            if not _is_past(one, rows, settings, clock.now()):
+                listed.append(ForAPerson(one, rows))
+        return listed
+
+
+class Done(StrEnum):
+    """What a person's wish has come to."""
+
+    DONE = "done"
+    #: There is no answer with this id.
+    UNKNOWN = "unknown"
+    #: Nobody had anything to do about it, or it was settled.
+    NOTHING_TO_DO = "nothing_to_do"
+    #: The visit is not as the answer left it: whoever has changed it since wins.
+    CHANGED_SINCE = "changed_since"
+
+
+def settle(settings: Settings, clock: Clock, ids: Sequence[int]) -> dict[int, Done]:
+    """Note that a person is done with these answers: they hold nothing back any more.
+
+    Raises:
+        ConfigurationError: the database has no tables of ours.
+    """
+    with _opened(settings) as database, database.write() as connection:
+        settled = answers.settle(connection, ids, at=clock.now())
+        return {one: _settled(connection, one, settled) for one in dict.fromkeys(ids)}
+
+
+def undo(settings: Settings, clock: Clock, ids: Sequence[int]) -> dict[int, Done]:
+    """Take back what answers have done: visits get their status back, and nothing is held back.
+
+    A visit that somebody has changed since stays as it is. The answer counts for nothing, and
+    stays on the list until somebody has told the patient.
+
+    Raises:
+        ConfigurationError: the database has no tables of ours.
+    """
+    with _opened(settings) as database:
+        done: dict[int, Done] = {}
+        for answer_id in dict.fromkeys(ids):
+            with database.write() as connection:
+                done[answer_id] = _undo(connection, answer_id, clock.now())
+        return done
+
+
+def _undo(connection: Connection, answer_id: int, at: datetime) -> Done:
+    answer = answers.find(connection, answer_id)
+    if answer is None:
+        return Done.UNKNOWN
+    if answer.effect not in _CAN_BE_UNDONE:
+        return Done.NOTHING_TO_DO
+    restored = status_changes.undo(connection, answer_id, at=at)
+    if answer.outbox_id is not None:
+        visits = {row.appointment_id for row in answers.told_by(connection, answer.outbox_id)}
+        withdraw(connection, visits, run_id=_COMMAND, at=at)
+    answers.void(connection, answer_id, why="taken back by a person: the patient must be told")
+    return Done.DONE if all(restored.values()) else Done.CHANGED_SINCE
+
+
+def _settled(connection: Connection, answer_id: int, settled: set[int]) -> Done:
+    if answer_id in settled:
+        return Done.DONE
+    known = answers.find(connection, answer_id) is not None
+    return Done.NOTHING_TO_DO if known else Done.UNKNOWN
+
+
+def _is_past(one: StoredAnswer, told: Sequence[Telling], settings: Settings, now: datetime) -> bool:
+    """Whether so much time has passed that nobody has anything to do about it any more."""
+    if one.meaning == "not_me":
+        return False  # until somebody corrects the number
+    zone = settings.clinic_timezone
+    last_at = max((to_instant(visit.start, zone) for visit in told), default=one.received_at)
+    return now - max(last_at, one.received_at) > _OVER_AFTER
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[Database]:
+    """Open the database for writing, with our tables in it."""
+    with closing(Database(settings.database_url)) as database:
+        with database.read() as connection:
+            require_smartia(connection)
+            known = tables_exist(connection)
+        if not known:
+            raise ConfigurationError(
+                "this database has no smartia-jobs tables yet; nobody was ever heard there"
+            )
+        yield database
