@@ -1,11 +1,11 @@
-"""``smartia-jobs opt-out add``, ``remove`` and ``list``: who wants no more invitations."""
+"""``smartia-jobs opt-out add``, ``remove``, ``list``: who wants no invitations, or no message."""
 
 from typing import Annotated
 
 import typer
 
-from smartia_jobs.cli.context import errors_as_status, read_settings
-from smartia_jobs.cli.options import EnvFile
+from smartia_jobs.cli.context import errors_as_status, print_json, read_settings
+from smartia_jobs.cli.options import EnvFile, Json
 
 app = typer.Typer(
     name="opt-out",
@@ -63,22 +63,36 @@ def remove(phone: PhoneNumber, *, env_file: EnvFile = None) -> None:
 def list_(
     *,
     reveal: Annotated[bool, typer.Option("--reveal", help="Show the whole phone numbers.")] = False,
+    json: Json = False,
     env_file: EnvFile = None,
 ) -> None:
-    """Show the list, newest first: phone, what it gets no more, by whom, since when.
+    """Show the list, newest first: phone, what it gets no more, who said so, since when.
+
+    invitations: reminders of booked visits are still sent. all: no message at all.
 
     Example: smartia-jobs opt-out list
     """
     from smartia_jobs.jobs.opt_outs import show_list
 
-    with errors_as_status("opt-out list"):
+    with errors_as_status("opt-out list", as_json=json):
         settings = read_settings(env_file)
-        found = show_list(settings)
-        for one in found:
-            phone = one.phone if reveal else _masked(one.phone)
-            since = one.since.astimezone(settings.clinic_timezone)
-            typer.echo(f"{phone}  {one.scope:<11}  {one.source:<8}  {since:%Y-%m-%d %H:%M}")
-        typer.echo(f"{len(found)} {'phone' if len(found) == 1 else 'phones'}")
+        rows = [
+            {
+                "phone": one.phone if reveal else _masked(one.phone),
+                "scope": str(one.scope),
+                "source": one.source,
+                "since": one.since.astimezone(settings.clinic_timezone).isoformat(
+                    timespec="minutes"
+                ),
+            }
+            for one in show_list(settings)
+        ]
+        if json:
+            print_json({"job": "opt-out list", "opt_outs": rows, "exit_code": 0})
+            return
+        for row in rows:
+            typer.echo("{phone}  {scope:<11}  {source:<8}  {since}".format(**row))
+        typer.echo(f"{len(rows)} {'phone' if len(rows) == 1 else 'phones'}")
 
 
 def _masked(phone: str) -> str:

@@ -30,7 +30,9 @@ class Change:
     made: bool
 
 
-def put_on_list(settings: Settings, clock: Clock, *, phone: str, scope: Scope) -> Change:
+def put_on_list(
+    settings: Settings, clock: Clock, *, phone: str, scope: Scope = Scope.INVITATIONS
+) -> Change:
     """Put a phone on the list.
 
     Args:

@@ -51,7 +51,8 @@ def add_opt_out(
 ) -> bool:
     """Note that a canonical phone gets no more of something; return False when it got none.
 
-    A phone that gets no message at all stays so when it is added for invitations.
+    A phone has one row: ``ALL`` takes the place of ``INVITATIONS``, with whoever asked for it and
+    when, and never the other way round.
     """
     made = connection.execute(
         insert_once(connection.dialect.name, opt_outs, key=["phone"])
@@ -63,8 +64,8 @@ def add_opt_out(
     if scope is not Scope.ALL:
         return False
     narrower = (opt_outs.c.phone == phone, opt_outs.c.scope != str(Scope.ALL))
-    widened = update(opt_outs).where(*narrower).values(scope=str(Scope.ALL), source=source)
-    return connection.execute(widened).rowcount > 0
+    wider = {"scope": str(Scope.ALL), "source": source, "created_at": at}
+    return connection.execute(update(opt_outs).where(*narrower).values(wider)).rowcount > 0
 
 
 def remove_opt_out(connection: Connection, phone: str) -> bool:

@@ -128,7 +128,7 @@ opt_outs = Table(
     Column("id", _Id, primary_key=True),
     #: Canonical E.164.
     Column("phone", String(20), nullable=False),
-    #: person (typed by the clinic) | whatsapp (answer 131050)
+    #: person (typed by the clinic) | whatsapp (131050, or told WhatsApp) | answer (wrote it)
     Column("source", String(12), nullable=False),
     #: invitations (reminders go on) | all (no message at all)
     Column("scope", String(12), nullable=False, server_default=text("'invitations'")),

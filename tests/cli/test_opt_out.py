@@ -1,5 +1,6 @@
 """``smartia-jobs opt-out``: phones typed by people, and who may read them."""
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -33,18 +34,24 @@ def test_add_and_remove_can_be_repeated(
     clinic: Clinic, run_cli: RunCli, env: dict[str, str]
 ) -> None:
     said = [
-        run_cli("opt-out", command, typed, env=env)
-        for command, typed in (
+        run_cli("opt-out", *arguments, env=env)
+        for arguments in (
             ("add", "11987654321"),
+            ("add", CANONICAL),
+            ("add", CANONICAL, "--all"),
+            ("add", CANONICAL, "--all"),
             ("add", CANONICAL),
             ("remove", "551187654321"),
             ("remove", CANONICAL),
         )
     ]
 
-    assert [result.exit_code for result in said] == [0, 0, 0, 0]
+    assert [result.exit_code for result in said] == [0] * 7
     assert [result.stdout.removeprefix("+55 11 9****-4321 ").strip() for result in said] == [
         "was added",
+        "was on the list already",
+        "was added",
+        "was on the list already",
         "was on the list already",
         "was removed",
         "was not on the list",
@@ -64,10 +71,28 @@ def test_the_list_is_masked_unless_it_is_revealed(
 
     assert masked.exit_code == revealed.exit_code == 0
     first, last = masked.stdout.splitlines()
-    assert first.startswith("+55 11 9****-4321  person    20")
+    assert first.startswith("+55 11 9****-4321  invitations  person    20")
     assert last == "1 phone"
     assert CANONICAL not in masked.stdout + masked.stderr
-    assert revealed.stdout.splitlines()[0].startswith(f"{CANONICAL}  person    20")
+    assert revealed.stdout.splitlines()[0].startswith(f"{CANONICAL}  invitations  person    20")
+
+
+def test_the_list_for_a_program_tells_who_gets_no_message_at_all(
+    clinic: Clinic, run_cli: RunCli, env: dict[str, str]
+) -> None:
+    run_cli("opt-out", "add", CANONICAL, "--all", env=env)
+
+    listed = run_cli("opt-out", "list", "--json", env=env)
+
+    body = listed.json
+    [since] = [one.pop("since") for one in body["opt_outs"]]
+    assert body == {
+        "job": "opt-out list",
+        "opt_outs": [{"phone": "+55 11 9****-4321", "scope": "all", "source": "person"}],
+        "exit_code": 0,
+    }
+    assert datetime.fromisoformat(since).tzinfo is not None
+    assert CANONICAL not in listed.stdout
 
 
 def test_listing_makes_no_tables(sqlite_clinic: Clinic, run_cli: RunCli) -> None:

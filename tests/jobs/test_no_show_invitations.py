@@ -303,8 +303,8 @@ def test_whatsapps_answer_is_remembered_as_an_opt_out(desk: NoShowDesk) -> None:
     next_time = desk.run()
 
     assert refused.results[Result.FAILED] == 1
-    assert desk.clinic.rows("SELECT phone, source FROM smartia_opt_outs") == [
-        {"phone": f"+{PHONE}", "source": "whatsapp"}
+    assert desk.clinic.rows("SELECT phone, source, scope FROM smartia_opt_outs") == [
+        {"phone": f"+{PHONE}", "source": "whatsapp", "scope": "invitations"}
     ]
     assert next_time.skipped == {Reason.ALREADY_FAILED: 1, Reason.OPTED_OUT: 1}
     assert len(desk.sandbox.received) == 1

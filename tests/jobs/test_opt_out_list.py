@@ -12,7 +12,7 @@ from smartia_jobs.database import Database
 from smartia_jobs.errors import ConfigurationError, UsageError
 from smartia_jobs.jobs.opt_outs import Change, put_on_list, show_list, take_off_list
 from smartia_jobs.settings import Settings
-from smartia_jobs.store.opt_outs import OptOut
+from smartia_jobs.store.opt_outs import OptOut, Scope
 from smartia_jobs.store.schema import current_version
 from tests.support import Clinic
 
@@ -47,9 +47,23 @@ def test_the_list_tells_since_when_and_the_newest_first(settings: Settings) -> N
     put_on_list(settings, at(AT + timedelta(days=1)), phone=JOAO)
 
     assert show_list(settings) == [
-        OptOut(JOAO, "person", AT + timedelta(days=1)),
-        OptOut(MARIA, "person", AT),
+        OptOut(JOAO, "person", Scope.INVITATIONS, AT + timedelta(days=1)),
+        OptOut(MARIA, "person", Scope.INVITATIONS, AT),
     ]
+
+
+def test_no_message_at_all_outranks_no_invitations_in_whichever_order(settings: Settings) -> None:
+    put_on_list(settings, at(AT), phone=MARIA)
+
+    changes = [
+        put_on_list(settings, at(AT + timedelta(days=days)), phone=MARIA, scope=scope).made
+        for days, scope in ((1, Scope.ALL), (2, Scope.ALL), (3, Scope.INVITATIONS))
+    ]
+
+    assert changes == [True, False, False]
+    assert show_list(settings) == [OptOut(MARIA, "person", Scope.ALL, AT + timedelta(days=1))]
+    assert take_off_list(settings, phone=MARIA).made
+    assert show_list(settings) == []
 
 
 def test_listing_makes_no_tables(settings: Settings, clinic: Clinic) -> None:

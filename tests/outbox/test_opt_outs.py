@@ -1,4 +1,4 @@
-"""Who wants no invitations: one row a phone, kept by people and by WhatsApp's answers."""
+"""Who wants no invitations, or no message: one row a phone."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,10 +9,12 @@ import pytest
 from smartia_jobs.database import Database
 from smartia_jobs.store.opt_outs import (
     OptOut,
+    Scope,
     add_opt_out,
     list_opt_outs,
     opted_out,
     remove_opt_out,
+    wants_no_message,
 )
 from smartia_jobs.store.schema import ensure
 from tests.support import Clinic
@@ -34,7 +36,7 @@ def test_a_phone_is_noted_once(database: Database) -> None:
 
     assert added == [True, False]
     with database.read() as connection:
-        assert list_opt_outs(connection) == [OptOut(MARIA, "person", AT)]
+        assert list_opt_outs(connection) == [OptOut(MARIA, "person", Scope.INVITATIONS, AT)]
 
 
 def test_the_newest_comes_first(database: Database) -> None:
@@ -56,6 +58,16 @@ def test_only_those_asked_about_are_found(database: Database) -> None:
         assert opted_out(connection, set()) == set()
         many = {f"+55119{number:08}" for number in range(1200)}
         assert opted_out(connection, {*many, JOAO}) == {JOAO}
+
+
+def test_who_wants_no_message_wants_no_invitation_either(database: Database) -> None:
+    with database.write() as connection:
+        add_opt_out(connection, MARIA, at=AT)
+        add_opt_out(connection, JOAO, scope=Scope.ALL, at=AT)
+
+    with database.read() as connection:
+        assert opted_out(connection, {MARIA, JOAO}) == {MARIA, JOAO}
+        assert wants_no_message(connection, {MARIA, JOAO}) == {JOAO}
 
 
 def test_a_removed_phone_is_free_again(database: Database) -> None:
