@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="replies",
-    help="Take in what came back, and look at what of it is for a person.",
     invoke_without_command=True,
 )
 

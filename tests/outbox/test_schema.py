@@ -440,7 +440,7 @@ def test_a_role_may_use_the_tables_of_the_owner_with_the_documented_grants(
     [
         "SELECT email FROM patients",
         "SELECT title FROM appointments",
-        "SELECT conversation_id FROM interactions",
+        "UPDATE interactions SET message_text = ''",
         "UPDATE appointments SET appointment_date = now()",
         "UPDATE patients SET name = ''",
         "DELETE FROM appointments",
