@@ -6,11 +6,10 @@ from datetime import timedelta
 from smartia_jobs.clinic.heard import heard_after, newest_interaction
 from smartia_jobs.incoming import Status
 from smartia_jobs.run import Run
+from smartia_jobs.store.inbox import store_answers, store_statuses
 from smartia_jobs.store.listening import (
     interactions_seen,
     see_interactions,
-    store_answers,
-    store_statuses,
     webhook_has_stored,
 )
 
@@ -51,8 +50,8 @@ def hear_smartia(run: Run) -> Sequence[Status]:
             if run.dry_run:
                 unstored += page.statuses
             else:
-                store_statuses(connection, page.statuses, at=run.now)
-                store_answers(connection, page.answers, at=run.now)
+                store_statuses(connection, page.statuses, received_at=run.now)
+                store_answers(connection, page.answers, received_at=run.now)
                 last = newest if page.is_last or page.last is None else page.last
                 see_interactions(connection, max(0, last - _OVERLAP))
         if page.is_last or page.last is None or run.stop.requested:

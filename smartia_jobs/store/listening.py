@@ -1,54 +1,11 @@
-"""What was heard, from whichever side: stored once, forgotten in time, and how far it was read."""
+"""Who listens: whether a webhook does, how far SmartIA's dialogues were read, what is forgotten."""
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, exists, or_, select, update
 
-from smartia_jobs.database import insert_once
-from smartia_jobs.incoming import PatientAnswer, Source, Status
+from smartia_jobs.incoming import Source
 from smartia_jobs.store.tables import answers, installation, notices, statuses
-
-
-def store_statuses(connection: Connection, heard: Sequence[Status], *, at: datetime) -> None:
-    """Store statuses; one that is there already stays as it is."""
-    if heard:
-        connection.execute(
-            insert_once(connection.dialect.name, statuses, key=["wamid", "status"]),
-            [
-                {
-                    "wamid": one.wamid,
-                    "status": str(one.delivery),
-                    "said_at": one.said_at,
-                    "received_at": at,
-                    "callback": one.callback,
-                    "code": one.code,
-                }
-                for one in heard
-            ],
-        )
-
-
-def store_answers(connection: Connection, heard: Sequence[PatientAnswer], *, at: datetime) -> None:
-    """Store what patients wrote; what is there already stays as it is."""
-    if heard:
-        connection.execute(
-            insert_once(connection.dialect.name, answers, key=["message_id"]),
-            [
-                {
-                    "message_id": one.message_id,
-                    "source": str(one.source),
-                    "phone": one.phone,
-                    "type": one.type,
-                    "text": one.text,
-                    "payload": one.payload,
-                    "context_id": one.context_id,
-                    "said_at": one.said_at,
-                    "received_at": at,
-                }
-                for one in heard
-            ],
-        )
 
 
 def webhook_has_stored(connection: Connection) -> bool:
