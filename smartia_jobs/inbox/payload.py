@@ -90,6 +90,8 @@ class _Change:
 
     def read(self, heard: Heard) -> None:
         match self.field:
+            case "messages" | "user_preferences" if not self.value:
+                heard.ignored["unreadable"] += 1
             case "messages":
                 self._each("statuses", self._status, heard.statuses, heard)
                 self._each("messages", self._answer, heard.answers, heard)
@@ -121,7 +123,7 @@ class _Change:
     def _is_ours(self) -> bool:
         metadata = self.value.get("metadata")
         number = metadata.get("phone_number_id") if isinstance(metadata, dict) else None
-        return self.phone_number_id is None or number == self.phone_number_id
+        return self.phone_number_id is None or str(number) == self.phone_number_id
 
     def _status(self, element: Mapping[str, Any]) -> Status:
         said = element.get("status")
@@ -179,8 +181,10 @@ class _Change:
         if phone is None:
             raise _Ignored("unreadable")
         said_at = self._said_at(element.get("timestamp"))
+        # As Meta counts it, also where our clock is behind: it comes again under the same name.
+        second = _whole(element.get("timestamp")) or round(said_at.timestamp())
         return PatientAnswer(
-            message_id=f"user_preferences:{phone}:{said_at.timestamp():.0f}",
+            message_id=_id(f"user_preferences:{phone}:{second}"),
             source=Source.WEBHOOK,
             phone=phone,
             type="user_preferences",
@@ -197,8 +201,8 @@ class _Change:
         if self.field == "template_category_update":
             # An impending one names what is right, and calls what holds until then "new".
             new = value.get("correct_category") or value.get("new_category")
-            old = value.get("previous_category") or value.get("new_category")
-            event, detail = _text(new, _EVENT_LENGTH), f"it was {_text(old, _EVENT_LENGTH)}"
+            old = _text(value.get("previous_category") or value.get("new_category"), _EVENT_LENGTH)
+            event, detail = _text(new, _EVENT_LENGTH), None if old is None else f"it was {old}"
         elif self.field == "message_template_status_update":
             other = _dict(value.get("other_info"))
             said = [value.get("reason"), other.get("title")]
@@ -233,11 +237,10 @@ class _Change:
 
 def _restrictions(value: Mapping[str, Any]) -> Iterator[str]:
     restricted = value.get("restriction_info")
-    for one in restricted if isinstance(restricted, list) else []:
-        yield str(_dict(one).get("restriction_type") or "")
+    said = [_dict(one).get("restriction_type") for one in _elements(restricted)]
     for outer, inner in (("violation_info", "violation_type"), ("ban_info", "waba_ban_state")):
-        if said := _dict(value.get(outer)).get(inner):
-            yield str(said)
+        said.append(_dict(value.get(outer)).get(inner))
+    yield from (one for one in said if isinstance(one, str) and one)
 
 
 def _list(parent: Any, name: str, heard: Heard) -> list[Any]:
@@ -250,6 +253,10 @@ def _list(parent: Any, name: str, heard: Heard) -> list[Any]:
         return found
     heard.ignored["unreadable"] += 1
     return []
+
+
+def _elements(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _dict(value: Any) -> Mapping[str, Any]:
@@ -281,7 +288,7 @@ def _whole(value: Any) -> int | None:
 
 
 def _first_code(errors: Any) -> int | None:
-    for error in errors if isinstance(errors, list) else []:
+    for error in _elements(errors):
         code = _whole(_dict(error).get("code"))
         if code is not None and 0 <= code < 2**31:
             return code

@@ -28,7 +28,8 @@ def store_statuses(
                 "callback": one.callback,
                 "code": one.code,
             }
-            for one in heard
+            # In one order by everyone: two posts with the same statuses would wait in a circle.
+            for one in sorted(heard, key=lambda one: (one.wamid, one.delivery))
         ],
     )
 
@@ -36,7 +37,7 @@ def store_statuses(
 def store_answers(
     connection: Connection, heard: Sequence[PatientAnswer], *, received_at: datetime
 ) -> None:
-    """Keep what patients did in the chat; one that is there already stays as it is."""
+    """Keep what patients did in the chat, as it came; one that is there already stays as it is."""
     _insert(
         connection,
         answers,
@@ -84,6 +85,4 @@ def _insert(
     connection: Connection, table: Table, key: Sequence[str], rows: Sequence[dict[str, Any]]
 ) -> None:
     if rows:
-        # In one order by everyone: two posts with the same statuses would wait in a circle.
-        ordered = sorted(rows, key=lambda row: [row[name] for name in key])
-        connection.execute(insert_once(connection.dialect.name, table, key=key), ordered)
+        connection.execute(insert_once(connection.dialect.name, table, key=key), rows)

@@ -245,6 +245,23 @@ def test_what_is_no_post_of_an_account_is_none(body: bytes) -> None:
     assert read(body, phone_number_id=None, received_at=RECEIVED_AT) is None
 
 
+@pytest.mark.parametrize("field", ["messages", "user_preferences"])
+@pytest.mark.parametrize("what", [None, [], "text", 7])
+def test_a_change_that_says_nothing_readable_is_counted(field: str, what: Any) -> None:
+    assert heard(post(what, field=field)).ignored == {"unreadable": 1}
+
+
+def test_a_preference_has_the_same_name_whenever_it_comes() -> None:
+    wish = {"wa_id": "5541", "category": "marketing_messages", "value": "stop"}
+    ahead = post(
+        value(user_preferences=[{**wish, "timestamp": 1_800_000_000}]), field="user_preferences"
+    )
+
+    (one,) = heard(ahead).answers
+
+    assert (one.said_at, one.message_id) == (RECEIVED_AT, "user_preferences:5541:1800000000")
+
+
 @pytest.mark.parametrize("field", ["standby", "smb_message_echoes", "calls", None, 7])
 def test_other_fields_are_counted(field: Any) -> None:
     assert heard(post(value(messages=[written()]), field=field)).ignored == {"field": 1}
@@ -303,6 +320,16 @@ def test_a_preference_is_an_answer_named_by_phone_and_time(wish: str) -> None:
             ("MARKETING", "lembrete", "it was UTILITY"),
         ),
         (
+            "template_category_update",
+            {"message_template_name": "lembrete", "correct_category": "MARKETING"},
+            ("MARKETING", "lembrete", None),
+        ),
+        (
+            "account_update",
+            {"event": "ACCOUNT_VIOLATION", "restriction_info": [None, {}, {"restriction_type": 7}]},
+            ("ACCOUNT_VIOLATION", "", None),
+        ),
+        (
             "account_update",
             {
                 "event": "ACCOUNT_RESTRICTION",
@@ -318,7 +345,7 @@ def test_a_preference_is_an_answer_named_by_phone_and_time(wish: str) -> None:
     ],
 )
 def test_notices_of_templates_and_the_account_are_kept(
-    field: str, said: dict[str, Any], expected: tuple[str, str, str]
+    field: str, said: dict[str, Any], expected: tuple[str, str, str | None]
 ) -> None:
     (one,) = heard(post(said, field=field)).notices
 

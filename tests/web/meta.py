@@ -37,13 +37,13 @@ def value(**more: Any) -> dict[str, Any]:
     return {"messaging_product": "whatsapp", "metadata": metadata, **more}
 
 
-def post(*changes: dict[str, Any], field: str = "messages") -> dict[str, Any]:
+def post(*changes: Any, field: str = "messages", **more: Any) -> dict[str, Any]:
     """Return a post with one entry for each change."""
     entries = [
         {"id": "WABA", "time": 1795000300, "changes": [{"field": field, "value": one}]}
         for one in changes
     ]
-    return {"object": "whatsapp_business_account", "entry": entries}
+    return {"object": "whatsapp_business_account", "entry": entries, **more}
 
 
 def encoded(payload: Any) -> bytes:
