@@ -48,6 +48,12 @@ class Heard:
     notices: list[Notice] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
 
+    def pieces(self) -> Iterator["Heard"]:
+        """Yield each piece by itself."""
+        yield from (Heard(statuses=[one]) for one in self.statuses)
+        yield from (Heard(answers=[one]) for one in self.answers)
+        yield from (Heard(notices=[one]) for one in self.notices)
+
 
 class _Ignored(Exception):
     """An element that is left out, with the reason."""

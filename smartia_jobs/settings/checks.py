@@ -90,6 +90,11 @@ def _service_problems(settings: Settings) -> Iterator[str]:
             "META_APP_SECRET is not set, so nobody could tell what Meta has signed; the webhook "
             "(META_VERIFY_TOKEN) needs it."
         )
+    if has_webhook(settings) and settings.meta_phone_number_id is None:
+        yield (
+            "META_PHONE_NUMBER_ID is not set; Meta posts what happens on every number of the "
+            "account, and the webhook keeps what is about this one."
+        )
     if settings.http_auth == "iam" and has_webhook(settings):
         yield (
             "HTTP_AUTH=iam needs a service that Google keeps private, and Meta reaches a webhook "

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -78,8 +79,11 @@ class Children:
         def repeat() -> None:
             while wanted.wait():
                 wanted.clear()
-                if self.run(command, ()) is NotStarted.ENDING:
-                    return
+                match self.run(command, ()):
+                    case NotStarted.ENDING:
+                        return
+                    case NotStarted.RUNNING:
+                        wanted.set()  # somebody else's run, which may have looked already
                 # Whatever came meanwhile goes into one run, a stream of posts into one a second.
                 time.sleep(_PAUSE_S)
 
@@ -92,6 +96,15 @@ class Children:
             self._ending = True
             for child in self._running.values():
                 child.terminate()
+
+    def wait(self, seconds: float) -> None:
+        """Give the jobs that are told to end so long, all together, to record what they know."""
+        deadline_s = time.monotonic() + seconds
+        with self._lock:
+            running = list(self._running.values())
+        for child in running:
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(max(0.0, deadline_s - time.monotonic()))
 
     def _start(self, command: str, options: Sequence[str]) -> "subprocess.Popen[str]":
         return subprocess.Popen(

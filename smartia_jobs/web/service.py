@@ -15,6 +15,7 @@ from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.settings import Settings
 from smartia_jobs.settings.checks import has_webhook
 from smartia_jobs.web.children import Children
+from smartia_jobs.web.connections import BoundedProtocol
 from smartia_jobs.web.jobs import job_routes
 from smartia_jobs.web.webhook import webhook_routes
 
@@ -63,7 +64,7 @@ def serve(
     found = routes(settings, children, clock)
     config = uvicorn.Config(
         Starlette(routes=found),
-        http="h11",
+        http=BoundedProtocol,
         ws="none",
         lifespan="off",
         # Lines of our own say what happened, without addresses and parameters.
@@ -81,6 +82,7 @@ def serve(
             _Server(config, children).run([listener])
         finally:
             children.end()
+            children.wait(_GRACE_S)
 
 
 class _Server(uvicorn.Server):

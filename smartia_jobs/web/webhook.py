@@ -8,10 +8,11 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from hashlib import sha256
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -33,6 +34,9 @@ PATH = "/webhook"
 MOST_BYTES = 3 << 20
 #: Connections to PostgreSQL; SQLite has one writer at a time.
 _CONNECTIONS = {"postgresql": 4, "sqlite": 1}
+
+#: How long a post waits for its turn and the database; then Meta's queue keeps it.
+_PATIENCE_S = 10.0
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _SIGNATURE = re.compile(r"sha256=([0-9a-f]{64})")
@@ -84,7 +88,12 @@ class _Webhook:
         if not self._is_signed(body, request.headers.get("x-hub-signature-256", "")):
             return self._refused(401, "a post was not signed with the app's secret")
         loop = asyncio.get_running_loop()
-        status = await loop.run_in_executor(self._inbox.threads, self._store, body)
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                status = await loop.run_in_executor(self._inbox.threads, self._store, body)
+        except TimeoutError:
+            # If it was begun it may be stored yet, and is not again when Meta repeats it.
+            return self._refused(503, "a post was not stored in time")
         return PlainTextResponse("", status)
 
     def _is_signed(self, body: bytes, signature: str) -> bool:
@@ -109,18 +118,48 @@ class _Webhook:
             _log(heard)
             return 200
         try:
-            with self._inbox.write() as connection:
-                store_statuses(connection, heard.statuses, received_at=received_at)
-                store_answers(connection, heard.answers, received_at=received_at)
-                store_notices(connection, heard.notices, received_at=received_at)
+            self._write(heard, received_at)
         except (SQLAlchemyError, SmartiaJobsError) as error:
             why = explain(error) if isinstance(error, SQLAlchemyError) else error
             log_event(logger, logging.ERROR, f"a post was not stored: {why}", event="webhook")
             return 503  # Meta sends it again
         _log(heard)
+        if heard.notices:
+            log_event(
+                logger,
+                logging.WARNING,
+                "Meta tells something of the account or a template; smartia-jobs check lists it",
+                event="webhook",
+                notices=len(heard.notices),
+            )
         if heard.statuses or heard.answers:
             self._heard()
         return 200
+
+    def _write(self, heard: Heard, received_at: datetime) -> None:
+        try:
+            self._write_all(heard, received_at)
+        except DataError:
+            # Such as a letter that the database's encoding has not: it would be refused for days,
+            # and all others with it.
+            for piece in heard.pieces():
+                try:
+                    self._write_all(piece, received_at)
+                except DataError:
+                    heard.ignored["refused"] += 1
+            log_event(
+                logger,
+                logging.WARNING,
+                "the database refused a part of a post, which is left out",
+                event="webhook",
+                refused=heard.ignored["refused"],
+            )
+
+    def _write_all(self, heard: Heard, received_at: datetime) -> None:
+        with self._inbox.write() as connection:
+            store_statuses(connection, heard.statuses, received_at=received_at)
+            store_answers(connection, heard.answers, received_at=received_at)
+            store_notices(connection, heard.notices, received_at=received_at)
 
     def _refused(self, status: int, why: str) -> Response:
         log_event(logger, logging.WARNING, why, event="webhook", status=status)
@@ -160,6 +199,8 @@ class _Inbox:
 
 async def _body(request: Request) -> bytes | None:
     """Return what was posted; None when it is too large, of which no more is read."""
+    if int(request.headers.get("content-length", "0")) > MOST_BYTES:
+        return None
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
@@ -172,7 +213,7 @@ async def _body(request: Request) -> bytes | None:
 def _log(heard: Heard) -> None:
     log_event(
         logger,
-        logging.DEBUG,
+        logging.INFO if heard.ignored else logging.DEBUG,
         "heard",
         event="webhook",
         statuses=len(heard.statuses),

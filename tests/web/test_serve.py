@@ -451,6 +451,15 @@ def test_what_is_not_served_is_404_and_a_wrong_method_405(
         ),
         ({"HTTP_AUTH": "basic"}, "HTTP_AUTH"),
         ({"K_SERVICE": "jobs"}, "SQLite"),
+        ({"META_VERIFY_TOKEN": "a-word"}, "META_APP_SECRET"),
+        (
+            {"META_VERIFY_TOKEN": "a-word", "META_APP_SECRET": "b", "META_PHONE_NUMBER_ID": ""},
+            "META_PHONE_NUMBER_ID",
+        ),
+        (
+            {"META_VERIFY_TOKEN": "a-word", "META_APP_SECRET": "b", "HTTP_AUTH": "iam"},
+            "two services",
+        ),
     ],
 )
 def test_it_refuses_to_start_when_jobs_would_be_nobodys_or_everybodys(
