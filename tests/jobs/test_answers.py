@@ -281,6 +281,42 @@ def test_a_tap_after_the_visit_began_is_a_persons(sqlite_desk: AnswerDesk) -> No
     assert desk.clinic.status(visit) == "SCHEDULED"
 
 
+def test_a_tap_of_a_patient_who_was_deleted_is_a_persons(desk: AnswerDesk) -> None:
+    visit = desk.book()
+    row = desk.tell(visit)
+    desk.clinic.delete_patient(desk.visit(visit)["patient_id"])
+    desk.tap(row, "confirm")
+
+    report = desk.act()
+
+    assert (report.extra["listed"], report.exit_status) == (1, ExitStatus.OK)
+    assert desk.clinic.status(visit) == "SCHEDULED"
+    assert desk.posted() == 1
+
+
+def test_a_patient_whose_two_rows_were_merged_is_the_same_person(sqlite_desk: AnswerDesk) -> None:
+    desk = sqlite_desk
+    old = desk.clinic.add_patient("Ana", "551187650001")
+    kept = desk.clinic.add_patient("Ana", "+55 (11) 98765-0001")
+    visit = desk.book(patient=old)
+    row = desk.tell(visit)
+    desk.clinic.execute("UPDATE appointments SET patient_id = :kept", kept=kept)
+    desk.tap(row, "confirm", phone="551187650001")
+
+    assert desk.act().extra["confirmed"] == 1
+
+
+def test_a_hidden_phone_is_known_by_the_message_that_was_tapped_on(
+    sqlite_desk: AnswerDesk,
+) -> None:
+    desk = sqlite_desk
+    row = desk.tell(desk.book())
+    answer = desk.tap(row, "confirm", phone=None)
+
+    assert desk.act().extra["confirmed"] == 1
+    assert desk.words() == [(answer, "confirmed", "sent")]
+
+
 def test_a_forged_payload_has_no_effect(sqlite_desk: AnswerDesk) -> None:
     desk = sqlite_desk
     mine, theirs = desk.book(), desk.book()
