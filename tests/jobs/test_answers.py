@@ -367,6 +367,18 @@ def test_of_several_answers_in_a_run_the_last_gets_the_word(desk: AnswerDesk) ->
     assert desk.posted() == 1
 
 
+def test_whoever_writes_twice_is_told_once_that_it_was_passed_on(sqlite_desk: AnswerDesk) -> None:
+    desk = sqlite_desk
+    row = desk.tell(desk.book())
+    desk.write(row, "não posso", minute=0)
+    last = desk.write(row, "quero remarcar", minute=0.1)
+
+    report = desk.act()
+
+    assert (report.extra["listed"], report.extra["written_back"]) == (2, 1)
+    assert desk.words()[-1] == (last, "passed_on", "sent")
+
+
 def test_a_yes_after_a_no_is_a_persons(desk: AnswerDesk) -> None:
     visit = desk.book()
     row = desk.tell(visit)
@@ -598,7 +610,9 @@ def test_a_visit_that_somebody_keeps_locked_waits_for_the_next_run(
 ) -> None:
     desk = AnswerDesk(postgres_clinic, sandbox)
     locked, free = desk.book(), desk.book()
-    desk.tap(desk.tell(locked), "confirm")
+    row = desk.tell(locked)
+    desk.tap(row, "confirm")
+    said_since = desk.write(row, "não posso mais", minute=0.2)
     desk.tap(desk.tell(free), "confirm", minute=0.5)
     with closing(Clinic(desk.clinic.url)) as somebody:
         somebody.execute("BEGIN")
@@ -611,8 +625,10 @@ def test_a_visit_that_somebody_keeps_locked_waits_for_the_next_run(
     assert report.exit_status is ExitStatus.RETRY
     assert desk.clinic.status(free) == "CONFIRMED"
     assert desk.clinic.status(locked) == "SCHEDULED"
+    assert desk.effect(said_since) is None
     assert desk.act(minute=2).extra["confirmed"] == 1
     assert desk.clinic.status(locked) == "CONFIRMED"
+    assert desk.effect(said_since) == "listed"
 
 
 def test_an_answer_that_the_database_refuses_costs_the_others_nothing(
