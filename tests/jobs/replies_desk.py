@@ -1,21 +1,24 @@
 """The job that takes in what came back, beside a desk that reminds, over a real clinic."""
 
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import insert
 
 from smartia_jobs.clock import ShiftedClock
 from smartia_jobs.database import Database
+from smartia_jobs.jobs.hearing import hear_smartia
 from smartia_jobs.jobs.replies import take_in_replies
 from smartia_jobs.report import Report
 from smartia_jobs.run import Run
 from smartia_jobs.store.tables import statuses
 from tests.jobs.test_reminders import ReminderDesk
 
+T = TypeVar("T")
 _runs = count(1)
 
 
@@ -45,13 +48,20 @@ class RepliesDesk(ReminderDesk):
 
     def replies(self, *, dry_run: bool = False) -> Report:
         """Run the job once, as one process would, without a token."""
+        return self._do(take_in_replies, dry_run=dry_run)
+
+    def listen(self) -> None:
+        """Only store what SmartIA has heard; nothing is acted on yet."""
+        self._do(hear_smartia)
+
+    def _do(self, job: Callable[[Run], T], *, dry_run: bool = False) -> T:
         settings = replace(
             self.settings,
             database_url=self.clinic.url,
             stored_times=self.clinic.stored_times if self.clinic.dialect != "sqlite" else None,
         )
         with closing(Database(self.clinic.url, read_only=dry_run)) as database:
-            return take_in_replies(
+            return job(
                 Run(
                     id=f"replies-{next(_runs)}",
                     settings=settings,

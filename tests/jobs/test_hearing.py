@@ -90,7 +90,7 @@ def test_what_smartia_heard_before_the_first_run_is_nobodys_business(desk: Repli
 
     desk.replies()
     smartia_hears(desk, "text", "sim, obrigada", "wamid.NEW")
-    desk.replies()
+    desk.listen()
 
     assert [row["text"] for row in answers(desk)] == ["sim, obrigada"]
 
@@ -104,8 +104,8 @@ def test_texts_and_labels_are_stored_as_unsigned_answers_of_their_patients(
     smartia_hears(desk, "image", "?", "wamid.3")
     desk.clinic.add_interaction(desk.clinic.add_conversation(1), "Olá", type="OUTGOING")
 
-    desk.replies()
-    desk.replies()
+    desk.listen()
+    desk.listen()
 
     first, second = answers(desk)
     assert (first["message_id"], first["text"], first["type"]) == ("wamid.1", "Sim 🙏", "text")
@@ -123,12 +123,12 @@ def test_a_row_that_was_committed_late_is_found_by_looking_back(desk: RepliesDes
     row = desk.clinic.rows("SELECT * FROM interactions WHERE id = :id", id=late)[0]
     smartia_hears(desk, "text", "cedo", "wamid.EARLY")
     desk.clinic.execute("DELETE FROM interactions WHERE id = :id", id=late)
-    desk.replies()
+    desk.listen()
     names = ", ".join(row)
     values = ", ".join(f":{name}" for name in row)
     desk.clinic.execute(f"INSERT INTO interactions ({names}) VALUES ({values})", **row)
 
-    desk.replies()
+    desk.listen()
 
     assert [row["text"] for row in answers(desk)] == ["cedo", "tarde"]
 
@@ -171,7 +171,7 @@ def test_what_is_older_than_a_week_is_not_heard_any_more(desk: RepliesDesk) -> N
     smartia_hears(desk, "text", "sim", "wamid.1", ago=8 * DAY)
     smartia_hears(desk, "text", "não", "wamid.2", ago=6 * DAY)
 
-    desk.replies()
+    desk.listen()
 
     assert [row["text"] for row in answers(desk)] == ["não"]
 
@@ -198,7 +198,7 @@ def test_other_types_and_cases_of_smartias_columns_are_understood(desk: RepliesD
     else:
         clinic.execute("UPDATE interactions SET type = 'incoming'")
 
-    desk.replies()
+    desk.listen()
 
     assert [row["text"] for row in answers(desk)] == ["sim"]
     said_at = datetime.fromisoformat(
