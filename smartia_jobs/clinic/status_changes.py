@@ -78,8 +78,8 @@ def hold(
 def undo(connection: Connection, answer_id: int, *, at: datetime) -> dict[int, bool]:
     """Take back what an answer has done; tell for each visit whether it is now as before.
 
-    A visit gets its status back where status, time and moment of the change are still what was
-    written: whoever has touched it since wins.
+    A visit gets its status back where status, patient, time and moment of the change are still
+    what was written: whoever has touched it since wins.
     """
     changes = [one for one in changes_of(connection, [answer_id]) if not one.undone]
     dates = stored_dates(connection, [one.appointment_id for one in changes])
@@ -127,6 +127,7 @@ def _now(connection: Connection, ids: Collection[int]) -> dict[int, tuple[int, s
 def _restore(connection: Connection, change: StatusChange, at: datetime) -> bool:
     ours = (
         table.c.id == change.appointment_id,
+        table.c.patient_id == change.patient_id,
         table.c.status == change.after,
         table.c.updated_at == stored_utc(connection, change.changed_at),
     )
