@@ -1,6 +1,6 @@
 """What speaks against writing to somebody: what they answered, asked for, or could not get."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from sqlalchemy import ColumnElement, Connection, func, select
@@ -24,6 +24,9 @@ HELD_FOR = timedelta(days=7)
 #: WhatsApp's code for a phone that it cannot reach, which is asked again after so long.
 _UNREACHABLE, _ASKED_AGAIN_AFTER = 131026, timedelta(days=7)
 
+#: Ids in one IN list.
+_CHUNK = 500
+
 
 def said_no(connection: Connection, visits: Collection[Appointment], *, run: Run) -> set[int]:
     """Return the visits whose patients said that they cannot come, or want another time.
@@ -32,6 +35,17 @@ def said_no(connection: Connection, visits: Collection[Appointment], *, run: Run
     changes one of them, when a person has settled it, and a week after the visit.
     """
     by_id = {visit.id: visit for visit in visits if visit.start_at is not None}
+    ids = sorted(by_id)
+    return {
+        one
+        for first in range(0, len(ids), _CHUNK)
+        for one in _said_no(connection, by_id, ids[first : first + _CHUNK], run)
+    }
+
+
+def _said_no(
+    connection: Connection, by_id: Mapping[int, Appointment], ids: Sequence[int], run: Run
+) -> Iterator[int]:
     query = (
         select(
             status_changes.c.appointment_id,
@@ -43,12 +57,11 @@ def said_no(connection: Connection, visits: Collection[Appointment], *, run: Run
         .join(answers, answers.c.id == status_changes.c.answer_id)
         .join(outbox, outbox.c.id == answers.c.outbox_id, isouter=True)
         .where(
-            status_changes.c.appointment_id.in_(sorted(by_id)),
+            status_changes.c.appointment_id.in_(ids),
             status_changes.c.undone_at.is_(None),
             *_unsettled(_SAYS_NO),
         )
     )
-    held: set[int] = set()
     for row in connection.execute(query):
         visit = by_id[row.appointment_id]
         same = (visit.patient_id, visit.start, visit.status) == (
@@ -58,8 +71,7 @@ def said_no(connection: Connection, visits: Collection[Appointment], *, run: Run
         )
         lately = visit.start_at is not None and run.now < visit.start_at + HELD_FOR
         if same and lately and row.phone in (None, _canonical(run, visit)):
-            held.add(visit.id)
-    return held
+            yield visit.id
 
 
 def vetoes(

@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 
 from smartia_jobs.appointment import Appointment, AppointmentStatus
 from smartia_jobs.clinic.appointments import Appointments
+from smartia_jobs.clinic.held_back import said_no
 from smartia_jobs.clinic.no_shows import change_status, stored_dates
 from smartia_jobs.run import Run
 from smartia_jobs.store.status_changes import MISSED, StatusChange, note_undone, remember
@@ -17,7 +18,8 @@ _BATCH = 200
 def mark_missed(run: Run, appointments: Appointments, missed: Sequence[Appointment]) -> int:
     """Set missed visits to NO_SHOW and remember it; return how many.
 
-    A visit that somebody has changed since it was read, or is changing just now, is theirs.
+    A visit that somebody has changed since it was read, or is changing just now, is theirs, and
+    so is one whose patient is heard meanwhile to have said that they cannot come.
     Of any number of runs exactly one marks it, and none a second time for the same start.
     """
     marked = 0
@@ -50,6 +52,8 @@ def _mark(
     at = run.clock.now()
     current = appointments.by_id(connection, {visit.id for visit in batch}, lock=True)
     unchanged = [visit for visit in batch if current.get(visit.id) == visit]
+    answered = said_no(connection, unchanged, run=run)
+    unchanged = [visit for visit in unchanged if visit.id not in answered]
     dates = stored_dates(connection, {visit.id for visit in unchanged})
     after = AppointmentStatus.NO_SHOW
     new = remember(connection, unchanged, dates, after=after, why=MISSED, run_id=run.id, at=at)
