@@ -118,6 +118,16 @@ def migrate(clinic: Clinic) -> None:
         schema.ensure(database, auto_migrate=True)
 
 
+def add_sent(clinic: Clinic, number: int) -> None:
+    """Let a message have been accepted, as ``w`` and its number."""
+    clinic.execute(
+        "INSERT INTO smartia_outbox (appointment_id, kind, start, patient_id, phone, state,"
+        " run_id, message_id, sent_at, created_at, updated_at)"
+        f" VALUES ({number}, '24h', '2026-11-19 09:00:00.000000', 1, '+5541987654321', 'sent',"
+        f" 'earlier', 'w{number}', {_SENT_AT}, {_SENT_AT}, {_SENT_AT})"
+    )
+
+
 Serve = Callable[..., Webhook]
 
 
@@ -454,12 +464,7 @@ def test_on_a_server_a_job_acts_on_what_was_heard_one_run_at_a_time(
 ) -> None:
     migrate(sqlite_clinic)
     for number in range(5):
-        sqlite_clinic.execute(
-            "INSERT INTO smartia_outbox (appointment_id, kind, start, patient_id, phone, state,"
-            " run_id, message_id, sent_at, created_at, updated_at)"
-            f" VALUES ({number}, '24h', '2026-11-19 09:00:00.000000', 1, '+5541987654321', 'sent',"
-            f" 'earlier', 'w{number}', {_SENT_AT}, {_SENT_AT}, {_SENT_AT})"
-        )
+        add_sent(sqlite_clinic, number)
     webhook = serve(sqlite_clinic)
     most = 0
 

@@ -24,7 +24,7 @@ from tests.support import Clinic, StartCli
 from tests.support.postgres import drop_database, native
 from tests.web import test_webhook
 from tests.web.meta import encoded, message, post, signature, status, value, written
-from tests.web.test_webhook import TOKEN, Serve, Webhook, env_of, listening, migrate
+from tests.web.test_webhook import TOKEN, Serve, Webhook, add_sent, env_of, listening, migrate
 
 serve = test_webhook.serve
 
@@ -118,6 +118,34 @@ def test_sqlite_that_another_program_writes_to_is_waited_for(
         assert answer.result() == 200
 
     assert webhook.statuses == [("wamid.OUT1", "delivered")]
+
+
+def test_two_services_and_runs_that_take_it_in_are_at_work_at_the_same_moment(
+    postgres_clinic: Clinic, serve: Serve, start_cli: StartCli
+) -> None:
+    migrate(postgres_clinic)
+    for number in range(60):
+        add_sent(postgres_clinic, number)
+    services = [serve(postgres_clinic) for _ in range(2)]
+    payloads = [
+        post(value(statuses=[status(f"w{n}", said), status(f"w{59 - n}", said)]))
+        for said in ("read", "delivered")
+        for n in range(60)
+    ]
+    env = env_of(postgres_clinic, LOG_LEVEL="ERROR")
+
+    with ThreadPoolExecutor(8) as threads:
+        posts = [(one, payload) for payload in payloads for one in services]
+        answers = [threads.submit(one.say, payload) for one, payload in posts]
+        runs = [start_cli("replies", env=env) for _ in range(3)]
+        ended = [run.wait(timeout=60) for run in runs]
+    last = start_cli("replies", env=env).wait(timeout=60)
+
+    assert {answer.result() for answer in answers} == {200}
+    assert (ended, last) == ([0, 0, 0], 0)
+    assert len(services[0].statuses) == 120
+    states = "SELECT DISTINCT state FROM smartia_outbox"
+    assert [row["state"] for row in postgres_clinic.rows(states)] == ["read"]
 
 
 @pytest.mark.long
