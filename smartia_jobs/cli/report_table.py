@@ -31,9 +31,6 @@ REASONS = {
     Reason.REBOOKED: "already booked again",
     Reason.SEEN_AFTER_ALL: "seen that day after all",
     Reason.OPTED_OUT: "asked for no more messages",
-    Reason.SAID_NO: "answered that they cannot come",
-    Reason.NUMBER_DISPUTED: "answered that the number is not the patient's",
-    Reason.UNREACHABLE: "WhatsApp could not reach the phone lately",
     Reason.CANCELLED_BY_CHAT: "cancelled in SmartIA's chat",
     Reason.ALREADY_INVITED: "one invitation per person",
 }
