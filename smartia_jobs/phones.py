@@ -130,6 +130,23 @@ def mask_phone(raw: str | None, country: str | None = None) -> str:
     return hidden
 
 
+def phone_for_people(phone: str, country: str) -> str:
+    """Return a canonical number as people of a country write it; any other text as it is.
+
+    Args:
+        phone: canonical E.164, or what was stored where that cannot be a phone.
+        country: the clinic's, ISO 3166 letters; a number of another one keeps its code.
+    """
+    import phonenumbers
+
+    number = _parse(phone) if phone.startswith("+") else None
+    if number is None:
+        return phone
+    here = number.country_code == phonenumbers.country_code_for_region(country)
+    form = phonenumbers.PhoneNumberFormat
+    return phonenumbers.format_number(number, form.NATIONAL if here else form.INTERNATIONAL)
+
+
 def _visible(raw: str | None) -> str:
     """Return the text in ASCII's digits, without marks that cannot be seen.
 

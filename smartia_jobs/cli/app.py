@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from smartia_jobs import __version__
+from smartia_jobs.cli.calls.command import calls
 from smartia_jobs.cli.check import check
 from smartia_jobs.cli.config import app as config
 from smartia_jobs.cli.db import app as db
@@ -39,6 +40,7 @@ for _kind in REMINDERS:
 app.command("remind")(remind)
 app.command("no-show")(no_show)
 app.add_typer(replies)
+app.command("calls")(calls)
 app.command("metrics")(metrics)
 app.command("check")(check)
 app.add_typer(config)

@@ -1,7 +1,11 @@
 """Files that a command writes its result into: never over a database, nor over settings."""
 
+import os
 import re
+import time
 from collections.abc import Iterator
+from contextlib import suppress
+from glob import escape as glob_escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +24,8 @@ _COMPANIONS = ("", "-journal", "-wal", "-shm")
 _BEGINNING = 4096
 #: No settings file is longer.
 _SETTINGS = 100_000
+#: Nobody writes for so long: what is left of a file then belongs to a process that was killed.
+_ABANDONED_AFTER_S = 3600.0
 
 
 def refuse_database(output: Path, database_url: str) -> None:
@@ -68,6 +74,44 @@ def refuse_settings(output: Path, given: "Given", settings: Settings) -> None:
             f"--output {output} exists and sets {name}: a settings file; nothing was written."
             " Give another file, or remove that one yourself."
         )
+
+
+def write_whole(output: Path, text: str) -> None:
+    """Write a file that only this user can read, whole or not at all.
+
+    Whoever reads it sees the old text until the new one is complete. A link is followed.
+
+    Raises:
+        ConfigurationError: it cannot be written, or is no file (a device, a pipe); the old text
+            stands.
+    """
+    try:
+        target = output.resolve()
+        if target.exists() and not target.is_file():
+            raise ConfigurationError(f"--output {output} is no file; nothing was written.")
+        _remove_abandoned(target)
+        beside = target.with_name(f".{target.name}.{os.urandom(4).hex()}.part")
+        try:
+            # Not readable by others at any moment; a mounted bucket need not know chmod.
+            handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(text.encode("utf-8", "replace"))
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(target)
+        finally:
+            beside.unlink(missing_ok=True)
+    except (OSError, RuntimeError) as error:
+        why = getattr(error, "strerror", None) or "its links lead in a ring"
+        raise ConfigurationError(f"--output {output} cannot be written: {why}.") from error
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove what processes that were killed have left of this file: it has names in it."""
+    for path in target.parent.glob(f".{glob_escape(target.name)}.*.part"):
+        with suppress(OSError):  # another process removes it, or may not
+            if time.time() - path.stat().st_mtime > _ABANDONED_AFTER_S:
+                path.unlink()
 
 
 def _in_use(given: "Given", settings: Settings) -> Iterator[tuple[str, Path]]:

@@ -1,0 +1,184 @@
+"""Parsing ``smartia-jobs calls``, and putting its list where it may be read."""
+
+import logging
+import os
+import sys
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from smartia_jobs.cli.context import errors_as_status, gather_settings
+from smartia_jobs.cli.options import EnvFile
+from smartia_jobs.cli.output import refuse_database, refuse_settings, write_whole
+from smartia_jobs.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from smartia_jobs.cli.calls.lines import Shown
+
+logger = logging.getLogger(__name__)
+
+
+class Format(StrEnum):
+    """How the list is shown."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    HTML = "html"
+
+
+#: Earlier and later days are a slip of the keyboard.
+_FIRST_YEAR, _LAST_YEAR = 1970, 8999
+
+
+def calls(
+    *,
+    day: Annotated[
+        str | None,
+        typer.Option(
+            "--day",
+            metavar="DAY",
+            help="Only visits of today, tomorrow or a date (YYYY-MM-DD).",
+            show_default=False,
+        ),
+    ] = None,
+    format: Annotated[
+        Format | None,
+        typer.Option(
+            "--format",
+            help="Show a table (the default), JSON, CSV, or a web page.",
+            show_default=False,
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="FILE",
+            help="Write to this file, which only you can read.",
+            show_default=False,
+        ),
+    ] = None,
+    show_phones: Annotated[
+        bool, typer.Option("--show-phones", help="On a terminal: show the whole phone numbers.")
+    ] = False,
+    env_file: EnvFile = None,
+) -> None:
+    """List whom the reception should call, and why: the most urgent first.
+
+    Without --day: the rest of today, tomorrow, and what is unsettled.
+    Nothing is changed in the database. What the reception does in SmartIA
+    (another status, another time) takes a line off the list.
+    Names, texts and whole phone numbers go to a terminal or to --output;
+    a pipe, which may be a log, gets none of them.
+
+    Example: smartia-jobs calls --format html --output ligar.html
+    """
+    if json and format not in (None, Format.JSON):
+        raise typer.BadParameter(f"contradicts --format {format}", param_hint="--json")
+    chosen = Format.JSON if json else format or Format.TABLE
+    wanted = _day(day)
+    with errors_as_status("calls", as_json=chosen is Format.JSON):
+        shown = _look(env_file, day=wanted, output=output, show_phones=show_phones)
+        text = render(shown, chosen, to_stdout=output is None)
+        if output is not None:
+            write_whole(output, text)
+        else:
+            _print(text)
+
+
+def render(shown: "Shown", chosen: Format, *, to_stdout: bool) -> str:
+    """Return the list in the chosen form.
+
+    Args:
+        shown: the lines, with as much of the persons as whoever reads may see.
+        chosen: how.
+        to_stdout: the text goes to standard output, whose width and colours then count.
+    """
+    match chosen:
+        case Format.JSON:
+            import json
+
+            # In a pipe one line, which Cloud Logging makes one entry of.
+            piped = to_stdout and not _on_terminal()
+            indent = None if piped else 2
+            return json.dumps(shown.as_json(), ensure_ascii=False, indent=indent) + "\n"
+        case Format.CSV:
+            from smartia_jobs.cli.calls.csv import to_csv
+
+            return to_csv(shown)
+        case Format.HTML:
+            from smartia_jobs.cli.calls.html import to_html
+
+            return to_html(shown)
+        case Format.TABLE:
+            from smartia_jobs.cli.calls.table import to_text
+
+            return to_text(shown, terminal=to_stdout and _on_terminal())
+
+
+def _look(
+    env_file: Path | None, *, day: str | date | None, output: Path | None, show_phones: bool
+) -> "Shown":
+    from smartia_jobs.cli.calls.lines import Shown
+    from smartia_jobs.clock import SystemClock
+    from smartia_jobs.jobs.calls import list_calls, named_day
+    from smartia_jobs.launch import run_that_reads
+    from smartia_jobs.settings.environment import understand
+
+    given = gather_settings(env_file)
+    settings = understand(given)
+    if output is not None:
+        refuse_database(output, settings.database_url)
+        refuse_settings(output, given, settings)
+    with run_that_reads("calls", settings, SystemClock()) as run:
+        found = list_calls(run, day=named_day(day, run) if isinstance(day, str) else day)
+    to_file, to_screen = output is not None, output is None and _on_terminal()
+    if show_phones and not (to_file or to_screen):
+        logger.warning(
+            "--show-phones shows them on a terminal alone: standard output may be a log;"
+            " --output FILE has them"
+        )
+    return Shown.of(
+        found,
+        settings,
+        persons=to_file or to_screen,
+        phones=to_file or (to_screen and show_phones),
+    )
+
+
+def _day(text: str | None) -> str | date | None:
+    """Return ``today``, ``tomorrow`` or the date that was typed; which day that is, zones tell."""
+    if text is None or text in ("today", "tomorrow"):
+        return text
+    try:
+        day = date.fromisoformat(text)
+        if text == day.isoformat() and _FIRST_YEAR <= day.year <= _LAST_YEAR:
+            return day
+    except ValueError:
+        pass
+    raise typer.BadParameter(
+        f"{text!r} is neither today, tomorrow nor a date such as 2026-11-23", param_hint="--day"
+    )
+
+
+def _on_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def _print(text: str) -> None:
+    if sys.stdout is None:  # the caller closed it
+        return
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads has seen enough; what is still buffered must not complain at exit
+        # (Python's documentation of `signal`, "Note on SIGPIPE").
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        raise ConfigurationError(f"standard output cannot be written: {error.strerror}.") from error
