@@ -4,7 +4,7 @@ import csv
 import io
 
 from smartia_jobs.cli.calls.lines import Line, Shown
-from smartia_jobs.cli.calls.wording import PORTUGUESE, said, what_to_do
+from smartia_jobs.cli.calls.wording import PORTUGUESE, instead_of_words, what_to_do
 
 #: By it a spreadsheet knows that the text is UTF-8.
 _BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
@@ -47,7 +47,7 @@ def _cells(line: Line) -> tuple[object, ...]:
         what_to_do(call),
         call.name or "",
         line.phone or "",
-        said(call) or "",
+        call.text or instead_of_words(call) or "",
         call.appointment_id or "",
         call.patient_id or "",
         call.answer_id or "",

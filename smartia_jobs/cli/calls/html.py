@@ -10,7 +10,7 @@ from smartia_jobs.cli.calls.wording import (
     LONG_WEEKDAYS,
     PORTUGUESE,
     WEEKDAYS,
-    said,
+    instead_of_words,
     what_to_do,
 )
 from smartia_jobs.clinic.rules.calls import Why
@@ -30,6 +30,7 @@ def to_html(shown: Shown) -> str:
         made_on=_long(shown.today),
         reload_s=_RELOAD_S,
         total=len(shown.lines),
+        persons=shown.persons,
         parts=[(_title(shown, day), day is not None, lines) for day, lines in shown.parts()],
         knows_messages=shown.found.knows_messages,
     )
@@ -76,7 +77,7 @@ def _page() -> Template:
     )
     environment.filters |= {
         "reason": PORTUGUESE.__getitem__,
-        "said": said,
+        "instead": instead_of_words,
         "what": what_to_do,
         "tel": _tel,
         "chat": _chat,

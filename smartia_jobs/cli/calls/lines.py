@@ -33,11 +33,13 @@ class Shown:
         found: what was found.
         lines: its lines, in its order.
         clinic: the clinic's name.
+        persons: names and texts may be seen.
     """
 
     found: CallList
     lines: tuple[Line, ...]
     clinic: str
+    persons: bool
 
     @classmethod
     def of(cls, found: CallList, settings: Settings, *, persons: bool, phones: bool) -> "Shown":
@@ -61,7 +63,7 @@ class Shown:
                 readable = phone_for_people(call.phone, settings.clinic_country)
                 line = replace(line, phone=readable, dial=call.phone if is_phone else None)
             lines.append(line)
-        return cls(found, tuple(lines), settings.clinic_name)
+        return cls(found, tuple(lines), settings.clinic_name, persons)
 
     @property
     def today(self) -> date:
@@ -78,9 +80,7 @@ class Shown:
             return
         days = (self.today, self.today + timedelta(days=1))
         wall_now = self.found.made_at.replace(tzinfo=None)
-        by_day: dict[date | None, list[Line]] = {**dict.fromkeys(days, None), None: []}  # type: ignore[dict-item]
-        for day in days:
-            by_day[day] = []
+        by_day: dict[date | None, list[Line]] = {day: [] for day in (*days, None)}
         for line in self.lines:
             start = line.call.start
             is_ahead = start is not None and start >= wall_now and start.date() in by_day

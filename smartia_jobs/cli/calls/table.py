@@ -7,13 +7,16 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from smartia_jobs.cli.calls.lines import Line, Shown, when
+from smartia_jobs.cli.calls.lines import Shown, when
 from smartia_jobs.cli.calls.wording import ENGLISH_WEEKDAYS, english
+from smartia_jobs.jobs.calls import Call
 
 #: What a pipe or a file gets.
 _PLAIN_WIDTH = 80
 #: A long name is broken rather than pushing the reason to the edge.
 _WIDEST_NAME = 36
+#: What somebody wrote is shown whole on the page and in JSON.
+_LONGEST_TEXT = 160
 
 
 def to_text(shown: Shown, *, terminal: bool) -> str:
@@ -37,9 +40,8 @@ def to_text(shown: Shown, *, terminal: bool) -> str:
 
 def _parts(shown: Shown, width: int) -> Iterator[RenderableType]:
     found, count = shown.found, len(shown.lines)
-    days = "today, tomorrow, and what is unsettled"
-    what = days if found.day is None else f"on {found.day}"
-    yield f"{count} to call: {what} ({found.made_at:%Y-%m-%d %H:%M}, clinic time)"
+    days = found.day or "rest of today, tomorrow, unsettled"
+    yield f"{count} to call at {found.made_at:%Y-%m-%d %H:%M} (clinic time): {days}"
     if not found.knows_messages:
         yield "This database has no table of messages yet: nothing was sent from it."
     if shown.lines:
@@ -47,33 +49,36 @@ def _parts(shown: Shown, width: int) -> Iterator[RenderableType]:
 
 
 def _table(shown: Shown, width: int) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
-    for heading in ("when", "visit"):
-        table.add_column(heading, no_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True, leading=1)
+    table.add_column("visit", no_wrap=True)
     table.add_column("who", overflow="fold", max_width=min(_WIDEST_NAME, width // 4))
     table.add_column("why, and what to do", overflow="fold", ratio=1)
     for line in shown.lines:
-        call = line.call
         table.add_row(
-            when(call.start, ENGLISH_WEEKDAYS, "%d %b %H:%M"),
-            str(call.appointment_id or ""),
-            "\n".join(filter(None, (call.name, line.phone))),
-            _reason(line),
+            _visit(line.call),
+            "\n".join(filter(None, (line.call.name and _one_line(line.call.name), line.phone))),
+            _reason(line.call),
         )
     return table
 
 
-def _reason(line: Line) -> Text:
-    call = line.call
+def _visit(call: Call) -> Text:
+    text = Text(when(call.start, ENGLISH_WEEKDAYS, "%d %b %H:%M") or "no visit known")
+    for what, number in (("visit", call.appointment_id), ("answer", call.answer_id)):
+        if number is not None:
+            text.append(f"\n{what} {number}", style="dim")
+    return text
+
+
+def _reason(call: Call) -> Text:
     text = Text(english(call.why), style="bold")
     if call.also:
         text.append(f" (also {', '.join(map(english, call.also))})", style="not bold")
     if call.text:
-        text.append(f"\n“{_one_line(call.text)}”", style="not bold italic")
-    if call.answer_id:
-        text.append(f"\nanswer {call.answer_id}: ", style="not bold")
-    text.append("" if call.answer_id else "\n").append(call.what, style="not bold")
-    return text
+        words = _one_line(call.text)
+        cut = words if len(words) <= _LONGEST_TEXT else f"{words[:_LONGEST_TEXT].rstrip()}…"
+        text.append(f"\n“{cut}”", style="not bold italic")
+    return text.append(f"\n{call.what}", style="not bold")
 
 
 def _one_line(text: str) -> str:

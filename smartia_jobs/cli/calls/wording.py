@@ -90,9 +90,7 @@ def what_to_do(call: Call) -> str:
     return what
 
 
-def said(call: Call) -> str | None:
-    """Return what the patient wrote, or in brackets what came instead of words; None: nothing."""
-    if call.text:
-        return call.text
+def instead_of_words(call: Call) -> str | None:
+    """Return what came instead of words; None: nothing, or it cannot be told."""
     instead = _INSTEAD_OF_WORDS.get(call.answer_type or "")
-    return f"[{instead}: está no WhatsApp]" if instead else None
+    return f"{instead}: está no WhatsApp" if instead else None
