@@ -132,6 +132,31 @@ def test_a_freed_slot_is_listed_where_smartia_notes_no_calendar(sqlite_desk: Cal
     assert sqlite_desk.only().what == WHAT[Why.SLOT_FREED]
 
 
+def test_a_role_that_may_not_read_the_calendar_s_event_has_the_list(
+    postgres_clinic: Clinic,
+) -> None:
+    desk = CallsDesk(postgres_clinic)
+    visit = desk.visit(status="CANCELLED")
+    desk.answer(desk.remind(visit), "cancel", "cancelled", holds=visit)
+    readable = "id, patient_id, conversation_id, appointment_date, duration_minutes, status"
+    for statement in (
+        "CREATE ROLE few",
+        f"GRANT SELECT ({readable}, created_at, updated_at) ON appointments TO few",
+        "GRANT SELECT ON patients, conversations, interactions, smartia_jobs_version,"
+        " smartia_outbox, smartia_answers, smartia_opt_outs, smartia_status_changes TO few",
+    ):
+        desk.clinic.execute(statement)
+    whole = desk.clinic.url
+    desk.clinic.url = f"{whole}{'&' if '?' in whole else '?'}options=-c%20role%3Dfew"
+
+    try:
+        assert desk.only().what == WHAT[Why.SLOT_FREED]
+    finally:
+        desk.clinic.url = whole
+        desk.clinic.execute("DROP OWNED BY few")
+        desk.clinic.execute("DROP ROLE few")
+
+
 def test_a_freed_slot_is_gone_once_its_time_has_come(desk: CallsDesk) -> None:
     visit = desk.visit(WEDNESDAY_10 - timedelta(hours=1), "CANCELLED")
     desk.answer(desk.remind(visit), "cancel", "cancelled", holds=visit)
@@ -175,6 +200,27 @@ def test_an_answer_about_nobody_knows_which_visit_is_a_line_of_its_phone(desk: C
     assert call.answer_id == answer
 
 
+def test_a_disputed_phone_that_nobody_has_is_nobody_s(desk: CallsDesk) -> None:
+    desk.answer(None, "not_me", phone="5511987650077", at=desk.at(timedelta(days=-30)))
+    assert desk.whys() == []
+
+    desk.clinic.add_patient("Rita Melo", "(11) 98765-0077")
+
+    assert desk.whys() == [["number_disputed"]]
+
+
+def test_an_answer_to_a_message_about_two_visits_is_about_both(desk: CallsDesk) -> None:
+    patient = desk.clinic.add_patient()
+    first, second = (
+        desk.visit(TOMORROW_14 + timedelta(hours=hours), patient_id=patient) for hours in (0, 2)
+    )
+    leader = desk.remind(first)
+    desk.remind(second, leader_id=leader)
+    desk.answer(leader, "cancel")
+
+    assert {call.appointment_id for call in desk.calls().calls} == {first, second}
+
+
 def test_answers_about_no_visit_are_gone_after_a_week(desk: CallsDesk) -> None:
     desk.answer(None, text="oi", phone="5511987650077", at=desk.at(timedelta(days=-7)))
 
@@ -210,16 +256,25 @@ def test_who_was_told_a_time_that_the_clinic_changed_is_to_be_told(desk: CallsDe
 
 
 def test_who_was_told_anew_or_asked_for_it_is_not_told_again(desk: CallsDesk) -> None:
-    moved, asked, rewritten = (desk.visit() for _ in range(3))
-    desk.remind(moved, at=desk.at(timedelta(hours=-5)))
-    desk.clinic.move(moved, TODAY_16)
+    moved, being_told, asked = (desk.visit() for _ in range(3))
+    for visit in (moved, being_told):
+        desk.remind(visit, at=desk.at(timedelta(hours=-5)))
+        desk.clinic.move(visit, TODAY_16)
     desk.remind(moved)
+    desk.remind(being_told, "claimed", lease_until=desk.at(timedelta(minutes=1)))
     desk.answer(desk.remind(asked), "cancel", holds=asked)
     desk.clinic.set_status(asked, "CANCELLED")
-    desk.remind(rewritten)
-    patient = desk.clinic.value("SELECT patient_id FROM appointments WHERE id = :id", id=rewritten)
-    desk.clinic.delete_appointment(rewritten)
-    desk.visit(patient_id=patient)
+
+    assert desk.whys() == []
+
+
+def test_a_visit_that_was_deleted_and_written_again_is_as_told(desk: CallsDesk) -> None:
+    patient = desk.clinic.add_patient()
+    visit = desk.visit(TODAY_16, patient_id=patient)
+    desk.remind(visit, at=desk.at(timedelta(days=-1)))
+    desk.now = TODAY_16 - timedelta(hours=1)  # too late for any reminder of its own
+    desk.visit(TODAY_16, patient_id=patient)
+    desk.clinic.delete_appointment(visit)
 
     assert desk.whys() == []
 
