@@ -3,13 +3,13 @@
 # above explains each. Every step may be run again: what exists is kept or brought up to date.
 #
 #   cp clinic.env.example clinic.env     and write your own values into it
-#   ./gcloud.sh accounts | image | secrets | jobs | upgrade | check | triggers | alerts | webhook | http | token
+#   ./gcloud.sh accounts | image | secrets | jobs | upgrade | check | triggers | alerts | webhook | http | token | calls
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 placeholders=(PROJECT REGION CLOUD_SQL_INSTANCE IMAGE DATABASE_URL_VERSION TOKEN_VERSION
     CLINIC_NAME CLINIC_TIMEZONE STORED_TIMES QUIET_HOURS META_PHONE_NUMBER_ID META_WABA_ID
-    WEBHOOK_DATABASE_URL_VERSION VERIFY_TOKEN_VERSION APP_SECRET_VERSION)
+    WEBHOOK_DATABASE_URL_VERSION VERIFY_TOKEN_VERSION APP_SECRET_VERSION CALLS_BUCKET)
 jobs=(72h 24h 2h replies no-show metrics check upgrade)
 secrets=(smartia-jobs-database-url smartia-jobs-token)
 webhook_secrets=(smartia-webhook-database-url smartia-webhook-verify-token
@@ -18,7 +18,7 @@ webhook_secrets=(smartia-webhook-database-url smartia-webhook-verify-token
 main() {
     local step=${1:-}
     case $step in
-        accounts | image | secrets | jobs | upgrade | check | triggers | alerts | webhook | http | token) ;;
+        accounts | image | secrets | jobs | upgrade | check | triggers | alerts | webhook | http | token | calls) ;;
         *)
             sed -n "s,^#   ,,p" "${BASH_SOURCE[0]##*/}" >&2
             exit 2
@@ -29,7 +29,7 @@ main() {
     # shellcheck source=/dev/null
     source "$settings"
     local name
-    for name in "${placeholders[@]}" NOTIFICATION_CHANNEL JOBS_URL; do
+    for name in "${placeholders[@]}" NOTIFICATION_CHANNEL JOBS_URL CALLS_READERS; do
         [[ -n ${!name+set} ]] || fail "$settings does not set $name"
     done
     runner=smartia-jobs@$PROJECT.iam.gserviceaccount.com
@@ -259,6 +259,34 @@ old_trigger() {
     in_project scheduler jobs "$verb" http "$name" --location="$REGION" \
         --schedule="$schedule" --time-zone="$zone" --uri="$uri" --http-method=POST \
         --attempt-deadline=1800s --max-retry-attempts=2 --min-backoff=60s "$@"
+}
+
+# 12. The reception's page: a bucket that is never public and keeps no earlier page, the job that
+# writes into it, and its trigger. Prints the address. A reader who is taken out of CALLS_READERS goes
+# on reading until the role is taken away by hand.
+calls() {
+    local reader
+    local -a readers
+    prepare
+    exists storage buckets describe "gs://$CALLS_BUCKET" ||
+        in_project storage buckets create "gs://$CALLS_BUCKET" --location="$REGION" \
+            --uniform-bucket-level-access --public-access-prevention --soft-delete-duration=0
+    may_in_bucket "serviceAccount:$runner" roles/storage.objectUser
+    read -ra readers <<<"$CALLS_READERS"
+    for reader in "${readers[@]}"; do
+        may_in_bucket "$reader" roles/storage.objectViewer
+    done
+    render calls.yaml >"$rendered/calls.yaml"
+    in_project run jobs replace "$rendered/calls.yaml" --region="$REGION"
+    in_project run jobs add-iam-policy-binding smartia-jobs-calls --region="$REGION" \
+        --member="serviceAccount:$starter" --role=roles/run.invoker >/dev/null
+    trigger calls '*/15 * * * *' Etc/UTC
+    echo "The reception's page: https://storage.cloud.google.com/$CALLS_BUCKET/ligar.html"
+}
+
+may_in_bucket() {
+    in_project storage buckets add-iam-policy-binding "gs://$CALLS_BUCKET" \
+        --member="$1" --role="$2" >/dev/null
 }
 
 # Prints a file with the values of clinic.env in place of its ${NAME}s.

@@ -90,7 +90,8 @@ def write_whole(output: Path, text: str) -> None:
         if target.exists() and not target.is_file():
             raise ConfigurationError(f"--output {output} is no file; nothing was written.")
         _remove_abandoned(target)
-        beside = target.with_name(f".{target.name}.{os.urandom(4).hex()}.part")
+        # With the same ending, by which a mounted bucket knows what is in it.
+        beside = target.with_name(f".{target.stem}.{os.urandom(4).hex()}.part{target.suffix}")
         try:
             # Not readable by others at any moment; a mounted bucket need not know chmod.
             handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -108,7 +109,8 @@ def write_whole(output: Path, text: str) -> None:
 
 def _remove_abandoned(target: Path) -> None:
     """Remove what processes that were killed have left of this file: it has names in it."""
-    for path in target.parent.glob(f".{glob_escape(target.name)}.*.part"):
+    stem, ending = glob_escape(target.stem), glob_escape(target.suffix)
+    for path in target.parent.glob(f".{stem}.*.part{ending}"):
         with suppress(OSError):  # another process removes it, or may not
             if time.time() - path.stat().st_mtime > _ABANDONED_AFTER_S:
                 path.unlink()

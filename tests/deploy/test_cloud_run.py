@@ -32,6 +32,7 @@ STEPS = [
     "webhook",
     "http",
     "token",
+    "calls",
 ]
 README = (DEPLOY / "README.md").read_text("utf-8")
 
@@ -140,6 +141,12 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found
 
 
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The job that writes the reception's page, as it is handed to Google."""
+    return yaml.safe_load(run(tmp_path_factory.mktemp("calls"), "calls").rendered["calls"])
+
+
 def task(job: Any) -> Any:
     return job["spec"]["template"]["spec"]["template"]["spec"]
 
@@ -246,7 +253,7 @@ def test_placeholders_settings_and_script_name_the_same() -> None:
     (listed,) = re.findall(r"^placeholders=\((.*?)\)", script, re.M | re.S)
 
     assert used == set(listed.split())
-    assert set(example) == used | {"NOTIFICATION_CHANNEL", "JOBS_URL"}
+    assert set(example) == used | {"NOTIFICATION_CHANNEL", "JOBS_URL", "CALLS_READERS"}
 
 
 def test_the_steps_stand_in_the_readme_in_their_order() -> None:
@@ -300,6 +307,10 @@ def test_accounts_get_the_least_roles(tmp_path: Path) -> None:
             (runner, "roles/secretmanager.secretAccessor", secret)
             for secret in ("smartia-jobs-database-url", "smartia-jobs-token")
         ]
+        + [
+            (runner, "roles/storage.objectUser", "gs://my-project-reception"),
+            ("recepcao@example.org", "roles/storage.objectViewer", "gs://my-project-reception"),
+        ]
         + [(listener, "roles/cloudsql.client", "my-project")]
         + [
             (listener, "roles/secretmanager.secretAccessor", f"smartia-webhook-{secret}")
@@ -307,7 +318,7 @@ def test_accounts_get_the_least_roles(tmp_path: Path) -> None:
         ]
         + [
             (starter, "roles/run.invoker", f"smartia-jobs-{job}")
-            for job in ("72h", "24h", "2h", "replies", "no-show", "metrics", "http")
+            for job in ("72h", "24h", "2h", "replies", "no-show", "metrics", "http", "calls")
         ]
     )
 
@@ -385,6 +396,58 @@ def test_the_triggers_that_are_left_off_are_good_ones_once_their_mark_is_taken_a
     ]
     for _, schedule, _ in more:
         CronSim(schedule.removeprefix("--schedule="), _AN_INSTANT)
+
+
+def test_the_reception_s_page_goes_into_a_bucket_and_google_knows_every_field(page: Any) -> None:
+    (only,), (volume,) = task(page)["containers"], task(page)["volumes"]
+    (mount,) = only["volumeMounts"]
+    output = Path(only["args"][only["args"].index("--output") + 1])
+    given = {entry["name"]: entry for entry in only["env"]}
+
+    assert problems("run.v1", "Job", page) == []
+    assert parse(only["args"]) == "calls"
+    assert output.parent == Path(mount["mountPath"])
+    assert output.suffix == ".html"  # by which the bucket tells a browser what it is
+    assert mount["name"] == volume["name"]
+    assert volume["csi"]["driver"] == "gcsfuse.run.googleapis.com"
+    assert volume["csi"]["volumeAttributes"]["bucketName"] == "my-project-reception"
+    user = re.search(r"^USER (\d+)$", (DEPLOY.parent / "Dockerfile").read_text("utf-8"), re.M)
+    assert user is not None
+    assert f"uid={user[1]}," in volume["csi"]["volumeAttributes"]["mountOptions"]
+    assert given.keys() <= NAMES
+    assert {n for n, entry in given.items() if "valueFrom" in entry} == given.keys() & SECRET
+    # A run ends before the next begins.
+    assert (task(page)["maxRetries"] + 1) * int(task(page)["timeoutSeconds"]) < 15 * 60
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_the_bucket_is_never_public_and_keeps_no_page_of_yesterday(
+    tmp_path: Path, exists: bool
+) -> None:
+    called = run(
+        tmp_path, "calls", exists=exists, CALLS_READERS="user:a@x.example user:b@x.example"
+    )
+
+    made = called.of("storage", "buckets", "create")
+    assert [call[3:] for call in made] == (
+        []
+        if exists
+        else [
+            [
+                "gs://my-project-reception",
+                "--location=southamerica-east1",
+                "--uniform-bucket-level-access",
+                "--public-access-prevention",
+                "--soft-delete-duration=0",
+            ]
+        ]
+    )
+    granted = [call[4] for call in called.of("storage", "buckets", "add-iam-policy-binding")]
+    assert granted[1:] == ["--member=user:a@x.example", "--member=user:b@x.example"]
+    (trigger,) = called.of("scheduler", "jobs", "update" if exists else "create", "http")
+    assert trigger[4] == "smartia-jobs-calls"
+    assert "--schedule=*/15 * * * *" in trigger
+    assert called.said.endswith("/my-project-reception/ligar.html\n")
 
 
 @pytest.mark.parametrize("name", ["webhook", "http"])

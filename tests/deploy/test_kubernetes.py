@@ -24,6 +24,7 @@ CRON_JOBS = {one["metadata"]["name"]: one for one in documents("cronjobs.yaml")}
 (UPGRADE,) = documents("upgrade.yaml")
 (SETTINGS,) = documents("settings.yaml")
 WEBHOOK = documents("webhook.yaml")
+CLAIM, CALLS = documents("calls.yaml")
 
 
 def pod(job: Any) -> Any:
@@ -31,7 +32,9 @@ def pod(job: Any) -> Any:
 
 
 @pytest.mark.parametrize("version", ["1.31", kubernetes_validate.latest_version()])
-@pytest.mark.parametrize("document", [*CRON_JOBS.values(), UPGRADE, SETTINGS, *WEBHOOK])
+@pytest.mark.parametrize(
+    "document", [*CRON_JOBS.values(), UPGRADE, SETTINGS, *WEBHOOK, CLAIM, CALLS]
+)
 def test_kubernetes_accepts_every_file(document: Any, version: str) -> None:
     kubernetes_validate.validate(document, version, strict=True)
 
@@ -51,7 +54,9 @@ def test_the_schedules_are_cloud_run_s() -> None:
     script = (DEPLOY / "cloud-run" / "gcloud.sh").read_text("utf-8")
     triggers = re.findall(r"^    (?:# )?trigger (\S+) '(.+?)'", script, re.M)
     hourly = ("smartia-jobs-24h", "0 9-17 * * *")
-    assert {(f"smartia-jobs-{job}", when) for job, when in triggers if job != "metrics"} == {
+    assert {
+        (f"smartia-jobs-{job}", when) for job, when in triggers if job not in ("metrics", "calls")
+    } == {
         hourly,
         *((name, when) for name, (when, _) in schedules.items()),
     }
@@ -109,7 +114,7 @@ def test_the_jobs_differ_in_nothing_but_what_they_run_and_when() -> None:
 
 
 def test_nothing_may_be_written_and_nothing_be_gained() -> None:
-    for job in [*CRON_JOBS.values(), UPGRADE, WEBHOOK[0]]:
+    for job in [*CRON_JOBS.values(), UPGRADE, WEBHOOK[0], CALLS]:
         (container,) = pod(job)["containers"]
 
         assert pod(job)["securityContext"]["runAsNonRoot"]
@@ -119,6 +124,26 @@ def test_nothing_may_be_written_and_nothing_be_gained() -> None:
             "capabilities": {"drop": ["ALL"]},
         }
         assert container["image"] == "${IMAGE}"
+
+
+def test_the_reception_s_page_is_written_into_a_folder_of_its_own() -> None:
+    (container,) = pod(CALLS)["containers"]
+    (mount,), (volume,) = container["volumeMounts"], pod(CALLS)["volumes"]
+    output = container["args"][container["args"].index("--output") + 1]
+
+    assert parse(container["args"]) == "calls"
+    assert output.startswith(f"{mount['mountPath']}/")
+    assert mount["name"] == volume["name"]
+    assert volume["persistentVolumeClaim"]["claimName"] == CLAIM["metadata"]["name"]
+    assert pod(CALLS)["securityContext"]["fsGroup"] == pod(CALLS)["securityContext"]["runAsUser"]
+    assert CALLS["spec"]["schedule"] == "*/15 * * * *"
+    assert CALLS["spec"]["timeZone"] == "Etc/UTC"
+    differing = {"volumes", "containers", "securityContext"}
+    jobs = [
+        {k: v for k, v in pod(job).items() if k not in differing}
+        for job in (CALLS, next(iter(CRON_JOBS.values())))
+    ]
+    assert jobs[0] == jobs[1]
 
 
 def test_the_webhook_is_reached_at_its_one_path_and_has_a_secret_of_its_own() -> None:

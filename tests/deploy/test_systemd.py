@@ -16,7 +16,8 @@ from tests.deploy.statuses import FINAL
 
 FOLDER = DEPLOY / "systemd"
 README = (DEPLOY / "README.md").read_text("utf-8")
-JOBS = ["72h", "24h", "2h", "no-show", "replies"]
+JOBS = ["72h", "24h", "2h", "no-show", "replies", "calls"]
+PAGE = "smartia-jobs@calls.service.d/page.conf"
 PROGRAM = "/srv/smartia/smartia-jobs/.venv/bin/smartia-jobs"
 
 needs_systemd = pytest.mark.skipif(
@@ -40,7 +41,7 @@ def installed(tmp_path: Path) -> Path:
     program.chmod(0o755)
     units = tmp_path / "units"
     shutil.copytree(FOLDER, units)
-    for path in units.glob("*.service"):
+    for path in [*units.glob("*.service"), *units.glob("*.service.d/*.conf")]:
         text = path.read_text("utf-8").replace(PROGRAM, str(program))
         path.write_text(text, encoding="utf-8")
     return units
@@ -98,6 +99,7 @@ def test_a_timer_goes_off_when_cloud_run_s_trigger_does(job: str) -> None:
         "2h": "10:00",
         "no-show": "40:00",
         "replies": "5:00",
+        "calls": ":00",
     }
     assert len(elapses) == 3
     assert all(elapse.endswith(f"{expected[job]} UTC") for elapse in elapses)
@@ -189,11 +191,43 @@ def test_a_unit_sets_nothing_that_would_outrank_the_clinics_file() -> None:
     assert "env " not in service["ExecStart"]
 
 
-def test_a_job_that_starts_often_is_neither_limited_nor_tried_again() -> None:
-    more = unit("smartia-jobs@replies.service.d/often.conf")
+@pytest.mark.parametrize("file", ["smartia-jobs@replies.service.d/often.conf", PAGE])
+def test_a_job_that_starts_often_is_neither_limited_nor_tried_again(file: str) -> None:
+    more = unit(file)
 
     assert more["Unit"]["StartLimitIntervalSec"] == "0"
     assert more["Service"]["Restart"] == "no"
+
+
+def test_the_reception_s_page_is_written_where_the_service_may_write() -> None:
+    text = (FOLDER / PAGE).read_text("utf-8")
+    reset, command = re.findall(r"^ExecStart=(.*)$", text, re.M)
+    words = command.split()
+    output = Path(words[words.index("--output") + 1])
+
+    assert reset == ""  # else systemd would run both
+    assert words[0] == PROGRAM
+    assert parse(words[1:]) == "calls"
+    assert output.is_relative_to(unit("smartia-jobs@.service")["Service"]["ReadWritePaths"])
+    assert str(output.parent) in README
+
+
+@needs_systemd
+def test_the_page_is_written_four_times_an_hour() -> None:
+    shown = subprocess.run(
+        [
+            "systemd-analyze",
+            "calendar",
+            "--iterations=4",
+            unit("smartia-jobs@calls.timer")["Timer"]["OnCalendar"],
+        ],
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/bin:/bin", "TZ": "UTC"},
+    )
+
+    minutes = re.findall(r":(\d\d):00 UTC$", shown.stdout, re.M)
+    assert sorted(minutes) == ["00", "15", "30", "45"]
 
 
 def test_the_service_of_http_listens_on_this_machine_alone_and_comes_back() -> None:
