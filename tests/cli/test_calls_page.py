@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -120,3 +121,17 @@ def test_every_reason_has_words_in_both_languages() -> None:
         assert WHAT[why]
         assert what_to_do(Call(why))
     assert [why.urgency for why in Why] == list(range(1, len(Why) + 1))
+
+
+def test_the_reception_s_guide_explains_every_reason_in_the_page_s_words_and_order() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "recepcao.pt-BR.md").read_text("utf-8")
+
+    assert re.findall(r"^\| \*\*(.+?)\*\* \|", guide, re.M) == list(PORTUGUESE.values())
+
+
+def test_the_readme_lists_every_reason_in_its_order() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \| ", readme, re.M)
+
+    assert rows == [(str(why), str(why.urgency)) for why in Why]
