@@ -223,41 +223,31 @@ def _answered(connection: Connection, book: Book) -> Iterator[Found]:
     """Yield what patients answered that nobody has done anything about yet."""
     ids = {one.appointment_id for answer in book.answers for one in answer.told}
     notes, changed = notes_of(connection, ids), changed_at(connection, ids)
-    gone = {one.patient_id for a in book.answers for one in a.told
-            if one.appointment_id not in book.visits}  # fmt: skip
-    patients = patients_by_id(connection, gone)
+    patients = patients_by_id(connection, {one.patient_id for a in book.answers for one in a.told})
     for answer in book.answers:
         for told in answer.told:
             visit = book.visits.get(told.appointment_id)
+            patient = patients.get(told.patient_id)
             if not rules.stands(
                 answer,
                 told,
                 visit,
-                phone=book.phone_of(visit) if visit else None,
+                phone=book.phone_of(patient) if patient else None,
                 notes=notes.get(told.appointment_id, ()),
                 updated_at=changed.get(told.appointment_id),
             ):
                 continue
             why = rules.why_now(answer, told.start, book.wall_now)
             if why is not None:
-                yield _of_answer(book, why, answer, told, visit, patients)
+                yield _of_answer(book, why, answer, told, patient)
     yield from _of_phones(connection, book)
 
 
 def _of_answer(
-    book: Book,
-    why: Why,
-    answer: Unsettled,
-    told: Told,
-    visit: Appointment | None,
-    patients: Mapping[int, Patient],
+    book: Book, why: Why, answer: Unsettled, told: Told, patient: Patient | None
 ) -> Found:
     """Say it of who has answered: the visit may be somebody else's by now."""
-    if visit is not None and visit.patient_id == told.patient_id:
-        name, stored = visit.patient_name, visit.phone
-    else:
-        patient = patients.get(told.patient_id)
-        name, stored = (patient.name, patient.phone) if patient else (None, None)
+    name, stored = (patient.name, patient.phone) if patient else (None, None)
     phone = told.phone or book.canonical(stored) or book.canonical(answer.phone)
     return Found(why, told.appointment_id, told.start, told.patient_id, phone, name, answer)
 

@@ -82,14 +82,30 @@ def test_an_unclear_answer_goes_when_the_visit_is_changed_after_it_and_not_befor
     assert [call.appointment_id for call in desk.calls().calls] == [before]
 
 
-def test_an_unclear_answer_stays_when_the_patient_then_confirms(desk: CallsDesk) -> None:
+@pytest.mark.parametrize("noted", [True, False])
+def test_an_unclear_answer_stays_when_the_patient_then_confirms(
+    desk: CallsDesk, noted: bool
+) -> None:
     visit = desk.visit()
     reminder = desk.remind(visit)
-    desk.answer(reminder, text="onde fica?")
+    desk.answer(reminder, text="onde fica?", holds=visit if noted else None)
     desk.clinic.set_status(visit, "CONFIRMED")
     desk.answer(reminder, "confirm", "confirmed", holds=visit, before="SCHEDULED")
-
     assert desk.whys() == [["unclear_answer"]]
+
+    desk.clinic.set_status(visit, "COMPLETED")
+
+    assert desk.whys() == []
+
+
+def test_words_that_a_tap_has_done_are_done(desk: CallsDesk) -> None:
+    visit = desk.visit()
+    reminder = desk.remind(visit)
+    desk.answer(reminder, "cancel", text="não vou", holds=visit)
+    desk.clinic.set_status(visit, "CANCELLED")
+    desk.answer(reminder, "cancel", "cancelled", holds=visit, before="SCHEDULED")
+
+    assert desk.whys() == [["slot_freed"]]
 
 
 def test_who_confirms_a_visit_that_is_no_longer_as_told_is_for_a_person(desk: CallsDesk) -> None:
@@ -181,6 +197,9 @@ def test_a_disputed_number_stays_until_it_is_corrected(desk: CallsDesk) -> None:
     desk.answer(desk.remind(visit), "not_me", at=desk.at(timedelta(days=-30)))
     assert desk.whys() == [["number_disputed"]]
     other = desk.visit(patient_id=patient)
+    assert desk.whys() == [["number_disputed"], ["number_disputed"]]
+
+    desk.clinic.delete_appointment(visit)
     assert desk.whys() == [["number_disputed"], ["number_disputed"]]
 
     desk.clinic.set_phone(patient, "5511987650100")

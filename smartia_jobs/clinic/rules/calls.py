@@ -131,39 +131,35 @@ def stands(
     """Return whether nobody has done anything in SmartIA yet about an answer and its visit.
 
     Whoever moves the visit, gives it to somebody else, corrects the phone or sets another status
-    settles the answer. Where the answer held the visit back, it is known how it left it. Else
-    the visit must have been changed since the answer came, and by somebody else than this program.
+    settles the answer; what another answer has changed does not. Where it was noted how the answer
+    found the visit, that counts. Else the visit must have been changed since the answer came.
 
     Args:
         answer: what was said.
         told: the visit as the patient was told it.
         visit: as it is now; None when it is gone.
-        phone: of its patient now, canonical; None: none that can be used.
-        notes: what answers have done to this visit.
+        phone: of the patient who was told, canonical; None: none that can be used.
+        notes: what answers have done to this visit, the oldest first.
         updated_at: when SmartIA's row was last changed; None: not recorded.
     """
-    own = [note for note in notes if note.answer_id == answer.id]
+    same_phone = told.phone in (None, phone)
     if answer.meaning == NOT_ME:
-        return visit is not None and told.phone in (None, phone)
-    if own:
-        note, undone = own[-1], answer.effect == "undone"
-        left_in = note.before if undone else note.after
-        if visit is None or (note.undone and not undone):
-            return False
-        as_left = (visit.patient_id, visit.start, visit.status) == (
-            note.patient_id,
-            note.start,
-            left_in,
-        )
-        return as_left and told.phone in (None, phone)
+        return same_phone
+    noted = next((note for note in reversed(notes) if note.answer_id == answer.id), None)
     if visit is None:
-        return True  # it may have been gone before the answer came
+        return noted is None  # it may have been gone before the answer came
+    others = {note.after for note in notes if note.answer_id != answer.id and not note.undone}
+    if why_listed(answer) is not Why.UNCLEAR_ANSWER:
+        others = set()  # it asks for another status, and there is one
+    if noted is not None:
+        left_in = noted.before if answer.effect == "undone" else noted.after
+        same_visit = (visit.patient_id, visit.start) == (noted.patient_id, noted.start)
+        return same_visit and same_phone and visit.status in {left_in, *others}
     if updated_at is not None and updated_at <= answer.received_at:
         return True
-    by_us = any(note.after == visit.status and not note.undone for note in notes)
-    same_status = told.status in (None, visit.status) or by_us
     same_visit = (visit.patient_id, visit.start) == (told.patient_id, told.start)
-    return same_visit and same_status and told.phone in (None, phone)
+    same_status = told.status is None or visit.status in {told.status, *others}
+    return same_visit and same_phone and same_status
 
 
 _ARRIVED = frozenset({State.DELIVERED, State.READ})
