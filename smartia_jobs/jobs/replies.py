@@ -9,6 +9,7 @@ from smartia_jobs.jobs.preferences import take_in_preferences
 from smartia_jobs.outbox.recovery import recover_lost
 from smartia_jobs.report import Report
 from smartia_jobs.run import Run
+from smartia_jobs.store.forwarded import forget as forget_forwarded
 from smartia_jobs.store.listening import forget_statuses
 from smartia_jobs.store.schema import tables_exist
 
@@ -45,6 +46,7 @@ def take_in_replies(run: Run, *, show_texts: bool = False) -> Report:
     if not run.dry_run:
         with run.database.write() as connection:
             forget_statuses(connection, before=run.now - KEEP_STATUSES)
+            forget_forwarded(connection, before=run.now - KEEP_STATUSES)
     if run.stop.status is not None:
         report.stop("interrupted; the next run goes on", run.stop.status)
     return report

@@ -95,6 +95,11 @@ def _service_problems(settings: Settings) -> Iterator[str]:
             "META_PHONE_NUMBER_ID is not set; Meta posts what happens on every number of the "
             "account, and the webhook keeps what is about this one."
         )
+    if settings.webhook_forward_url is not None and not has_webhook(settings):
+        yield (
+            "WEBHOOK_FORWARD_URL passes on what the webhook hears, and there is none: set "
+            "META_VERIFY_TOKEN and META_APP_SECRET, or remove it."
+        )
     if settings.http_auth == "iam" and has_webhook(settings):
         yield (
             "HTTP_AUTH=iam needs a service that Google keeps private, and Meta reaches a webhook "

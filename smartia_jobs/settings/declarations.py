@@ -350,6 +350,15 @@ class Settings:
         secret=True,
     )
 
+    webhook_forward_url: str | None = setting(
+        "WEBHOOK_FORWARD_URL",
+        readers.FORWARD_URL,
+        "`serve`: SmartIA's webhook, which hears the same number: it is passed everything but"
+        " statuses of our messages, taps on our buttons and words that we understand",
+        example="https://api.example.org/webhook/meta",
+        personal=True,  # a wrong one may hold a password
+    )
+
     # Logs
     log_format: str = setting(
         "LOG_FORMAT",

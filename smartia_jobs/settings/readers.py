@@ -164,6 +164,24 @@ def _read_api_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _read_forward_url(text: str) -> str:
+    otherwise = "must be an address such as https://api.example.org/webhook/meta"
+    try:
+        parts = urlsplit(text)
+        host = parts.hostname
+        _ = parts.port
+    except ValueError:
+        raise ValueError(otherwise) from None
+    if not host or parts.scheme not in ("http", "https") or re.search(r"\s", text):
+        raise ValueError(otherwise)
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ValueError(
+            "is told what patients write; it must begin with https:// (http:// only for this "
+            "machine itself)"
+        )
+    return text
+
+
 def _read_ping_url(text: str) -> str:
     otherwise = "must be an address such as https://hc-ping.com/KEY/smartia-{job}"
     try:
@@ -243,6 +261,7 @@ SWITCH = Reader(_read_switch, lambda value: str(int(value)))
 ZONE = Reader(_read_zone, lambda zone: str(zone.key))
 API_URL = Reader(_read_api_url)
 PING_URL = Reader(_read_ping_url)
+FORWARD_URL = Reader(_read_forward_url)
 COUNTRY = Reader(_read_country)
 PATH = Reader(_read_path)
 ANY_TEXT = Reader(str)

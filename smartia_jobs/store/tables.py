@@ -202,6 +202,16 @@ installation = Table(
     CheckConstraint("id = 1", name="smartia_installation_one"),
 )
 
+forwarded = Table(
+    "smartia_forwarded",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    #: A digest of what was passed on to SmartIA's API, or may have been.
+    Column("mark", String(64), nullable=False),
+    Column("forwarded_at", UtcDateTime, nullable=False),
+    UniqueConstraint("mark", name="smartia_forwarded_once"),
+)
+
 notices = Table(
     "smartia_notices",
     metadata,

@@ -26,6 +26,7 @@ from smartia_jobs.logs import log_event
 from smartia_jobs.settings import Settings
 from smartia_jobs.store.inbox import store_answers, store_notices, store_statuses
 from smartia_jobs.store.schema import tables_exist
+from smartia_jobs.web.forwarding import Forwarding
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +64,8 @@ class _Webhook:
         self._clock = clock
         self._heard = heard
         self._inbox = _Inbox(settings.database_url)
+        forwards = settings.webhook_forward_url is not None
+        self._forwarding = Forwarding(settings, clock) if forwards else None
         given = (settings.meta_app_secret, settings.meta_app_secret_old)
         self._secrets = [secret.encode() for secret in given if secret]
 
@@ -114,11 +117,10 @@ class _Webhook:
             # Sent again for days, it would be understood no better.
             log_event(logger, logging.WARNING, "a signed post was not understood", event="webhook")
             return 200
-        if not (heard.statuses or heard.answers or heard.notices):
-            _log(heard)
-            return 200
         try:
-            self._write(heard, received_at)
+            if heard.statuses or heard.answers or heard.notices:
+                self._write(heard, received_at)
+            passed_on = self._pass_on(body, heard, received_at)
         except (SQLAlchemyError, SmartiaJobsError) as error:
             why = explain(error) if isinstance(error, SQLAlchemyError) else error
             log_event(logger, logging.ERROR, f"a post was not stored: {why}", event="webhook")
@@ -134,7 +136,14 @@ class _Webhook:
             )
         if heard.statuses or heard.answers:
             self._heard()
-        return 200
+        return 200 if passed_on else 503
+
+    def _pass_on(self, body: bytes, heard: Heard, received_at: datetime) -> bool:
+        """Let SmartIA hear what is not ours; return False when Meta has to come again."""
+        if self._forwarding is None:
+            return True
+        database = self._inbox.database()
+        return self._forwarding.pass_on(database, body, heard.answers, received_at=received_at)
 
     def _write(self, heard: Heard, received_at: datetime) -> None:
         try:
@@ -183,7 +192,12 @@ class _Inbox:
         Raises:
             SmartiaJobsError: our tables are missing or too old.
         """
-        database = getattr(self._own, "database", None)
+        with self.database().write() as connection:
+            yield connection
+
+    def database(self) -> Database:
+        """Return the database that one of the threads owns; errors are those of ``write``."""
+        database: Database | None = getattr(self._own, "database", None)
         if database is None:
             database = self._own.database = Database(self._url)
         if not self._has_tables:
@@ -193,8 +207,7 @@ class _Inbox:
                 raise ConfigurationError(
                     "smartia-jobs' own tables are missing. Run: smartia-jobs db upgrade"
                 )
-        with database.write() as connection:
-            yield connection
+        return database
 
 
 async def _body(request: Request) -> bytes | None:

@@ -557,6 +557,7 @@ ROWS: list[tuple[Table, dict[str, Any]]] = [
     (tables.opt_outs, {"phone": "+5511987654321", "source": "person"}),
     (tables.statuses, {"wamid": "wamid.OUT1", "status": "delivered", "callback": "word:1:1"}),
     (tables.answers, {"message_id": "wamid.IN1", "source": "webhook", "type": "button"}),
+    (tables.forwarded, {"mark": "0" * 64}),
     (tables.notices, {"field": "account_update", "event": "ACCOUNT_RESTRICTION", "subject": ""}),
 ]
 

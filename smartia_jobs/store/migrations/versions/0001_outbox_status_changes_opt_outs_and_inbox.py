@@ -131,6 +131,13 @@ def upgrade() -> None:
     )
     op.bulk_insert(installation, [{"id": 1, "word": secrets.token_hex(4)}])
     op.create_table(
+        "smartia_forwarded",
+        sa.Column("id", _ID, primary_key=True),
+        sa.Column("mark", sa.String(64), nullable=False),
+        sa.Column("forwarded_at", _INSTANT, nullable=False),
+        sa.UniqueConstraint("mark", name="smartia_forwarded_once"),
+    )
+    op.create_table(
         "smartia_notices",
         sa.Column("id", _ID, primary_key=True),
         sa.Column("field", sa.String(40), nullable=False),

@@ -1,0 +1,34 @@
+"""What was passed on, or may have been, to SmartIA's API: by marks that tell nothing."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import Connection, delete
+
+from smartia_jobs.database import insert_once
+from smartia_jobs.store.tables import forwarded
+
+
+def take(connection: Connection, marks: Collection[str], *, at: datetime) -> set[str]:
+    """Note that these are being passed on; return those that never were.
+
+    Committed before anything leaves: of any number of services one passes a piece on, and after
+    a crash nobody does, as it may have arrived.
+    """
+    if not marks:
+        return set()
+    made = connection.execute(
+        insert_once(connection.dialect.name, forwarded, key=["mark"]).returning(forwarded.c.mark),
+        [{"mark": mark, "forwarded_at": at} for mark in sorted(marks)],
+    )
+    return set(made.scalars())
+
+
+def give_back(connection: Connection, marks: Collection[str]) -> None:
+    """Note that these have surely not left: they are to be passed on when they come again."""
+    connection.execute(delete(forwarded).where(forwarded.c.mark.in_(sorted(marks))))
+
+
+def forget(connection: Connection, *, before: datetime) -> None:
+    """Forget what was passed on before a moment; Meta repeats nothing so old."""
+    connection.execute(delete(forwarded).where(forwarded.c.forwarded_at < before))
