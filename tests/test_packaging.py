@@ -241,7 +241,7 @@ def test_the_crontab_sets_nothing_that_would_outrank_the_clinics_file() -> None:
     assert given.isdisjoint(name for variable in VARIABLES for name in variable.names)
 
 
-@pytest.mark.parametrize("line", range(4), ids=["24h", "2h", "no-show", "replies"])
+@pytest.mark.parametrize("line", range(5), ids=["24h", "2h", "no-show", "replies", "calls"])
 def test_a_scheduled_job_is_logged_and_only_its_failure_is_mailed(
     line: int, tmp_path: Path
 ) -> None:
