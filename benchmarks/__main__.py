@@ -27,6 +27,7 @@ def _measure(folder: Path, postgresql: str, *, quick: bool) -> Iterator[Result]:
     )
     yield from start.metrics(folder, visits=10_000 if quick else 110_000)
     yield from hearing.hearing(folder, postgresql, quick=quick)
+    yield from hearing.taps(folder, quick=quick)
     post = sending.Post(folder, postgresql)
     yield from sending.clinic_pace(post)
     yield from sending.number_pace(post, quick=quick)

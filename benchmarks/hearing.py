@@ -1,18 +1,24 @@
 """How fast the service takes what Meta posts, how soon it is there, and how much it needs."""
 
+import hmac
 import json
 import os
+import sqlite3
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from benchmarks.clinics import postgresql_clinic
+import requests
+
+from benchmarks.clinics import postgresql_clinic, sqlite_clinic
 from benchmarks.measure import environment, peak_mib, run
 from benchmarks.results import Result
 from benchmarks.start import PROGRAM, settings
@@ -20,6 +26,19 @@ from tests.support.postgres import create_database
 
 _META = Path(__file__).with_name("senders") / "meta.py"
 _SECRET = "0123456789abcdef0123456789abcdef"  # noqa: S105 - made up
+
+#: As if all visits of the next day had been reminded an hour ago.
+_REMINDED = """
+    INSERT INTO smartia_outbox (appointment_id, kind, start, patient_id, phone, state, run_id,
+        template, message_id, created_at, updated_at, sent_at, claimed_at)
+    SELECT appointments.id, '24h', appointment_date, patient_id, '+' || phone_number, 'sent', 'r',
+        'smartia_lembrete_24h_v2', 'wamid.' || appointments.id, sent, sent, sent, sent
+    FROM appointments JOIN patients ON patients.id = patient_id,
+        (SELECT strftime('%Y-%m-%d %H:%M:%S.000000', 'now', '-1 hour') AS sent)
+    WHERE status = 'SCHEDULED' ORDER BY appointments.id DESC LIMIT ?
+"""
+#: No tap is waited for any longer.
+_LONGEST_S = 60
 
 #: Meta asks for three times the rate of sending; 80 a second is the usual highest.
 _RATE = 400
@@ -71,6 +90,10 @@ class _Service:
         _, status, usage = os.wait4(self._process.pid, 0)
         self._process.returncode = os.waitstatus_to_exitcode(status)
         self.peak_mib = peak_mib(usage)
+
+    @property
+    def webhook(self) -> str:
+        return f"{self._url.geturl()}/webhook"
 
     def take(self, posts: int, *, statuses: int = 1, rate: float = 0) -> _Taken:
         """Post to it as Meta does."""
@@ -138,3 +161,58 @@ def hearing(folder: Path, postgresql: str, *, quick: bool) -> Iterator[Result]:
         service.peak_mib,
         f"{statistics.median(one.peak_mib for one in idle):.0f} MiB when it listened",
     )
+
+
+def taps(folder: Path, *, quick: bool) -> Iterator[Result]:
+    """From a patient's tap to the change in the agenda, on a server: one tap after the other."""
+    path, number = folder / "taps.db", 3 if quick else 20
+    clinic = sqlite_clinic(path, due=number, others=10_000)
+    env = {**settings(clinic), "META_VERIFY_TOKEN": "made-up", "META_APP_SECRET": _SECRET}
+    del env["META_ACCESS_TOKEN"]  # nobody is to be written back
+    run([*PROGRAM, "db", "upgrade"], folder=folder, env=env)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE appointments SET status = 'SCHEDULED' WHERE status = 'CONFIRMED'")
+        database.execute(_REMINDED, (number,))
+        database.commit()
+        (word,) = database.execute("SELECT word FROM smartia_installation").fetchone()
+        rows = database.execute(
+            "SELECT id, appointment_id, phone FROM smartia_outbox ORDER BY id"
+        ).fetchall()
+    with _Service(folder, env) as service:
+        taken = [_tap(service, path, word, row, env["META_PHONE_NUMBER_ID"]) for row in rows]
+    yield Result(
+        "`serve`, SQLite: the longest from a tap to its visit's CONFIRMED, in seconds",
+        max(taken),
+        f"{len(taken)} taps, median {statistics.median(taken):.2f} s",
+        at_most=3,
+    )
+
+
+def _tap(
+    service: _Service, path: Path, word: str, row: tuple[int, int, str], number_id: str
+) -> float:
+    """Post one tap, and return after how many seconds its visit is confirmed."""
+    outbox_id, visit, phone = row
+    button = {"payload": f"confirm:{word}:{outbox_id}", "text": "Confirmar presença"}
+    message = {
+        "from": phone.removeprefix("+"),
+        "id": f"wamid.TAP{outbox_id}",
+        "timestamp": str(int(time.time())),
+        "type": "button",
+        "context": {"id": f"wamid.{visit}"},
+        "button": button,
+    }
+    value = {"metadata": {"phone_number_id": number_id}, "messages": [message]}
+    entry = {"id": "1", "changes": [{"field": "messages", "value": value}]}
+    body = json.dumps({"object": "whatsapp_business_account", "entry": [entry]}).encode()
+    signature = hmac.new(_SECRET.encode(), body, sha256).hexdigest()
+    began_s = time.perf_counter()
+    headers = {"X-Hub-Signature-256": f"sha256={signature}"}
+    requests.post(service.webhook, body, headers=headers, timeout=10).raise_for_status()
+    with closing(sqlite3.connect(path)) as database:
+        while time.perf_counter() - began_s < _LONGEST_S:
+            asked = "SELECT status FROM appointments WHERE id = ?"
+            if database.execute(asked, (visit,)).fetchone() == ("CONFIRMED",):
+                break
+            time.sleep(0.01)
+    return time.perf_counter() - began_s

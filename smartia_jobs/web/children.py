@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 
 #: The rest between two runs of a job that is started by what was heard.
-_PAUSE_S = 1.0
+_PAUSE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
