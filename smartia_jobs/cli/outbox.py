@@ -109,6 +109,8 @@ def list_(
         more = f"; {found.being_sent} more being sent at this moment: look again in some minutes"
         count = f"{len(rows)} {'visit' if len(rows) == 1 else 'visits'}"
         typer.echo(f"{count}{more if found.being_sent else ''}")
+        if not rows and (state, phone, visit, day) == (None, None, None, None):
+            typer.echo("Nothing is held; what was sent or failed: --state sent, --state failed.")
 
 
 @app.command()

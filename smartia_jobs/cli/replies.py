@@ -110,13 +110,13 @@ def list_(*, show_texts: ShowTexts = False, json: Json = False, env_file: EnvFil
             print_json({"job": "replies list", "answers": rows, "exit_code": 0})
             return
         for row, one in zip(rows, found, strict=True):
-            text = f": {one.answer.text}" if show_texts and one.answer.text else ""
-            typer.echo(
-                "{id:>6}  {effect:<9} {said_at}  {visits}  {phone}  {why}".format(
-                    **{**row, "visits": _visits(row["visits"])}
-                )
-                + text
-            )
+            said_at = row["said_at"][:16].replace("T", " ")
+            typer.echo(f"{row['id']:>6}  {row['effect']:<9}  {said_at}  {row['phone']}")
+            about = [_visits(row["visits"]), row["why"]]
+            if show_texts and one.answer.text:
+                about.append(one.answer.text)
+            for line in filter(None, about):
+                typer.echo(_indented(line))
         typer.echo(f"{len(rows)} {'answer' if len(rows) == 1 else 'answers'}")
 
 
@@ -135,8 +135,9 @@ def settle(ids: Ids, *, env_file: EnvFile = None) -> None:
 def undo(ids: Ids, *, env_file: EnvFile = None) -> None:
     """Take back what answers have done: visits get the status that they had.
 
-    A visit that somebody has changed since stays as it is. The patient is told
-    nothing: the answer stays on the list until somebody has called.
+    A visit that somebody has changed since stays as it is. The answer counts for
+    nothing any more, so the next reminder may ask its patient again; it stays on
+    the list until somebody has called them.
 
     Example: smartia-jobs replies undo 17
     """
@@ -179,6 +180,18 @@ def _only_for_a_person(show_texts: bool, *, json: bool) -> None:
         )
 
 
+def _indented(line: str) -> str:
+    """Return what belongs to the line above; on a terminal broken between words."""
+    space = " " * 8
+    if not sys.stdout.isatty():
+        return space + line
+    import shutil
+    import textwrap
+
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(line, width, initial_indent=space, subsequent_indent=space)
+
+
 def _shown(one: "ForAPerson", settings: "Settings") -> dict[str, Any]:
     from smartia_jobs.phones import mask_phone
 
@@ -201,5 +214,7 @@ def _shown(one: "ForAPerson", settings: "Settings") -> dict[str, Any]:
 
 
 def _visits(visits: Sequence[Mapping[str, Any]]) -> str:
-    told = (f"appointment {one['appointment_id']} {one['start']}" for one in visits)
+    told = (
+        f"appointment {one['appointment_id']} at {one['start'].replace('T', ' ')}" for one in visits
+    )
     return ", ".join(told) or "no visit"

@@ -121,7 +121,7 @@ def _undo(connection: Connection, answer_id: int, at: datetime) -> Done:
     answer = answers.find(connection, answer_id)
     if answer is None:
         return Done.UNKNOWN
-    if answer.effect not in _CAN_BE_UNDONE:
+    if answer.effect not in _CAN_BE_UNDONE or answer.settled_at is not None:
         return Done.NOTHING_TO_DO
     restored = status_changes.undo(connection, answer_id, at=at)
     if answer.outbox_id is not None:

@@ -46,13 +46,13 @@ def wrong_database(settings: Settings) -> tuple[str, str] | None:
         return (
             "META_API_URL is this machine itself, a sandbox, and DATABASE_IS_A_COPY is not set:"
             " what a sandbox gets counts as sent, and the patients would never get it.",
-            "make a copy of the database, point DATABASE_URL to it, and set DATABASE_IS_A_COPY=1",
+            "Make a copy of the database, point DATABASE_URL to it, and set DATABASE_IS_A_COPY=1",
         )
     if settings.database_is_a_copy and not is_sandbox(settings):
         return (
             "DATABASE_IS_A_COPY is set, and META_API_URL is WhatsApp itself: patients would get"
             " the reminders of a copy besides those of the clinic.",
-            "unset DATABASE_IS_A_COPY if this is the clinic's own database; else point"
+            "Unset DATABASE_IS_A_COPY if this is the clinic's own database; else point"
             " META_API_URL to the sandbox",
         )
     return None

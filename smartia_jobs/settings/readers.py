@@ -253,7 +253,8 @@ def _read_country(text: str) -> str:
     return text.upper()
 
 
-_PHONE = re.compile(r"\+?[0-9][0-9 ().-]{6,22}[0-9]")
+#: At least an area code and eight digits.
+_PHONE = re.compile(r"\+?(?:[0-9][ ().-]*){10,15}")
 _DAY_NAMES = several({name: number for number, name in enumerate(DAYS)})
 
 TEXT_NAME = Reader(_read_name)

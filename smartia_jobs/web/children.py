@@ -1,5 +1,7 @@
 """Jobs as child processes: at most one of each, told to end when the service ends."""
 
+import json
+import logging
 import os
 import subprocess
 import sys
@@ -10,6 +12,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+
+from smartia_jobs.logs import log_event
+
+logger = logging.getLogger(__name__)
+
+#: What is told of a run that nobody waits for.
+_FIGURES = frozenset(
+    {"statuses", "answers", "confirmed", "cancelled", "listed", "opted_out", "written_back"}
+)
 
 #: The rest between two runs of a job that is started by what was heard.
 _PAUSE_S = 0.5
@@ -33,6 +44,18 @@ class NotStarted(StrEnum):
 
     RUNNING = "this job is already running here; ask again when it has ended"
     ENDING = "the service is ending; ask again in a minute"
+
+
+def _log_figures(command: str, output: str) -> None:
+    """Say what came of a job that nobody waits for, where it did anything; its log has the rest."""
+    try:
+        report = json.loads(output)
+    except ValueError:
+        return  # it has said why in its log
+    figures = {name: count for name, count in report.items() if name in _FIGURES and count}
+    if figures:
+        said = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in figures.items())
+        log_event(logger, logging.INFO, f"{command}: {said}", event="http_job", **figures)
 
 
 class Children:
@@ -82,9 +105,11 @@ class Children:
                 match self.run(command, ()):
                     case NotStarted.ENDING:
                         return
+                    case Ended(output=output):
+                        _log_figures(command, output)
                     case NotStarted.RUNNING:
                         wanted.set()  # somebody else's run, which may have looked already
-                # Whatever came meanwhile goes into one run, a stream of posts into one a second.
+                # Whatever came meanwhile goes into one run, a stream of posts into some.
                 time.sleep(_PAUSE_S)
 
         threading.Thread(target=repeat, name=command, daemon=True).start()

@@ -62,13 +62,18 @@ def told(desk: Desk, field: str, subject: str, event: str, at: datetime, **more:
     )
 
 
-def test_that_no_status_ever_came_is_said(desk: Desk) -> None:
+def test_that_nobody_hears_what_patients_answer_is_a_warning_once_messages_left(
+    desk: Desk,
+) -> None:
+    before = offline(desk, "statuses")
     desk.add(sent_at=NOW - 3 * DAY)
 
     found = offline(desk, "statuses")
 
-    assert (found.level, found.next_step) == (Level.OK, "")
+    assert (before.level, before.next_step) == (Level.OK, "")
+    assert found.level is Level.WARNING
     assert "None ever came" in found.text
+    assert "deploy/README.md" in found.next_step
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,11 @@ def statuses(run: Run, when: Hearing) -> Finding:
     """Say whether a status of a message ever arrived, and whether they are taken in."""
     if when.heard_at is None:
         text = "None ever came: what became of accepted messages is not known."
-        return Finding("statuses", Level.OK, text)
+        if not is_silent(run, when):
+            return Finding("statuses", Level.OK, text)
+        text = "None ever came, nor any answer: nobody hears what patients tap on and write."
+        step = "connect a webhook (deploy/README.md, Who hears what comes back)"
+        return Finding("statuses", Level.WARNING, text, step)
     text = f"The newest came on {_shown(when.heard_at, run)}."
     if when.waiting_since is not None and run.now - when.waiting_since > _NOT_TAKEN_IN:
         text = f"{text} Not taken in yet: {when.waiting}, since {_shown(when.waiting_since, run)}."
