@@ -12,17 +12,16 @@ from sqlalchemy import (
     Connection,
     Row,
     Select,
-    Text,
     case,
     func,
     literal,
-    literal_column,
     or_,
     select,
     tuple_,
 )
 
 from smartia_jobs.appointment import DEFAULT_DURATION, Appointment, AppointmentStatus
+from smartia_jobs.clinic.phone_tails import phone_ends_like, phone_tail
 from smartia_jobs.clinic.rules.window import Window
 from smartia_jobs.clinic.tables import appointments, patients
 from smartia_jobs.clinic.times import StoredTimes, read_booked_at, to_wall
@@ -45,21 +44,6 @@ CLOSED = (
 #: A visit is no longer than a week; a greater number is a mistake in typing.
 LONGEST_DURATION = timedelta(days=7)
 _MOST_MINUTES = LONGEST_DURATION / timedelta(minutes=1)
-
-#: What most people type between the digits of a phone.
-_BETWEEN_DIGITS = " +-()."
-
-#: The digits of a phone, whatever stands between them: each step drops leading digits and the
-#: one character after them. Copied phones bring dozens of spaces, dashes and unseen marks.
-_DIGITS_ONLY: ColumnElement[Any] = literal_column(
-    "(WITH RECURSIVE walk(rest, digits) AS ("
-    "SELECT CAST(patients.phone_number AS TEXT), CAST('' AS TEXT) UNION ALL "
-    "SELECT substr(ltrim(rest, '0123456789'), 2), "
-    "digits || substr(rest, 1, length(rest) - length(ltrim(rest, '0123456789'))) "
-    "FROM walk WHERE length(rest) > 0"
-    ") SELECT digits FROM walk WHERE length(rest) = 0)",
-    Text,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +181,7 @@ class Appointments:
         nobody's second visit is overlooked because it lies in a later page. It holds nothing
         for the many who have one visit.
         """
-        tail = _phone_tail()
+        tail = phone_tail()
         in_window = (
             select(appointments.c.id, tail.label("tail"))
             .join(patients, patients.c.id == appointments.c.patient_id)
@@ -284,28 +268,6 @@ def _has(statuses: Collection[AppointmentStatus] | None) -> Any:
     if statuses is None:
         return or_(appointments.c.status.is_(None), appointments.c.status.not_in(CLOSED))
     return appointments.c.status.in_(sorted(statuses))
-
-
-def phone_ends_like(patient_ids: Collection[int]) -> ColumnElement[bool]:
-    """Return whether a patient's phone ends like that of one of these patients."""
-    theirs = select(_phone_tail()).where(patients.c.id.in_(sorted(patient_ids)))
-    alike: ColumnElement[bool] = _phone_tail().in_(theirs.correlate(None))
-    return alike
-
-
-def _phone_tail() -> Any:
-    """Return the last eight digits of a phone, near enough to find candidates for grouping."""
-    stored = patients.c.phone_number
-    typed: Any = stored
-    for character in _BETWEEN_DIGITS:
-        typed = func.replace(typed, character, "")
-    # Most are bare digits, as WhatsApp writes them: three times as fast without replacing.
-    digits = case(
-        (func.ltrim(stored, "0123456789") == "", stored),
-        (func.ltrim(stored, f"0123456789{_BETWEEN_DIGITS}") == "", typed),
-        else_=_DIGITS_ONLY,
-    )
-    return func.substr(digits, func.length(digits) - 7)
 
 
 def _duration(minutes: Any) -> timedelta:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from smartia_jobs.appointment import Appointment
-from smartia_jobs.clinic.appointments import phone_ends_like
+from smartia_jobs.clinic.phone_tails import phone_ends_like
 from smartia_jobs.clinic.tables import conversations, interactions, patients
 from smartia_jobs.clinic.times import StoredTimes, read_booked_at
 from smartia_jobs.store.tables import outbox
