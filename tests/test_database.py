@@ -637,6 +637,26 @@ def test_what_a_database_has_set_is_set_anew_in_each_transaction(
     assert at == datetime(2026, 7, 1, 12, 0, 0, 500_000, tzinfo=UTC)
 
 
+def test_no_limit_of_a_whole_transaction_is_left_where_the_server_knows_one(
+    smartia_postgres: str,
+) -> None:
+    """PostgreSQL 17 brought it; before, the transaction begins as it always did."""
+    with closing(Database(smartia_postgres)) as opened:
+        with opened.outside_transaction() as connection:
+            version = connection.exec_driver_sql("SHOW server_version_num").scalar_one()
+        knows_it = int(version) >= 170000
+        if knows_it:
+            set_for_all(smartia_postgres, "transaction_timeout", "100ms")
+            opened.close()
+        with opened.write() as connection:
+            time.sleep(0.2)
+            found = connection.execute(
+                text("SELECT current_setting('transaction_timeout', true)")
+            ).scalar()
+
+    assert found == ("0" if knows_it else None)
+
+
 def test_a_stronger_promise_of_commits_stays(smartia_postgres: str) -> None:
     set_for_all(smartia_postgres, "synchronous_commit", "remote_apply")
 

@@ -26,8 +26,18 @@ _ENCODING = (
     "SELECT set_config('client_encoding', CASE current_setting('server_encoding') "
     "WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END, true)"
 )
+# It would end a pass that takes many short statements. Before PostgreSQL 17 nobody knows it, and
+# naming it is an error; a CASE asks first, in a tenth of what a WHERE takes.
+_NO_TRANSACTION_TIMEOUT = (
+    "SELECT CASE WHEN current_setting('server_version_num')::int >= 170000 "
+    "THEN set_config('transaction_timeout', '0', true) END"
+)
 _SET = "; ".join(
-    [*(f"SET LOCAL {name} = '{value}'" for name, value in _SETTINGS.items()), _ENCODING]
+    [
+        *(f"SET LOCAL {name} = '{value}'" for name, value in _SETTINGS.items()),
+        _ENCODING,
+        _NO_TRANSACTION_TIMEOUT,
+    ]
 )
 
 # A claim that is lost with a crash of the server would be sent twice. What an administrator
