@@ -22,6 +22,15 @@ def insert_once(dialect: str, table: Table, *, key: Sequence[str]) -> Any:
     return insert(table).on_conflict_do_nothing(index_elements=key)
 
 
+def wait_for_no_lock(connection: Connection) -> None:
+    """Let a statement of this transaction fail at once when another program holds a row it needs.
+
+    SQLite locks no rows: there, whoever may write waits for nobody.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '10ms'")
+
+
 def lock_names(connection: Connection, names: Collection[str]) -> None:
     """Let no other process hold one of these names until the transaction ends.
 

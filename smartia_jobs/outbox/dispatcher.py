@@ -19,7 +19,7 @@ from smartia_jobs.outbox.breaker import LONGEST_WAIT_S, Breaker, End
 from smartia_jobs.outbox.claims import Claimant, Pending, claim
 from smartia_jobs.outbox.due import Due
 from smartia_jobs.outbox.recorder import Recorder
-from smartia_jobs.outbox.records import Finished, fail_request_errors, give_back_own, record
+from smartia_jobs.outbox.records import Finished, fail_request_errors, give_back_own
 from smartia_jobs.outbox.sender import Sender
 from smartia_jobs.outbox.source import Source
 from smartia_jobs.outbox.workers import Gate, Workers
@@ -153,7 +153,7 @@ class Dispatcher:
             if not batch and not self._recorder.waiting:
                 return
             with self._run.database.write() as connection:
-                record(connection, self._source, self._recorder.waiting, run_id=self._run.id)
+                self._recorder.write(connection)
                 claimant = Claimant.of(self._run, self._in_flight())
                 claimed = claim(connection, self._source, self._sender, batch, claimant)
                 if claimed.claims and not self._installation:
@@ -173,6 +173,7 @@ class Dispatcher:
             self._workers.give(claimed.claims, self._installation)
         self._settle(written)
         self._outcomes.extend(claimed.outcomes)
+        self._recorder.write_interactions()
 
     def _fill(self, batch: list[Pending]) -> None:
         """Add to ``batch`` what is due, as much as may leave now: first what is due again."""
@@ -285,7 +286,7 @@ class Dispatcher:
         try:
             if self._recorder.waiting and not self._recorder.doubtful:
                 with self._run.database.write() as connection:
-                    record(connection, self._source, self._recorder.waiting, run_id=self._run.id)
+                    self._recorder.write(connection)
                 self._settle(self._recorder.written())
         except DBAPIError as error:
             self._recorder.failed(error)

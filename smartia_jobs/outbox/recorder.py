@@ -3,10 +3,11 @@
 import logging
 from collections.abc import Iterator, Sequence
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from smartia_jobs.database import is_lock_timeout, is_transient, why
-from smartia_jobs.outbox.records import Finished, record_alone, sent_message
+from smartia_jobs.database import is_lock_timeout, is_transient, wait_for_no_lock, why
+from smartia_jobs.outbox.records import Finished, record, record_alone, sent_message
 from smartia_jobs.outbox.source import Source
 from smartia_jobs.outbox.workers import Gate
 from smartia_jobs.run import Run
@@ -42,10 +43,13 @@ class Recorder:
         self.refused: list[Finished] = []
         self.interactions_missing = 0
         self._without_interaction: list[Finished] = []
+        #: Interactions that another program keeps out; the last try is theirs.
+        self._kept_out: list[Finished] = []
         self._failing_since_s: float | None = None
         self._failing_s = 0.0
         self.doubtful = False
         self.was_doubtful = False
+        #: From the first lock that was waited for in vain: no outcome waits for another one.
         self._locked_out = False
 
     def take(self, finished: Sequence[Finished]) -> None:
@@ -53,8 +57,16 @@ class Recorder:
         self.waiting.extend(finished)
         self._close_gate_if_late()
 
+    def write(self, connection: Connection) -> None:
+        """Write what waits in the caller's transaction, and its interactions while nobody locks."""
+        record(connection, self.waiting, run_id=self._run.id)
+        if not self._locked_out:
+            self._source.write_interactions(connection, [sent_message(one) for one in self._sent()])
+
     def written(self) -> list[Finished]:
         """Note that the turn was committed; return what it wrote."""
+        if self._locked_out:
+            self._without_interaction += self._sent()
         done, self.waiting = self.waiting, []
         self._reached()
         self.doubtful = self._gate.closed = False
@@ -62,7 +74,7 @@ class Recorder:
 
     def failed(self, error: DBAPIError) -> None:
         """Note that the turn's transaction was lost; the gate closes after a while."""
-        self._locked_out = is_lock_timeout(error)
+        self._locked_out = self._locked_out or is_lock_timeout(error)
         now_s = self._clock.monotonic()
         if self._failing_since_s is None:
             self._failing_since_s = now_s
@@ -82,8 +94,7 @@ class Recorder:
         """Commit each outcome alone, else without its interaction; yield what was written.
 
         Used when a group could not be committed, so that one row the database refuses does not
-        cost the others their record. What it refuses altogether goes to ``refused``. No outcome
-        waits for an interaction: after the first lock that keeps one out, they follow alone.
+        cost the others their record. What it refuses altogether goes to ``refused``.
 
         Raises:
             sqlalchemy.exc.DBAPIError: the database is away; the rest still waits.
@@ -100,7 +111,7 @@ class Recorder:
             del self.waiting[0]
             self._reached()
             yield one
-        self.doubtful = self._gate.closed = self._locked_out = False
+        self.doubtful = self._gate.closed = False
         self.write_interactions()
 
     def _write_alone(self, one: Finished) -> None:
@@ -122,25 +133,36 @@ class Recorder:
                 self._source.write_interactions(connection, [sent_message(one)])
         return is_new
 
+    def _sent(self) -> list[Finished]:
+        return [one for one in self.waiting if one.state is State.SENT]
+
     def write_interactions(self, *, last_try: bool = False) -> None:
-        """Try to write each interaction that is still missing, alone.
+        """Try to write each interaction that is still missing, alone, and wait for no lock.
 
         Args:
-            last_try: what is left after a lock that keeps one out is given up; else it waits.
+            last_try: nothing is sent any more: one lock may be waited for, and what is kept out
+                then is given up.
         """
         missing, self._without_interaction = self._without_interaction, []
+        if last_try:
+            missing, self._kept_out = [*self._kept_out, *missing], []
+        may_wait = last_try
         for place, one in enumerate(missing):
             try:
                 with self._run.database.write() as connection:
+                    if not may_wait:
+                        wait_for_no_lock(connection)
                     self._source.write_interactions(connection, [sent_message(one)])
             except DBAPIError as error:
-                rest = missing[place:] if is_transient(error) else [one]
-                if is_transient(error) and not last_try:
-                    self._without_interaction = rest
+                is_away = is_transient(error) and not is_lock_timeout(error)
+                kept_out = missing[place:] if is_away else [one]
+                if last_try or not is_transient(error):
+                    self._give_up(kept_out, error)
                 else:
-                    self._give_up(rest, error)
-                if is_transient(error):
+                    self._kept_out += kept_out
+                if is_away:
                     return
+                may_wait = False
 
     def _give_up(self, missing: Sequence[Finished], error: DBAPIError) -> None:
         self.interactions_missing += len(missing)

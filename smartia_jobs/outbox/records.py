@@ -10,7 +10,6 @@ from sqlalchemy import Boolean, Connection, and_, bindparam, case, null, or_, up
 from smartia_jobs.database import insert_once
 from smartia_jobs.message import Answer, SentMessage, Verdict
 from smartia_jobs.outbox.claims import Claim
-from smartia_jobs.outbox.source import Source
 from smartia_jobs.store.states import State
 from smartia_jobs.store.tables import opt_outs, outbox
 
@@ -72,10 +71,8 @@ def state_after(verdict: Verdict) -> State:
             assert_never(verdict)
 
 
-def record(
-    connection: Connection, source: Source, finished: Sequence[Finished], *, run_id: str
-) -> None:
-    """Write outcomes and their interactions in the caller's transaction.
+def record(connection: Connection, finished: Sequence[Finished], *, run_id: str) -> None:
+    """Write outcomes in the caller's transaction.
 
     Only rows that this run still owns are changed, so a slow owner never overwrites what a
     person or another run has settled since.
@@ -85,9 +82,6 @@ def record(
     rows = [row for one in finished for row in _rows(one)]
     _write(connection, sorted(rows, key=lambda row: row["row_id"]), run_id)
     _record_opt_outs(connection, finished)
-    source.write_interactions(
-        connection, [sent_message(one) for one in finished if one.state is State.SENT]
-    )
 
 
 def record_alone(connection: Connection, one: Finished, *, run_id: str) -> bool:

@@ -214,6 +214,7 @@ def write_back(
                 break
     finally:
         workers.dismiss()
+        recorder.write_interactions(last_try=True)
         run.stop.heeded = False
     return done
 
@@ -331,7 +332,6 @@ def _record(run: Run, recorder: Recorder, one: Finished) -> None:
             recorder.failed(error)
             logger.warning("the database did not take a word back; trying again")
             run.clock.wait(threading.Event(), DATABASE_REST_S)
-    recorder.write_interactions(last_try=True)
     if recorder.waiting or recorder.refused:
         recorder.log_unrecorded()
         raise UnavailableError(

@@ -2,10 +2,12 @@
 
 import sqlite3
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from smartia_jobs.errors import ExitStatus
 from smartia_jobs.report import Result
@@ -116,3 +118,55 @@ def test_a_database_that_stays_away_ends_the_run_and_names_what_it_leaves(
     contexts = [getattr(record, "ctx", {}) for record in caplog.records]
     unrecorded = [context for context in contexts if context.get("action") == "unrecorded"]
     assert [(one["status"], one["kind"]) for one in unrecorded] == [("sent", "24h")]
+
+
+@pytest.mark.parametrize(
+    ("lock", "kept_out"),
+    [
+        ("SELECT id FROM conversations WHERE patient_id % 2 = 1 FOR UPDATE", 4),
+        ("LOCK TABLE interactions IN SHARE MODE", 8),
+    ],
+    ids=["some dialogues", "the whole table"],
+)
+def test_the_sending_waits_for_one_lock_of_another_program_and_no_more(
+    postgres_clinic: Clinic, lock: str, kept_out: int
+) -> None:
+    desk = Desk(postgres_clinic, workers=1)  # so that each outcome has a turn of its own
+    for n in range(8):
+        patient = postgres_clinic.add_patient()
+        postgres_clinic.add_conversation(patient)
+        desk.book(hours=20 + n / 10, patient_id=patient)
+    posted_s: list[float] = []
+    engine = create_engine(postgres_clinic.url)
+
+    with engine.begin() as bot:
+        bot.execute(text(lock))
+        report = desk.run(FakeSender(before_send=lambda _: posted_s.append(time.monotonic())))
+        ended_s = time.monotonic()
+    engine.dispose()
+
+    assert report.results == Counter({Result.SENT: 8})
+    assert posted_s[-1] - posted_s[0] < 2 * 5.0  # the time-out of a lock
+    assert ended_s - posted_s[-1] < 2 * 5.0
+    assert report.interactions_missing == kept_out
+    assert postgres_clinic.value("SELECT count(*) FROM interactions") == 8 - kept_out
+
+
+def test_an_interaction_follows_when_the_lock_is_gone(postgres_clinic: Clinic) -> None:
+    desk = Desk(postgres_clinic)
+    patient = postgres_clinic.add_patient()
+    postgres_clinic.add_conversation(patient)
+    desk.book(patient_id=patient)
+    desk.book()
+    engine = create_engine(postgres_clinic.url)
+
+    with engine.connect() as bot:
+        bot.execute(text("SELECT id FROM conversations FOR UPDATE"))
+        freed = threading.Timer(7.0, bot.rollback)  # after the first time-out, before a second
+        freed.start()
+        report = desk.run(FakeSender())
+        freed.join()
+    engine.dispose()
+
+    assert report.interactions_missing == 0
+    assert postgres_clinic.value("SELECT count(*) FROM interactions") == 2

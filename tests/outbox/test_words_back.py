@@ -1,12 +1,13 @@
 """Words back: one per answer, while it is of use and true, whatever dies or races."""
 
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, create_engine, text
 
 from smartia_jobs.appointment import Appointment
 from smartia_jobs.clinic.interactions import write_interactions
@@ -309,3 +310,22 @@ def test_an_interaction_that_smartia_refuses_costs_nobody_the_record(chat: Chat)
 
     assert chat.states() == ["sent"]
     assert visit
+
+
+def test_the_words_wait_for_one_lock_of_another_program_and_no_more(
+    postgres_clinic: Clinic,
+) -> None:
+    chat = Chat(postgres_clinic)
+    for answer_id in range(1, 4):
+        chat.answered(answer_id)
+    engine = create_engine(postgres_clinic.url)
+    posted_s: list[float] = []
+
+    with engine.begin() as bot:
+        bot.execute(text("LOCK TABLE conversations IN SHARE MODE"))
+        done = chat.write(FakeSender(before_send=lambda _: posted_s.append(time.monotonic())))
+    engine.dispose()
+
+    assert done.written == 3
+    assert posted_s[-1] - posted_s[0] < 2 * 5.0  # the time-out of a lock
+    assert chat.states() == ["sent"] * 3
