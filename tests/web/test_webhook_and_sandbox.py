@@ -1,6 +1,7 @@
 """What the sandbox tells and what the webhook stores, over real ports, meet."""
 
 import re
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -45,16 +46,24 @@ def env(clinic: Clinic, sandbox: Sandbox) -> dict[str, str]:
     }
 
 
-def test_every_status_and_every_answer_is_stored_once(
-    run_cli: RunCli, start_cli: StartCli, sandbox: Sandbox, clinic: Clinic, env: dict[str, str]
-) -> None:
+def serve(
+    run_cli: RunCli, start_cli: StartCli, env: dict[str, str]
+) -> tuple[subprocess.Popen[str], str]:
+    """Start the service on a database with our tables, and return its webhook's address."""
     run_cli("db", "upgrade", env=env)
     serving = start_cli("serve", "--port", "0", env=env)
     assert serving.stdout is not None
     [url] = re.findall(r"http://\S+", serving.stdout.readline())
+    return serving, f"{url}/webhook"
+
+
+def test_every_status_and_every_answer_is_stored_once(
+    run_cli: RunCli, start_cli: StartCli, sandbox: Sandbox, clinic: Clinic, env: dict[str, str]
+) -> None:
+    serving, url = serve(run_cli, start_cli, env)
     with pytest.raises(ConfigurationError, match="META_VERIFY_TOKEN"):
-        sandbox.subscribe(f"{url}/webhook", app_secret=SECRET, verify_token="another")
-    sandbox.subscribe(f"{url}/webhook", app_secret=SECRET, verify_token=TOKEN)
+        sandbox.subscribe(url, app_secret=SECRET, verify_token="another")
+    sandbox.subscribe(url, app_secret=SECRET, verify_token=TOKEN)
     sandbox.script(f"+{OTHER_PHONE}", Scripted(statuses=("failed", "sent", "sent"), failure=131026))
 
     result = run_cli("24h", "--json", env=env)
@@ -82,3 +91,31 @@ def test_every_status_and_every_answer_is_stored_once(
     assert (answers[0]["text"], answers[0]["phone"]) == ("Não vou 👍", "551187654321")
     assert clinic.value("SELECT event FROM smartia_notices") == "ACCOUNT_RESTRICTION"
     assert sandbox.webhook.stats()["dropped"] == 0
+
+
+def test_a_tap_confirms_the_visit_and_the_patient_is_told_so_once(
+    run_cli: RunCli, start_cli: StartCli, sandbox: Sandbox, clinic: Clinic, env: dict[str, str]
+) -> None:
+    serving, url = serve(run_cli, start_cli, env)
+    sandbox.subscribe(url, app_secret=SECRET, verify_token=TOKEN)
+    run_cli("24h", env=env)
+    sandbox.person("+5511987654321").tap("Confirmar presença")
+    assert sandbox.webhook.wait_until_idle(30)
+    serving.terminate()  # and with it the run that it may have started by itself
+    serving.communicate(timeout=30)
+
+    runs = [run_cli("replies", "--json", env=env) for _ in range(2)]
+
+    assert [run.exit_code for run in runs] == [0, 0], runs[0].stderr
+    assert (runs[1].json["answers"], runs[1].json["written_back"]) == (0, 0)
+    assert clinic.rows("SELECT status FROM appointments ORDER BY id") == [
+        {"status": "CONFIRMED"},
+        {"status": "SCHEDULED"},
+    ]
+    assert clinic.rows("SELECT state FROM smartia_outbox WHERE kind = '24h'") == [
+        {"state": "read"},
+        {"state": "read"},
+    ]
+    [word] = [one for one in sandbox.received if one["type"] == "text"]
+    assert (word["accepted"], word["to"]) == (True, "+5511987654321")
+    assert "confirmada" in (word["text"] or "")
