@@ -41,9 +41,8 @@ def sandbox(
         typer.Option(
             "--verify-token",
             envvar="META_VERIFY_TOKEN",
-            show_envvar=False,
             metavar="TOKEN",
-            help="Play Meta's handshake with it first; the webhook's own variable will do.",
+            help="Play Meta's handshake with it first.",
             show_default=False,
         ),
     ] = None,
