@@ -105,19 +105,11 @@ def list_(*, show_texts: ShowTexts = False, json: Json = False, env_file: EnvFil
     with errors_as_status("replies list", as_json=json):
         settings = read_settings(env_file)
         found = list_answers(settings, SystemClock())
-        rows = [_shown(one, settings) for one in found]
         if json:
+            rows = [_shown(one, settings) for one in found]
             print_json({"job": "replies list", "answers": rows, "exit_code": 0})
             return
-        for row, one in zip(rows, found, strict=True):
-            said_at = row["said_at"][:16].replace("T", " ")
-            typer.echo(f"{row['id']:>6}  {row['effect']:<9}  {said_at}  {row['phone']}")
-            about = [_visits(row["visits"]), row["why"]]
-            if show_texts and one.answer.text:
-                about.append(one.answer.text)
-            for line in filter(None, about):
-                typer.echo(_indented(line))
-        typer.echo(f"{len(rows)} {'answer' if len(rows) == 1 else 'answers'}")
+        print_answers(found, settings, show_texts=show_texts)
 
 
 @app.command()
@@ -180,18 +172,6 @@ def _only_for_a_person(show_texts: bool, *, json: bool) -> None:
         )
 
 
-def _indented(line: str) -> str:
-    """Return what belongs to the line above; on a terminal broken between words."""
-    space = " " * 8
-    if not sys.stdout.isatty():
-        return space + line
-    import shutil
-    import textwrap
-
-    width = shutil.get_terminal_size().columns
-    return textwrap.fill(line, width, initial_indent=space, subsequent_indent=space)
-
-
 def _shown(one: "ForAPerson", settings: "Settings") -> dict[str, Any]:
     from smartia_jobs.phones import mask_phone
 
@@ -213,8 +193,32 @@ def _shown(one: "ForAPerson", settings: "Settings") -> dict[str, Any]:
     }
 
 
-def _visits(visits: Sequence[Mapping[str, Any]]) -> str:
-    told = (
-        f"appointment {one['appointment_id']} at {one['start'].replace('T', ' ')}" for one in visits
+def print_answers(
+    found: "Sequence[ForAPerson]", settings: "Settings", *, show_texts: bool = False
+) -> None:
+    """Print answers for a person, within 80 columns: whose and when, then about what, and why."""
+    for one in found:
+        row = _shown(one, settings)
+        said_at = row["said_at"][:16].replace("T", " ")
+        typer.echo("{id:>6}  {effect:<9}  {phone}  answered ".format(**row) + said_at)
+        for line in _indented(f"{_visits(row['visits'])}: {row['why'] or row['meaning']}"):
+            typer.echo(line)
+        for line in _indented(one.answer.text or "") if show_texts else ():
+            typer.echo(line)
+    typer.echo(f"{len(found)} {'answer' if len(found) == 1 else 'answers'}")
+
+
+def _indented(text: str) -> list[str]:
+    """Return a text as lines; what would do something to the terminal is left out."""
+    import textwrap
+
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    indent = " " * 8
+    return textwrap.wrap(
+        printable, 80, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
     )
+
+
+def _visits(visits: Sequence[Mapping[str, Any]]) -> str:
+    told = (f"visit {one['appointment_id']} {one['start'].replace('T', ' ')}" for one in visits)
     return ", ".join(told) or "no visit"

@@ -2,12 +2,14 @@
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 
 from smartia_jobs.sandbox.server import Sandbox
 from tests.crash.site import Site, kill, log_lines
 from tests.support import Clinic, RunCli, StartCli
+from tests.support.terminal import run_on_terminal
 
 
 def test_it_needs_no_token_and_says_what_it_did(clinic: Clinic, run_cli: RunCli) -> None:
@@ -79,3 +81,32 @@ def test_a_run_that_is_killed_loses_no_status_and_takes_none_in_twice(site: Site
     assert second.json["statuses"] == second.json["delivered"] == messages - done
     assert clinic.value(applied) == messages
     assert clinic.rows("SELECT DISTINCT state FROM smartia_outbox") == [{"state": "delivered"}]
+
+
+def test_what_patients_wrote_stays_within_80_columns_and_does_nothing_to_the_terminal(
+    sqlite_clinic: Clinic, run_cli: RunCli, tmp_path: Path
+) -> None:
+    env = {"DATABASE_URL": sqlite_clinic.url}
+    run_cli("replies", env=env)
+    sqlite_clinic.execute(
+        "INSERT INTO smartia_answers (message_id, source, phone, type, text, said_at, received_at,"
+        " meaning, effect, why, acted_at) VALUES ('wamid.A', 'webhook', '+5511987654321', 'text',"
+        " :text, datetime('now'), datetime('now'), 'unclear', 'listed', 'was not understood',"
+        " datetime('now'))",
+        text="Posso\x1b[2J levar\n" + "a minha filha " * 20,
+    )
+
+    result = run_on_terminal(
+        "replies", "list", "--show-texts", env=env, cwd=tmp_path, stdout_too=True
+    )
+
+    assert result.exit_code == 0, result.screen
+    lines = result.screen.splitlines()
+    assert lines[0].startswith("     1  listed     +55 11 9****-4321  answered ")
+    assert lines[1:3] == [
+        "        no visit: was not understood",
+        "        Posso [2J levar a minha filha a minha filha a minha filha a minha filha",
+    ]
+    assert lines[-1] == "1 answer"
+    assert max(map(len, lines)) <= 80
+    assert "\x1b" not in result.screen
