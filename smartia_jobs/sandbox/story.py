@@ -87,6 +87,15 @@ class Chat:
     state: str = "DONE"
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a patient of the story answers to the reminder; ``taps``: on this button of it."""
+
+    patient: str
+    said: str
+    taps: bool = False
+
+
 #: The week, told at nine on its Monday.
 STORY: tuple[Visit, ...] = (
     # On Friday two visits were left open; the visits of Saturday were marked.
@@ -170,3 +179,20 @@ CHATS: tuple[Chat, ...] = (
         state="ASK_DATE",
     ),
 )  # fmt: skip
+
+#: What becomes of messages to some patients; everybody else's are sent, delivered and read.
+BECOMES: dict[str, tuple[str, ...]] = {
+    "Paulo Henrique Reis": ("sent", "failed"),
+    "Luíza Tavares": ("sent", "delivered"),
+    "Caio Vasconcelos": ("sent", "delivered"),
+}
+
+#: What patients answer on the Monday; all of them have a visit until Tuesday night.
+ANSWERS: tuple[Answer, ...] = (
+    Answer("Helena Duarte", "Confirmar presença", taps=True),
+    Answer("Heitor Bastos", "Confirmar presença", taps=True),
+    Answer("Miguel Fontes", "Não poderei ir", taps=True),
+    Answer("João Pedro Amaral", "Infelizmente não vou conseguir ir hoje"),
+    Answer("Valentina Coelho", "Posso levar a minha filha?"),
+    Answer("Júlia Camargo", "SAIR"),
+)
