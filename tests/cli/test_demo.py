@@ -58,7 +58,7 @@ DAY: list[tuple[str, Mapping[str, int]]] = [
             "due": 3,
             "sent": 1,
             "asked for no more messages": 1,
-            "answered that they cannot come": 1,
+            "said that they cannot come": 1,
         },
     ),
     ("replies", {"statuses": 18, "read": 6}),
