@@ -76,6 +76,8 @@ _IGNORED = {
 }
 
 _ALWAYS = (Result.SENT, Result.FAILED)
+#: Of what came back, the two that are shown when there is none.
+_ALWAYS_HEARD = ("statuses", "answers")
 
 
 def print_report(report: Report) -> None:
@@ -109,7 +111,8 @@ def _rows(report: Report) -> Iterator[tuple[str, int, str]]:
             yield str(result).replace("_", " "), count, hint
     for name, count in report.extra.items():
         words = name.replace("_", " ")
-        yield words, count, _FIGURES.get(words, "")
+        if count or report.about_visits or name in _ALWAYS_HEARD:
+            yield words, count, _FIGURES.get(words, "")
     for reason, count in (report.ignored or {}).items():
         yield "ignored", count, _IGNORED.get(reason, reason)
     for reason, count in sorted(report.skipped.items()):
@@ -137,7 +140,7 @@ def _plain(report: Report) -> Iterator[str]:
     for decision in report.decisions:
         yield "  ".join(str(cell) for cell in _decision(decision))
     for name, count, hint in _rows(report):
-        yield f"{name:<11} {count:>6}  {hint}".rstrip()
+        yield f"{name:<12} {count:>5}  {hint}".rstrip()
     yield from _notes(report)
 
 
