@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from smartia_jobs.clock import Clock
 from smartia_jobs.errors import ExitStatus
-from smartia_jobs.settings import Settings
 
 if TYPE_CHECKING:
     from smartia_jobs.database import Database
     from smartia_jobs.report import Report
+    from smartia_jobs.settings import Settings
 
 
 class Stop:
@@ -73,7 +73,7 @@ class Run:
     """
 
     id: str
-    settings: Settings
+    settings: "Settings"
     clock: Clock
     database: "Database"
     now: datetime

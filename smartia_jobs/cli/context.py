@@ -19,11 +19,11 @@ from smartia_jobs.cli.streams import forget_output, output_error
 from smartia_jobs.clock import Clock, SystemClock
 from smartia_jobs.errors import SmartiaJobsError
 from smartia_jobs.logs import configure_logs, logs_are_json
-from smartia_jobs.report import Report
 from smartia_jobs.run import Run, Stop
-from smartia_jobs.settings import Settings
 
 if TYPE_CHECKING:
+    from smartia_jobs.report import Report
+    from smartia_jobs.settings import Settings
     from smartia_jobs.settings.environment import Given
 
 logger = logging.getLogger("smartia_jobs")
@@ -48,7 +48,7 @@ class JobOptions:
     watched: bool = True
 
 
-def run_job(command: str, job: Callable[[Run], Report], options: JobOptions) -> NoReturn:
+def run_job(command: str, job: "Callable[[Run], Report]", options: JobOptions) -> NoReturn:
     """Run a sending job as one process: its report on standard output, its status at the end."""
     if options.now is not None and not options.dry_run:
         raise typer.BadParameter("works only together with --dry-run", param_hint="--now")
@@ -61,12 +61,12 @@ def run_job(command: str, job: Callable[[Run], Report], options: JobOptions) -> 
 
 def perform(
     command: str,
-    job: Callable[[Run], Report],
+    job: "Callable[[Run], Report]",
     options: JobOptions,
     *,
-    settings: Settings,
+    settings: "Settings",
     clock: Clock,
-) -> Report:
+) -> "Report":
     """Launch a job as its command line says, with a bar for a person who waits."""
     from smartia_jobs.cli.progress import watched
     from smartia_jobs.launch import launch
@@ -91,7 +91,7 @@ def perform(
         )
 
 
-def read_settings(env_file: Path | None) -> Settings:
+def read_settings(env_file: Path | None) -> "Settings":
     """Return the settings of this process's environment and working directory."""
     from smartia_jobs.settings.environment import understand
 
@@ -121,7 +121,7 @@ def listen_to_signals(stop: Stop) -> None:
     listen(stop)
 
 
-def finish(report: Report, *, as_json: bool) -> NoReturn:
+def finish(report: "Report", *, as_json: bool) -> NoReturn:
     """Print a report on standard output and exit with its status.
 
     What was sent was sent: a reader who went away, or a full disk, changes nothing about the
@@ -137,7 +137,7 @@ def finish(report: Report, *, as_json: bool) -> NoReturn:
     raise typer.Exit(int(report.exit_status))
 
 
-def print_result(report: Report) -> None:
+def print_result(report: "Report") -> None:
     """Print a report for a person: a table on a terminal, plain lines in a pipe."""
     from smartia_jobs.cli.report_table import print_report
 
@@ -186,7 +186,7 @@ def errors_as_status(command: str, *, as_json: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def monitored(command: str, settings: Settings, *, dry_run: bool = False) -> Iterator[None]:
+def monitored(command: str, settings: "Settings", *, dry_run: bool = False) -> Iterator[None]:
     """Tell ``PING_URL`` that a run begins and how it ends; a dry run is nobody's news.
 
     A run that a second signal, or the machine, cuts off is missed there by its silence.
@@ -250,7 +250,7 @@ def _working_directory() -> Path:
         return Path()  # it was removed: there is no .env in it, and whole paths still work
 
 
-def _moment(text: str | None, settings: Settings) -> datetime | None:
+def _moment(text: str | None, settings: "Settings") -> datetime | None:
     if text is None:
         return None
     try:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from smartia_jobs.cli.context import JobOptions, errors_as_status, perform, print_result, wrapped
 from smartia_jobs.clock import ShiftedClock, SystemClock
-from smartia_jobs.settings import Settings
 
 if TYPE_CHECKING:
     import sqlite3
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from smartia_jobs.run import Run
     from smartia_jobs.sandbox.exchange import Request
     from smartia_jobs.sandbox.server import Sandbox
+    from smartia_jobs.settings import Settings
 
 #: A Monday in São Paulo, whenever the demo is run: the reminders leave, patients answer, that is
 #: acted on, and the visits of the afternoon come near.
@@ -55,7 +55,7 @@ class _Step:
 
     why: str
     command: str
-    run: Callable[[Settings, datetime], None]
+    run: "Callable[[Settings, datetime], None]"
     at: datetime = _NINE
     messages: int = 0
     answered: bool = False
@@ -89,6 +89,8 @@ def _play(folder: Path) -> None:
         for template in load_catalogue(None).templates.values()
     ]
     with Sandbox(templates=templates) as sandbox:
+        from smartia_jobs.settings import Settings
+
         settings = Settings(
             meta_access_token="made-up-token",  # noqa: S106 - the sandbox takes any
             meta_phone_number_id=PHONE_NUMBER_ID,
@@ -111,7 +113,7 @@ def _play(folder: Path) -> None:
     _say(*_next_steps())
 
 
-def _play_the_steps(folder: Path, sandbox: "Sandbox", settings: Settings) -> None:
+def _play_the_steps(folder: Path, sandbox: "Sandbox", settings: "Settings") -> None:
     from smartia_jobs.sandbox.scripts import Scripted
     from smartia_jobs.sandbox.story import BECOMES, PATIENTS
 
@@ -150,7 +152,7 @@ def _wait_until_heard(sandbox: "Sandbox") -> None:
 
 
 @contextmanager
-def _listening(sandbox: "Sandbox", settings: Settings) -> Iterator[None]:
+def _listening(sandbox: "Sandbox", settings: "Settings") -> Iterator[None]:
     """Store what the sandbox posts, as ``smartia-jobs serve`` does."""
     from smartia_jobs.database import Database
     from smartia_jobs.inbox.payload import read
@@ -239,8 +241,8 @@ def _steps() -> Iterator[_Step]:
 
 def _job(
     command: str, job: "Callable[[Run], Report]", *, dry_run: bool = False
-) -> Callable[[Settings, datetime], None]:
-    def run(settings: Settings, at: datetime) -> None:
+) -> "Callable[[Settings, datetime], None]":
+    def run(settings: "Settings", at: datetime) -> None:
         # The run begins at that very moment; the clock a little earlier, so that the visit at
         # 15:00 sharp is still six hours away when its turn comes.
         options = JobOptions(dry_run=dry_run, now=at.isoformat())
@@ -250,14 +252,14 @@ def _job(
     return run
 
 
-def _list_answers(settings: Settings, at: datetime) -> None:
+def _list_answers(settings: "Settings", at: datetime) -> None:
     from smartia_jobs.cli.replies import print_answers
     from smartia_jobs.jobs.answered import list_answers
 
     print_answers(list_answers(settings, ShiftedClock(at)), settings)
 
 
-def _show_metrics(settings: Settings, at: datetime) -> None:
+def _show_metrics(settings: "Settings", at: datetime) -> None:
     from smartia_jobs.cli.metrics.table import to_text
     from smartia_jobs.jobs.metrics import build_metrics
     from smartia_jobs.launch import run_that_reads

@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smartia_jobs.errors import ConfigurationError
-from smartia_jobs.settings import Settings
-from smartia_jobs.settings.database_url import sqlite_path
-from smartia_jobs.settings.declarations import VARIABLES
 
 if TYPE_CHECKING:
+    from smartia_jobs.settings import Settings
     from smartia_jobs.settings.environment import Given
 
 #: What SQLite keeps beside a database, by the end of its name.
@@ -39,6 +37,8 @@ def refuse_database(output: Path, database_url: str) -> None:
         ConfigurationError: the file is a database, or nothing that this program has written.
     """
     if database_url.startswith("sqlite"):
+        from smartia_jobs.settings.database_url import sqlite_path
+
         database = sqlite_path(database_url).resolve()  # SQLite keeps them beside the file itself
         for ending in _COMPANIONS:
             if _are_one(output, database.with_name(database.name + ending)):
@@ -53,7 +53,7 @@ def refuse_database(output: Path, database_url: str) -> None:
         )
 
 
-def refuse_settings(output: Path, given: "Given", settings: Settings) -> None:
+def refuse_settings(output: Path, given: "Given", settings: "Settings") -> None:
     """Refuse to write a result over settings: those in use, and any other file that sets one.
 
     Args:
@@ -116,8 +116,10 @@ def _remove_abandoned(target: Path) -> None:
                 path.unlink()
 
 
-def _in_use(given: "Given", settings: Settings) -> Iterator[tuple[str, Path]]:
+def _in_use(given: "Given", settings: "Settings") -> Iterator[tuple[str, Path]]:
     """Yield the files that settings are read from, there or not, each with what it is."""
+    from smartia_jobs.settings.declarations import VARIABLES
+
     yield "the settings file", given.file
     for variable in VARIABLES:
         if variable.secret and (named := given.texts.get(variable.file_name, "").strip()):
@@ -128,6 +130,8 @@ def _in_use(given: "Given", settings: Settings) -> Iterator[tuple[str, Path]]:
 
 def _setting_in(path: Path) -> str | None:
     """Return the first setting that a file gives a value, if it does."""
+    from smartia_jobs.settings.declarations import VARIABLES
+
     names = "|".join(name for variable in VARIABLES for name in variable.names)
     setting = re.compile(rf"^\s*(?:export\s+)?({names})\s*=", re.MULTILINE)
     try:

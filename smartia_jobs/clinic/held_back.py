@@ -81,7 +81,7 @@ def vetoes(
 
     Asked again in the transaction that claims, in a handful of queries however many there are.
     """
-    if run.dry_run and not tables_exist(connection):
+    if not visits or (run.dry_run and not tables_exist(connection)):
         return {}
     phones = {visit.id: _canonical(run, visit) for visit in visits}
     known = {phone for phone in phones.values() if phone is not None}

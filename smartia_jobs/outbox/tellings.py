@@ -173,6 +173,8 @@ def last_told(rows: Sequence[Row]) -> Row | None:
 def rows_of(connection: Connection, kind: str, ids: Collection[int]) -> dict[int, list[Row]]:
     """Return the rows of one kind for these appointments, by appointment, each by turn."""
     found: dict[int, list[Row]] = {}
+    if not ids:
+        return found
     theirs = (outbox.c.appointment_id.in_(sorted(ids)), outbox.c.kind == kind)
     query = _select(connection).where(*theirs).order_by(outbox.c.appointment_id, outbox.c.turn)
     for row in _rows(connection, query):
