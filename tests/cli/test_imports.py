@@ -97,9 +97,9 @@ def test_help_loads_what_prints_it_and_no_job(folder: Path, arguments: tuple[str
     started = start(folder, *arguments)
 
     assert started.libraries == TYPER | RICH
-    # The last are the types that the commands' own functions name.
+    # Neither settings nor a report: those are a job's.
     assert {name.partition(".")[0] for name in started.own} == {
-        "cli", "clock", "errors", "kinds", "logs", "report", "run", "settings", "timing",
+        "cli", "clock", "errors", "kinds", "logs", "run", "timing",
     }  # fmt: skip
     assert not started.modules & {"asyncio", "hashlib", "sqlite3", "ssl", "tempfile"}
 
