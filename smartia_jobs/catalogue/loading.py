@@ -8,12 +8,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from smartia_jobs.catalogue import reminders, rules, words, words_back
+from smartia_jobs.catalogue import reminders, rules, words_back
 from smartia_jobs.catalogue.words_back import WordsBack
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.kinds import KINDS, ReminderKind
 
 _SHIPPED = "default.pt_BR.toml"
+#: The section with which a clinic adds words by which answers are understood.
+_OWN_WORDS = "words"
 
 _TEXT = "a text in quotes"
 _HOURS = "a number of hours"
@@ -145,7 +147,7 @@ def load_catalogue(path: Path | None) -> Catalogue:
     """
     own = {} if path is None else _tables(path.name, _file(path))
     own_back = own.pop(words_back.SECTION, {})
-    own_words = own.pop(words.SECTION, None)
+    own_words = own.pop(_OWN_WORDS, None)
     custom = {} if path is None else _read(path.name, own, own_back, own_words)
     tables = _tables(_SHIPPED, _shipped())
     shipped_back = tables.pop(words_back.SECTION)
@@ -204,7 +206,9 @@ def _read(
     ]
     problems += [f"{file} [{words_back.SECTION}]: {one}" for one in words_back.problems(back)]
     if own_words is not None:
-        problems += [f"{file} [{words.SECTION}]: {one}" for one in words.problems(own_words)]
+        from smartia_jobs.catalogue import words  # hundreds of words, which few clinics add to
+
+        problems += [f"{file} [{_OWN_WORDS}]: {one}" for one in words.problems(own_words)]
     if problems:
         raise ConfigurationError(problems)
     return {

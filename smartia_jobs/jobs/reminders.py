@@ -1,11 +1,13 @@
 """The reminder jobs: tell every patient about the visit this run is nearest to, once."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 
+from sqlalchemy import Connection
+
+from smartia_jobs.appointment import Appointment
 from smartia_jobs.catalogue.loading import MessageTemplate, load_catalogue
 from smartia_jobs.clinic.appointments import Appointments
-from smartia_jobs.clinic.held_back import vetoes
 from smartia_jobs.clinic.interactions import write_interactions
 from smartia_jobs.clinic.rules.hours import SendingHours
 from smartia_jobs.clinic.rules.reminders import EXPECTED, ReminderRule
@@ -21,7 +23,7 @@ from smartia_jobs.kinds import ReminderKind
 from smartia_jobs.outbox.sender import Sender
 from smartia_jobs.outbox.source import Source
 from smartia_jobs.outbox.tellings import rows_of, told_by_another
-from smartia_jobs.report import MOST_NAMED, Report
+from smartia_jobs.report import MOST_NAMED, Reason, Report
 from smartia_jobs.run import Run
 from smartia_jobs.settings import Settings
 from smartia_jobs.store.recipients import first_used_at
@@ -52,7 +54,7 @@ def send_reminders(run: Run, kind: ReminderKind) -> Report:
         refusals=(only_to.refusal, rule.refusal),
         send_before=rule.send_before,
         write_interactions=write_interactions,
-        vetoes=partial(vetoes, run),
+        vetoes=partial(_held_back, run),
     )
     window = rule.window(run.now)
     zone = run.settings.clinic_timezone
@@ -74,6 +76,17 @@ def send_reminders(run: Run, kind: ReminderKind) -> Report:
             " still ahead, and see that the job runs when it should."
         )
     return report
+
+
+def _held_back(
+    run: Run, connection: Connection, visits: Collection[Appointment]
+) -> Mapping[int, Reason]:
+    """Return why visits are not reminded of; with none there is nothing to load or to ask."""
+    if not visits:
+        return {}
+    from smartia_jobs.clinic.held_back import vetoes
+
+    return vetoes(run, connection, visits)
 
 
 def own_reminder(settings: Settings, name: str) -> ReminderKind:
