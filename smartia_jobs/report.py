@@ -195,7 +195,7 @@ class Report:
         return implied
 
     def as_json(self) -> dict[str, Any]:
-        """Return the stable JSON object that the README documents."""
+        """Return the stable JSON object that docs/reference.md documents."""
         counts: Mapping[str, int] = {
             str(result): self.results[result] for result in Result if result is not Result.SKIPPED
         }

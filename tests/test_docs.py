@@ -230,7 +230,7 @@ def test_the_operations_page_tells_what_to_do_for_every_exit_status_but_success(
 
 
 def links() -> Iterator[tuple[str, str]]:
-    for path in [*_DOCS, *(page for page in _DEPLOY if page.suffix == ".md")]:
+    for path in [_ROOT / "README.md", *_DOCS, *(page for page in _DEPLOY if page.suffix == ".md")]:
         for link in re.findall(r"\]\(([^)\s]+)\)", text_of(path)):
             if "://" not in link:
                 yield str(path.relative_to(_ROOT)), link

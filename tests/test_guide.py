@@ -272,6 +272,16 @@ def test_what_the_guide_shows_is_what_the_program_prints(
         assert _is_cut_from(block, lines), "\n".join(lines)
 
 
+def test_the_output_in_the_readme_is_the_demos(
+    printed: Mapping[str, list[list[str]]],
+) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    (block,) = (block["text"] for block in _FENCE.finditer(readme) if block["language"] == "text")
+    (demo,) = printed["smartia-jobs demo"]
+
+    assert "\n".join(as_on_any_day(block)) in "\n".join(demo)
+
+
 def _is_cut_from(block: list[str], lines: list[str]) -> bool:
     """Whether a block is these lines, but for what each ``…`` of it stands for."""
     pattern = "".join(r"(?:.*\n)*?" if line == "…" else f"{re.escape(line)}\n" for line in block)

@@ -53,7 +53,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program and its README, with the made-up kind in two files."""
+    """The program, with the made-up kind in two files."""
     copy = tmp_path_factory.mktemp("copy")
     shutil.copytree(
         ROOT / "smartia_jobs", copy / "smartia_jobs", ignore=shutil.ignore_patterns("__pycache__")
@@ -192,11 +192,13 @@ def test_a_visit_of_which_it_reminded_too_is_compared_as_one_that_was_reminded(
     assert compared.keys() == {"one"}
 
 
-def test_tests_of_ours_fail_until_it_stands_in_the_readme(copy: Path) -> None:
+def test_tests_of_ours_fail_until_it_stands_in_readme_and_reference(copy: Path) -> None:
     tests = copy / "tests"
     tests.mkdir(exist_ok=True)
     shutil.copy(ROOT / "tests" / "test_readme.py", tests)
     shutil.copy(ROOT / "README.md", copy)
+    (copy / "docs").mkdir(exist_ok=True)
+    shutil.copy(ROOT / "docs" / "reference.md", copy / "docs")
 
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_readme.py"],
@@ -209,8 +211,8 @@ def test_tests_of_ours_fail_until_it_stands_in_the_readme(copy: Path) -> None:
     failed = set(re.findall(r"^FAILED \S+::(\w+)", done.stdout, re.MULTILINE))
     assert {
         "test_every_command_stands_in_the_readme_and_back",
-        "test_every_variable_and_its_default_stands_in_the_readme_and_back",
-        "test_every_kind_stands_where_the_readme_lists_them",
+        "test_every_variable_and_its_default_stands_in_the_reference_and_back",
+        "test_every_kind_stands_where_the_reference_lists_them",
     } <= failed
 
 

@@ -52,7 +52,7 @@ class Checked:
         return exit_status(self.findings)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the stable JSON object documented in the README."""
+        """Return the stable JSON object that docs/reference.md documents."""
         return {
             "job": "check",
             "online": self.online,

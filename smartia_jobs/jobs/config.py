@@ -37,7 +37,7 @@ class InForce:
     variable: str
 
     def as_json(self) -> dict[str, Any]:
-        """Return the stable JSON object documented in the README."""
+        """Return the stable JSON object that docs/reference.md documents."""
         return {
             "name": self.name,
             "value": self.value,
@@ -47,7 +47,7 @@ class InForce:
 
 
 def in_force(given: Given, settings: Settings) -> Sequence[InForce]:
-    """Return every setting in the order of the README.
+    """Return every setting in the order of docs/reference.md.
 
     Args:
         given: what the environment and the settings file said.

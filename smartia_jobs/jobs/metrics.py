@@ -83,7 +83,7 @@ class Figures:
     )
 
     def as_json(self) -> dict[str, Any]:
-        """Return the JSON of these figures (documented in the README)."""
+        """Return the JSON of these figures (documented in docs/reference.md)."""
         zone, visits = self.period.zone, self.appointments
         return {
             "period": {
@@ -145,7 +145,7 @@ class Metrics:
     notes: tuple[Note, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Return the stable JSON object (documented in the README)."""
+        """Return the stable JSON object (documented in docs/reference.md)."""
         zone = self.figures.period.zone
         since, heard = (
             at and at.astimezone(zone).isoformat() for at in (self.messages_since, self.heard_since)

@@ -63,7 +63,7 @@ class MessageCounts:
         return self._of_sent(self.read)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the JSON of these counts (documented in the README)."""
+        """Return the JSON of these counts (documented in docs/reference.md)."""
         rates = {"delivered_rate": self.delivered_rate, "read_rate": self.read_rate}
         return {**asdict(self), **rates}
 

@@ -1,7 +1,7 @@
 """Every setting there is: variable, sort, default, meaning and example beside each other.
 
-This is the single place in which one is declared: reading it, the README's table, ``check`` and
-the tests follow.
+This is the single place in which one is declared: reading it, the table in docs/reference.md,
+``check`` and the tests follow.
 """
 
 from collections.abc import Mapping
@@ -69,7 +69,7 @@ def _reminders() -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything the environment can say, in the order of the README.
+    """Everything the environment can say, in the order of docs/reference.md.
 
     Secrets are kept out of ``repr``.
     """
@@ -436,14 +436,14 @@ _DECLARED = tuple(
     for one in fields(Settings)
     for part, variable in one.metadata[DECLARED].items()
 )
-#: What an operator may set, in the order of the README.
+#: What an operator may set, in the order of docs/reference.md.
 VARIABLES = tuple(variable for variable in _DECLARED if not variable.platform)
 #: What Cloud Run sets by itself.
 PLATFORM_VARIABLES = tuple(variable for variable in _DECLARED if variable.platform)
 
 
 def describe(settings: Settings) -> list[tuple[str, str | None]]:
-    """Return each variable's name and the value in force, secrets masked, in the README's order.
+    """Return each variable's name and the value in force, secrets masked, in that order.
 
     ``SEND_RATE`` is this process's own share. A variable without a value has None.
     """

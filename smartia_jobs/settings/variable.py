@@ -17,7 +17,7 @@ class Variable:
     Attributes:
         name: in the environment.
         reader: how its text is read and shown.
-        meaning: for the README, ending without a full stop.
+        meaning: for docs/reference.md, ending without a full stop.
         initial: returns the value that holds when the variable is left out.
         example: a good value, where there is no default.
         secret: never shown, and may be given as a file named by ``NAME_FILE``.
@@ -76,7 +76,7 @@ def setting(
     Args:
         name: of the variable.
         reader: how its text is read and shown.
-        meaning: for the README, ending without a full stop.
+        meaning: for docs/reference.md, ending without a full stop.
         default: the value without the variable, or a function that returns it.
         example: see :class:`Variable`, as the rest.
         secret: also keeps the value out of ``repr``.

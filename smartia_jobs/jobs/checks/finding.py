@@ -56,7 +56,7 @@ class Finding:
         return self.name.replace("_", " ")
 
     def as_json(self) -> dict[str, object]:
-        """Return the stable JSON object documented in the README."""
+        """Return the stable JSON object that docs/reference.md documents."""
         return {
             "name": self.name,
             "level": str(self.level),
