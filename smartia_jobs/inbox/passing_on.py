@@ -1,7 +1,7 @@
 """What of a post goes on to another program that hears the same number, and by which mark."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -39,9 +39,9 @@ def pieces(payload: Mapping[str, Any]) -> Iterator[Piece]:
             yield from _of_change(change)
 
 
-def only(payload: Mapping[str, Any], wanted: Callable[[Piece], bool]) -> dict[str, Any] | None:
-    """Return a post of these pieces, as Meta would write it; None when nothing is left."""
-    entries = []
+def only(payload: Mapping[str, Any], marks: Collection[str]) -> dict[str, Any] | None:
+    """Return a post of these pieces, each once, as Meta would write it; None: nothing is left."""
+    entries, wanted = [], set(marks)
     for entry in _list(payload.get("entry")):
         if not isinstance(entry, dict):
             continue
@@ -51,17 +51,25 @@ def only(payload: Mapping[str, Any], wanted: Callable[[Piece], bool]) -> dict[st
     return {**payload, "entry": entries} if entries else None
 
 
-def _left(change: Any, wanted: Callable[[Piece], bool]) -> dict[str, Any] | None:
+def _left(change: Any, wanted: set[str]) -> dict[str, Any] | None:
     if not isinstance(change, dict):
         return None
     names = _names(change)
     if not names:
-        return change if wanted(Piece("change", change)) else None
+        return change if _take(Piece("change", change), wanted) else None
     value = {name: part for name, part in change["value"].items() if name not in names}
     for name in names:
-        if kept := [one for one in change["value"][name] if wanted(Piece(name, one))]:
+        if kept := [one for one in change["value"][name] if _take(Piece(name, one), wanted)]:
             value[name] = kept
     return {**change, "value": value} if any(name in value for name in names) else None
+
+
+def _take(piece: Piece, wanted: set[str]) -> bool:
+    """Whether a piece is wanted; not a second time."""
+    mark = piece.mark
+    is_wanted = mark in wanted
+    wanted.discard(mark)
+    return is_wanted
 
 
 def _of_change(change: Any) -> Iterator[Piece]:

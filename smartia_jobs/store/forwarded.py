@@ -3,10 +3,10 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import Connection, delete
+from sqlalchemy import Connection, delete, select
 
 from smartia_jobs.database import insert_once
-from smartia_jobs.store.tables import forwarded
+from smartia_jobs.store.tables import forwarded, outbox
 
 
 def take(connection: Connection, marks: Collection[str], *, at: datetime) -> set[str]:
@@ -22,6 +22,14 @@ def take(connection: Connection, marks: Collection[str], *, at: datetime) -> set
         [{"mark": mark, "forwarded_at": at} for mark in sorted(marks)],
     )
     return set(made.scalars())
+
+
+def sent_among(connection: Connection, message_ids: Collection[str]) -> frozenset[str]:
+    """Return which of these ids WhatsApp gave to messages of ours."""
+    if not message_ids:
+        return frozenset()
+    query = select(outbox.c.message_id).where(outbox.c.message_id.in_(sorted(message_ids)))
+    return frozenset(connection.execute(query).scalars())
 
 
 def give_back(connection: Connection, marks: Collection[str]) -> None:

@@ -4,11 +4,14 @@ Its chatbot answers whatever it is given: it gets neither statuses of our messag
 our buttons, nor words that we understand as an answer to a message of ours.
 """
 
+import asyncio
 import hmac
 import json
 import logging
 import ssl
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -17,10 +20,13 @@ from typing import Any
 
 import requests
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from sqlalchemy.exc import SQLAlchemyError
 
 from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clock import Clock
 from smartia_jobs.database import Database
+from smartia_jobs.database.errors import explain
+from smartia_jobs.errors import SmartiaJobsError
 from smartia_jobs.inbox.passing_on import Piece, only, pieces
 from smartia_jobs.inbox.whose import Tap
 from smartia_jobs.inbox.words import Meaning
@@ -32,16 +38,17 @@ from smartia_jobs.message import CallbackData
 from smartia_jobs.run import Run
 from smartia_jobs.settings import Settings
 from smartia_jobs.store.answers import StoredAnswer
-from smartia_jobs.store.forwarded import give_back, take
+from smartia_jobs.store.forwarded import give_back, sent_among, take
 from smartia_jobs.store.installation import installation_word
 from smartia_jobs.whatsapp.connections import Adapter, NotSentError, SharedTLS
 
 logger = logging.getLogger(__name__)
 
-#: To connect, and then for the whole answer: Meta waits meanwhile.
-_TIMEOUTS_S = (2.0, 3.0)
-#: Posts that may be under way at once; the next one waits.
-_MOST_AT_ONCE = 4
+#: How long Meta is let wait for it: for a turn, to connect, and then for the whole answer.
+_IN_ALL_S = 5.0
+_TURN_S, _TIMEOUTS_S = 1.0, (1.5, 2.0)
+#: Posts that may be under way at once; the next one waits for its turn.
+_MOST_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +57,12 @@ class _Ours:
 
     Attributes:
         installation: the word that our messages carry.
+        sent: the ids by which WhatsApp knows messages that we sent.
         understood: the ids of the answers that we act on.
     """
 
     installation: str
+    sent: frozenset[str]
     understood: frozenset[str]
 
     def has(self, piece: Piece) -> bool:
@@ -62,44 +71,66 @@ class _Ours:
         match piece.kind:
             case "statuses":
                 sent_along = CallbackData.parse(str(element.get("biz_opaque_callback_data")))
-                return sent_along is not None and sent_along.installation == self.installation
+                if sent_along is not None and sent_along.installation == self.installation:
+                    return True
+                return element.get("id") in self.sent
             case "messages":
                 return element.get("id") in self.understood
             case _:
                 return False
 
 
-class Forwarding:
-    """Safe to use from as many threads as there are databases."""
+@dataclass(frozen=True, slots=True)
+class Underway:
+    """A post on its way to SmartIA's API.
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    Attributes:
+        marks: what it is made of.
+        left: whether it left, or may have.
+    """
+
+    marks: frozenset[str]
+    left: "Future[bool]"
+
+
+class Forwarding:
+    """Passes on in threads of its own: whoever stores posts waits for SmartIA never.
+
+    Safe to use from as many threads as there are databases.
+    """
+
+    def __init__(
+        self, settings: Settings, clock: Clock, *, inbox: Executor, database: Callable[[], Database]
+    ) -> None:
         """Prepare; nothing is connected yet.
 
         Args:
             settings: with ``WEBHOOK_FORWARD_URL`` and the app's secret.
             clock: for what has to be decided by the time.
+            inbox: the threads that own a database each.
+            database: returns it, within one of them. It needs the rights of the jobs: what they
+                read decides whether an answer is understood.
         """
         self._settings = settings
         self._clock = clock
+        self._inbox = inbox
+        self._database = database
         self._url = settings.webhook_forward_url or ""
         self._secret = (settings.meta_app_secret or "").encode()
         tls = SharedTLS(ssl.PROTOCOL_TLS_CLIENT)
         tls.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
         self._adapter = Adapter(_MOST_AT_ONCE, tls)
+        self._threads = ThreadPoolExecutor(_MOST_AT_ONCE, thread_name_prefix="forwarding")
         self._appointments: Appointments | None = None
 
-    def pass_on(
-        self,
-        database: Database,
-        body: bytes,
-        answers: Collection[PatientAnswer],
-        *,
-        received_at: datetime,
-    ) -> bool:
-        """Pass on, once, what of a post is not ours; return False when it surely did not leave.
+    def begin(
+        self, body: bytes, answers: Collection[PatientAnswer], *, received_at: datetime
+    ) -> Underway | None:
+        """Note what of a post is not ours and begin to pass it on, once; None: nothing of it.
+
+        Only within a thread of the inbox.
 
         Args:
-            database: with the rights of the jobs, which understanding an answer needs.
             body: as Meta posted it: JSON, and of a WhatsApp account.
             answers: what was read in it.
             received_at: when it came.
@@ -109,24 +140,53 @@ class Forwarding:
             SmartiaJobsError: it is not SmartIA's.
         """
         payload: dict[str, Any] = json.loads(body)
-        ours = self._ours(database, answers, received_at)
+        ours = self._ours(payload, answers, received_at)
         theirs = {piece.mark: not ours.has(piece) for piece in pieces(payload)}
         # Ours are noted, too: when they come again, what they are about may have changed.
-        with database.write() as connection:
+        with self._database().write() as connection:
             new = take(connection, theirs, at=received_at)
-        wanted = {mark for mark in new if theirs[mark]}
-        rest = only(payload, lambda piece: piece.mark in wanted)
+        marks = frozenset(mark for mark in new if theirs[mark])
+        rest = only(payload, marks)
         if rest is None:
+            return None
+        signed = json.dumps(rest).encode()
+        return Underway(marks, self._threads.submit(self._send, signed, marks, time.monotonic()))
+
+    async def has_left(self, underway: Underway) -> bool:
+        """Return whether it left or may have, after 5 s at the latest; False: it surely did not."""
+        try:
+            async with asyncio.timeout(_IN_ALL_S):
+                return await asyncio.shield(asyncio.wrap_future(underway.left))
+        except TimeoutError:
+            if not underway.left.cancel():
+                return True
+        # Its turn had not come.
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._inbox, self._give_back, underway.marks)
+        return False
+
+    def _send(self, body: bytes, marks: frozenset[str], begun_s: float) -> bool:
+        if time.monotonic() - begun_s <= _TURN_S and self._post(body):
             return True
-        left = self._post(json.dumps(rest).encode())
-        if not left:
-            with database.write() as connection:
-                give_back(connection, wanted)
-        return left
+        # Before Meta hears of it, which may come again at once.
+        self._inbox.submit(self._give_back, marks).result()
+        return False
+
+    def _give_back(self, marks: frozenset[str]) -> None:
+        try:
+            with self._database().write() as connection:
+                give_back(connection, marks)
+        except (SQLAlchemyError, SmartiaJobsError) as error:
+            why = explain(error) if isinstance(error, SQLAlchemyError) else error
+            _log(logging.ERROR, f"SmartIA's API will not hear of a post that did not leave: {why}")
 
     def _ours(
-        self, database: Database, answers: Collection[PatientAnswer], received_at: datetime
+        self,
+        payload: Mapping[str, Any],
+        answers: Collection[PatientAnswer],
+        received_at: datetime,
     ) -> _Ours:
+        database = self._database()
         run = Run("webhook", self._settings, self._clock, database, received_at, dry_run=True)
         if answers and self._appointments is None:
             self._appointments = open_clinic(run)
@@ -141,7 +201,8 @@ class Forwarding:
                     acted_on = found.ignored is None and found.meaning is not Meaning.UNCLEAR
                     if acted_on or is_ours(answer):
                         understood.add(answer.message_id)
-        return _Ours(installation, frozenset(understood))
+            sent = sent_among(connection, _status_ids(payload))
+        return _Ours(installation, sent, frozenset(understood))
 
     def _post(self, body: bytes) -> bool:
         """Return whether it left; what came back, or did not, changes nothing."""
@@ -163,6 +224,14 @@ class Forwarding:
         if status is None or status >= 300:
             _log(logging.WARNING, "SmartIA's API did not take a post", status=status)
         return True
+
+
+def _status_ids(payload: Mapping[str, Any]) -> set[str]:
+    """Return which messages the statuses of a post are about."""
+    elements = (piece.element for piece in pieces(payload) if piece.kind == "statuses")
+    ids = (element.get("id") for element in elements if isinstance(element, dict))
+    # PostgreSQL takes no NUL, and nothing that is no UTF-8; no id has them.
+    return {one for one in ids if isinstance(one, str) and one.isascii() and one.isprintable()}
 
 
 def _is_ours(answer: PatientAnswer, *, installation: str) -> bool:

@@ -26,7 +26,7 @@ from smartia_jobs.logs import log_event
 from smartia_jobs.settings import Settings
 from smartia_jobs.store.inbox import store_answers, store_notices, store_statuses
 from smartia_jobs.store.schema import tables_exist
-from smartia_jobs.web.forwarding import Forwarding
+from smartia_jobs.web.forwarding import Forwarding, Underway
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,11 @@ class _Webhook:
         self._heard = heard
         self._inbox = _Inbox(settings.database_url)
         forwards = settings.webhook_forward_url is not None
-        self._forwarding = Forwarding(settings, clock) if forwards else None
+        self._forwarding = (
+            Forwarding(settings, clock, inbox=self._inbox.threads, database=self._inbox.database)
+            if forwards
+            else None
+        )
         given = (settings.meta_app_secret, settings.meta_app_secret_old)
         self._secrets = [secret.encode() for secret in given if secret]
 
@@ -93,10 +97,13 @@ class _Webhook:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(_PATIENCE_S):
-                status = await loop.run_in_executor(self._inbox.threads, self._store, body)
+                stored = loop.run_in_executor(self._inbox.threads, self._store, body)
+                status, underway = await stored
         except TimeoutError:
             # If it was begun it may be stored yet, and is not again when Meta repeats it.
             return self._refused(503, "a post was not stored in time")
+        if self._forwarding and underway and not await self._forwarding.has_left(underway):
+            status = 503  # Meta comes again with it
         return PlainTextResponse("", status)
 
     def _is_signed(self, body: bytes, signature: str) -> bool:
@@ -105,8 +112,11 @@ class _Webhook:
         digests = (hmac.new(secret, body, sha256).hexdigest() for secret in self._secrets)
         return any(hmac.compare_digest(given, digest) for digest in digests)
 
-    def _store(self, body: bytes) -> int:
-        """Return the HTTP status: 200 once it is committed, or can never be understood."""
+    def _store(self, body: bytes) -> tuple[int, Underway | None]:
+        """Return the HTTP status, and what SmartIA is told of it.
+
+        The status is 200 once it is committed, or can never be understood.
+        """
         received_at = self._clock.now()
         heard = read(
             body,
@@ -116,34 +126,24 @@ class _Webhook:
         if heard is None:
             # Sent again for days, it would be understood no better.
             log_event(logger, logging.WARNING, "a signed post was not understood", event="webhook")
-            return 200
+            return 200, None
         try:
             if heard.statuses or heard.answers or heard.notices:
                 self._write(heard, received_at)
-            passed_on = self._pass_on(body, heard, received_at)
         except (SQLAlchemyError, SmartiaJobsError) as error:
-            why = explain(error) if isinstance(error, SQLAlchemyError) else error
-            log_event(logger, logging.ERROR, f"a post was not stored: {why}", event="webhook")
-            return 503  # Meta sends it again
+            _log_failure("a post was not stored", error)
+            return 503, None  # Meta sends it again
         _log(heard)
-        if heard.notices:
-            log_event(
-                logger,
-                logging.WARNING,
-                "Meta tells something of the account or a template; smartia-jobs check lists it",
-                event="webhook",
-                notices=len(heard.notices),
-            )
+        status, underway = 200, None
+        try:
+            if self._forwarding is not None:
+                underway = self._forwarding.begin(body, heard.answers, received_at=received_at)
+        except (SQLAlchemyError, SmartiaJobsError) as error:
+            _log_failure("a post was stored, and is not passed on yet", error)
+            status = 503
         if heard.statuses or heard.answers:
             self._heard()
-        return 200 if passed_on else 503
-
-    def _pass_on(self, body: bytes, heard: Heard, received_at: datetime) -> bool:
-        """Let SmartIA hear what is not ours; return False when Meta has to come again."""
-        if self._forwarding is None:
-            return True
-        database = self._inbox.database()
-        return self._forwarding.pass_on(database, body, heard.answers, received_at=received_at)
+        return status, underway
 
     def _write(self, heard: Heard, received_at: datetime) -> None:
         try:
@@ -223,6 +223,11 @@ async def _body(request: Request) -> bytes | None:
     return b"".join(chunks)
 
 
+def _log_failure(what: str, error: SQLAlchemyError | SmartiaJobsError) -> None:
+    why = explain(error) if isinstance(error, SQLAlchemyError) else error
+    log_event(logger, logging.ERROR, f"{what}: {why}", event="webhook")
+
+
 def _log(heard: Heard) -> None:
     log_event(
         logger,
@@ -234,3 +239,11 @@ def _log(heard: Heard) -> None:
         notices=len(heard.notices),
         ignored=dict(heard.ignored),
     )
+    if heard.notices:
+        log_event(
+            logger,
+            logging.WARNING,
+            "Meta tells something of the account or a template; smartia-jobs check lists it",
+            event="webhook",
+            notices=len(heard.notices),
+        )

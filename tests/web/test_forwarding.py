@@ -1,6 +1,8 @@
 """What SmartIA's API gets to hear of what our webhook hears: what is not for us, once."""
 
 import json
+import signal
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +16,18 @@ from tests.support import Clinic
 from tests.web.meta import SECRET, encoded, message, post, signature, status, value, written
 from tests.web.test_webhook import PRIVATE, Serve, Webhook, migrate
 from tests.web.test_webhook import serve as serve
-from tests.whatsapp.loopback import Loopback, Talk, answer, answering, be_silent, hearing, loopback
+from tests.whatsapp.loopback import (
+    Loopback,
+    Talk,
+    answer,
+    answering,
+    be_silent,
+    hang_up,
+    hearing,
+    loopback,
+    saying,
+    trickling,
+)
 
 #: As SmartIA's API answers whatever it is given.
 TAKEN = answering(answer(b'{"received":true,"processed":1,"provider":"meta"}'))
@@ -23,7 +36,7 @@ PHONE = "5511987654321"
 
 @dataclass(frozen=True, slots=True)
 class Smartia:
-    """SmartIA's API, as far as a post reaches it."""
+    """SmartIA's API: it takes whatever it is given, and its chatbot answers most of it."""
 
     server: Loopback
 
@@ -43,6 +56,12 @@ class Smartia:
                     pieces = change["value"]
                     found += pieces.get("statuses", []) + pieces.get("messages", [])
         return found
+
+    @property
+    def written_to(self) -> set[str]:
+        """With whom its chatbot begins a dialogue: it takes a status for a message, too."""
+        talks = [piece for piece in self.heard if {"text", "button", "status"} & piece.keys()]
+        return {piece["recipient_id" if "status" in piece else "from"] for piece in talks}
 
     @property
     def ids(self) -> list[str]:
@@ -79,6 +98,13 @@ def remind(clinic: Clinic, phone: str = PHONE) -> int:
         at=sent_at if clinic.dialect == "postgresql" else f"{sent_at:%Y-%m-%d %H:%M:%S.%f}",
     )
     return int(clinic.value("SELECT id FROM smartia_outbox"))
+
+
+def timed(webhook: Webhook, payload: Any) -> tuple[int, float]:
+    """Post, and return what was answered after how many seconds."""
+    began_s = time.monotonic()
+    answered = webhook.say(payload)
+    return answered, time.monotonic() - began_s
 
 
 def now() -> str:
@@ -136,6 +162,44 @@ def test_what_comes_again_is_not_passed_on_again(
     assert smartia.ids == ["theirs"]
 
 
+def test_the_chatbot_begins_no_dialogue_about_our_messages(
+    sqlite_clinic: Clinic, serve: Serve, smartia: Smartia
+) -> None:
+    row = remind(sqlite_clinic)
+    webhook = serve(sqlite_clinic, WEBHOOK_FORWARD_URL=smartia.url)
+    ours = {
+        "recipient_id": PHONE,
+        "biz_opaque_callback_data": f"{installation(sqlite_clinic)}:{row}:1",
+    }
+    said = ["Sim", "não posso ir", "Confirmado 👍", "SAIR"]
+
+    for delivery in ("sent", "delivered", "read"):
+        webhook.say(post(value(statuses=[status("wamid.OURS", delivery, **ours)])))
+    for number, words in enumerate(said):
+        webhook.say(post(value(messages=[from_patient(written(words, f"m{number}"))])))
+    thumb = {"emoji": "👍", "message_id": "wamid.OURS"}
+    webhook.say(post(value(messages=[from_patient(message("reaction", "r", reaction=thumb))])))
+    webhook.say(post(value(messages=[from_patient(written("Olá", "hello"), "5521912345678")])))
+
+    assert smartia.written_to == {"5521912345678"}
+
+
+def test_a_word_to_its_chatbot_is_passed_on_to_it(
+    clinic: Clinic, serve: Serve, smartia: Smartia
+) -> None:
+    remind(clinic)
+    patient = clinic.value("SELECT id FROM patients")
+    chat = clinic.add_conversation(patient, "CONFIRM")
+    webhook = serve(clinic, WEBHOOK_FORWARD_URL=smartia.url)
+
+    webhook.say(post(value(messages=[from_patient(written("Sim", "to us"))])))
+    asked_at = datetime.now(ZoneInfo("America/Sao_Paulo")) - timedelta(minutes=5)
+    clinic.add_interaction(chat, "Posso marcar?", type="OUTGOING", created_at=asked_at)
+    webhook.say(post(value(messages=[from_patient(written("Sim", "to the chatbot"))])))
+
+    assert smartia.ids == ["to the chatbot"]
+
+
 def test_two_services_pass_each_thing_on_once(
     postgres_clinic: Clinic, serve: Serve, smartia: Smartia
 ) -> None:
@@ -150,8 +214,64 @@ def test_two_services_pass_each_thing_on_once(
     assert sorted(smartia.ids) == sorted(f"w{n}" for n in range(20))
 
 
-def test_while_smartia_is_surely_not_reached_meta_is_asked_to_come_again(
+def test_the_same_twice_in_one_post_is_passed_on_once(
+    sqlite_clinic: Clinic, serve: Serve, smartia: Smartia
+) -> None:
+    migrate(sqlite_clinic)
+    webhook = serve(sqlite_clinic, WEBHOOK_FORWARD_URL=smartia.url)
+
+    webhook.say(
+        post(
+            value(statuses=[status("twice"), status("twice")]),
+            *[value(messages=[written("?", "m")])] * 2,
+        )
+    )
+
+    assert sorted(smartia.ids) == ["m", "twice"]
+
+
+def test_a_status_of_our_message_is_ours_by_its_id_too(
+    clinic: Clinic, serve: Serve, smartia: Smartia
+) -> None:
+    remind(clinic)
+    webhook = serve(clinic, WEBHOOK_FORWARD_URL=smartia.url)
+
+    webhook.say(post(value(statuses=[status("wamid.OURS"), status("theirs")])))
+
+    assert smartia.ids == ["theirs"]
+
+
+def test_while_smartia_is_silent_what_is_ours_is_answered_at_once(
     clinic: Clinic, serve: Serve
+) -> None:
+    row = remind(clinic)
+    with loopback(hearing(be_silent)) as server, ThreadPoolExecutor(12) as threads:
+        webhook = serve(clinic, WEBHOOK_FORWARD_URL=Smartia(server).url)
+        others = [
+            threads.submit(timed, webhook, post(value(statuses=[status(f"theirs{number}")])))
+            for number in range(12)
+        ]
+        while not server.requests:
+            time.sleep(0.01)
+        ours = status("ours", biz_opaque_callback_data=f"{installation(clinic)}:{row}:1")
+
+        answered, within_s = timed(webhook, post(value(statuses=[ours])))
+        answers = [one.result() for one in others]
+
+    assert answered == 200
+    assert within_s < 1.5  # nobody waits so short for SmartIA
+    assert max(seconds for _, seconds in answers) < 6  # 5 s, on a busy machine
+    # Who found no turn surely sent nothing.
+    passed_on = [number for number, _ in answers].count(200)
+    assert (
+        passed_on
+        == len(server.requests)
+        == clinic.value("SELECT count(*) FROM smartia_forwarded") - 1
+    )
+
+
+def test_while_smartia_is_surely_not_reached_meta_is_asked_to_come_again(
+    clinic: Clinic, serve: Serve, smartia: Smartia
 ) -> None:
     migrate(clinic)
     with loopback(TAKEN) as server:
@@ -159,16 +279,27 @@ def test_while_smartia_is_surely_not_reached_meta_is_asked_to_come_again(
     webhook = serve(clinic, WEBHOOK_FORWARD_URL=away)
     payload = post(value(statuses=[status("theirs")]))
 
-    assert [webhook.say(payload) for _ in range(2)] == [503, 503]
+    refused = [webhook.say(payload) for _ in range(2)]
+    noted = clinic.rows("SELECT mark FROM smartia_forwarded")
+    stored = webhook.statuses
+    webhook.end()
+    back = serve(clinic, WEBHOOK_FORWARD_URL=smartia.url)
+    taken = [back.say(payload) for _ in range(2)]
 
-    assert webhook.statuses == [("theirs", "delivered")]
-    assert clinic.rows("SELECT mark FROM smartia_forwarded") == []
+    assert (refused, noted, stored) == ([503, 503], [], [("theirs", "delivered")])
+    assert (taken, smartia.ids) == ([200, 200], ["theirs"])
 
 
 @pytest.mark.parametrize(
     "talk",
-    [hearing(be_silent), answering(answer(b"", status="500 Internal Server Error"))],
-    ids=["silent", "refusing"],
+    [
+        hearing(be_silent),
+        hearing(hang_up),
+        hearing(trickling(answer(b"{}"))),
+        hearing(saying(b"what?\r\n\r\n")),
+        answering(answer(b"", status="500 Internal Server Error")),
+    ],
+    ids=["silent", "hanging up", "trickling", "babbling", "refusing"],
 )
 def test_what_may_have_arrived_is_never_passed_on_again(
     sqlite_clinic: Clinic, serve: Serve, talk: Talk
@@ -182,6 +313,42 @@ def test_what_may_have_arrived_is_never_passed_on_again(
 
     assert answered == [200, 200]
     assert len(server.requests) == 1
+
+
+def test_what_was_on_its_way_when_the_service_was_killed_is_never_passed_on_again(
+    clinic: Clinic, serve: Serve
+) -> None:
+    migrate(clinic)
+    payload = post(value(statuses=[status("theirs")]))
+    with loopback(hearing(be_silent)) as server, ThreadPoolExecutor(1) as meta:
+        killed = serve(clinic, WEBHOOK_FORWARD_URL=Smartia(server).url)
+        unanswered = meta.submit(killed.say, payload)
+        while not server.requests:
+            time.sleep(0.01)
+        killed.end(signal.SIGKILL)
+
+        answered = serve(clinic, WEBHOOK_FORWARD_URL=Smartia(server).url).say(payload)
+
+    assert isinstance(unanswered.exception(), OSError)
+    assert answered == 200
+    assert len(server.requests) == 1
+
+
+def test_what_is_stored_and_not_yet_passed_on_is_when_it_comes_again(
+    clinic: Clinic, serve: Serve, smartia: Smartia
+) -> None:
+    remind(clinic)
+    webhook = serve(clinic, WEBHOOK_FORWARD_URL=smartia.url)
+    payload = post(value(messages=[from_patient(written("?", "unclear"))]))
+
+    clinic.execute("ALTER TABLE patients RENAME TO elsewhere")
+    refused, stored = webhook.say(payload), webhook.answers
+    clinic.execute("ALTER TABLE elsewhere RENAME TO patients")
+    taken = [webhook.say(payload) for _ in range(2)]
+
+    assert (refused, stored) == (503, ["unclear"])
+    assert (taken, smartia.ids) == ([200, 200], ["unclear"])
+    assert "is not passed on yet" in webhook.end()
 
 
 def test_other_fields_are_passed_on_as_they_are(
