@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -119,3 +120,25 @@ def test_a_tap_confirms_the_visit_and_the_patient_is_told_so_once(
     [word] = [one for one in sandbox.received if one["type"] == "text"]
     assert (word["accepted"], word["to"]) == (True, "+5511987654321")
     assert "confirmada" in (word["text"] or "")
+
+
+def test_on_a_server_a_tap_changes_its_visit_with_nobody_running_a_job(
+    run_cli: RunCli, start_cli: StartCli, sandbox: Sandbox, clinic: Clinic, env: dict[str, str]
+) -> None:
+    serving, url = serve(run_cli, start_cli, env)
+    sandbox.subscribe(url, app_secret=SECRET, verify_token=TOKEN)
+    run_cli("24h", env=env)
+
+    sandbox.person("+5511987654321").tap("Confirmar presença")
+
+    deadline_s = time.monotonic() + 60  # how long it takes is measured by benchmarks/
+    while time.monotonic() < deadline_s:
+        statuses = [
+            row["status"] for row in clinic.rows("SELECT status FROM appointments ORDER BY id")
+        ]
+        if "CONFIRMED" in statuses:
+            break
+        time.sleep(0.05)
+    serving.terminate()
+    serving.communicate(timeout=30)
+    assert statuses == ["CONFIRMED", "SCHEDULED"]
