@@ -101,11 +101,13 @@ class OnlyTo:
 
     def refusal(self, appointment: Appointment, _: datetime) -> Reason | None:
         """Return NOT_IN_ONLY_TO for everybody else; None when the setting is unset."""
-        if not self._phones:
-            return None
         phone = parse_phone(appointment.phone, self._country)
-        known = isinstance(phone, Phone) and phone.canonical in self._phones
-        return None if known else Reason.NOT_IN_ONLY_TO
+        canonical = phone.canonical if isinstance(phone, Phone) else None
+        return None if self.has(canonical) else Reason.NOT_IN_ONLY_TO
+
+    def has(self, canonical: str | None) -> bool:
+        """Whether a phone may be written to: every one, when the setting is unset."""
+        return not self._phones or canonical in self._phones
 
 
 def person(appointment: Appointment, country: str) -> str:

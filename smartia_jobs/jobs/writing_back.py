@@ -130,7 +130,7 @@ class WritingBack:
             return None
         stored = next((one.visit.phone for one in told if one.visit is not None), None)
         phone = self._address(stored, word.phone)
-        if phone is None:
+        if phone is None or not self._only_to.has(phone.canonical):
             return None
         known = answer.message_id if answer.message_id.startswith("wamid.") else ""
         text = write_word_back(self._catalogue, what, visits, self._run.settings)

@@ -555,6 +555,18 @@ def test_a_sandbox_answers_no_patient_of_the_clinics_own_database(
     assert "no word back" in report.warnings[0]
 
 
+def test_in_a_first_live_run_only_those_it_is_for_get_a_word_back(sqlite_desk: AnswerDesk) -> None:
+    desk = sqlite_desk
+    rows = [desk.tell(desk.book()) for _ in range(2)]
+    desk.setting(only_to=frozenset({desk.row(rows[0])["phone"]}))
+    first, second = (desk.tap(row, "confirm") for row in rows)
+
+    assert desk.act().extra["confirmed"] == 2
+
+    assert desk.words() == [(first, "confirmed", "sent"), (second, "confirmed", "expired")]
+    assert desk.posted() == 1
+
+
 def test_a_word_that_is_no_longer_true_is_not_said(sqlite_desk: AnswerDesk) -> None:
     desk = sqlite_desk
     visit = desk.book()
