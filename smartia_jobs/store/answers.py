@@ -389,8 +389,9 @@ def _tellings() -> Select[Any]:
         outbox.c.state,
         outbox.c.template,
         outbox.c.message_id,
-        # Of one that may have been accepted nobody knows when: when its row was last changed.
-        func.coalesce(outbox.c.sent_at, outbox.c.updated_at).label("sent_at"),
+        # One that may have been accepted was not before it was claimed. (Its row changes later,
+        # when it is found to be unknown: its patient may have answered by then.)
+        func.coalesce(outbox.c.sent_at, outbox.c.claimed_at, outbox.c.updated_at).label("sent_at"),
     )
 
 

@@ -122,10 +122,13 @@ class AnswerDesk:
                         run_id="an earlier run",
                         appointment_status=row["status"],
                         template=template,
-                        message_id=None if state == "unknown" else f"wamid.OUT{visit}{kind}",
+                        message_id=None
+                        if state in ("claimed", "unknown")
+                        else f"wamid.OUT{visit}{kind}",
                         created_at=at,
+                        claimed_at=at,
                         updated_at=at,
-                        sent_at=None if state == "unknown" else at,
+                        sent_at=None if state in ("claimed", "unknown") else at,
                     )
                     .returning(outbox.c.id)
                 ).scalar_one()

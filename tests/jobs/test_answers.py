@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from smartia_jobs.database import Database
 from smartia_jobs.errors import ExitStatus
+from smartia_jobs.jobs.replies import take_in_replies
 from smartia_jobs.report import Result
 from smartia_jobs.sandbox.server import Sandbox
 from smartia_jobs.timing import QuietHours
@@ -481,6 +482,20 @@ def test_a_tap_on_an_unknown_message_settles_it(desk: AnswerDesk) -> None:
     settled = desk.row(row)
     assert (settled["state"], settled["message_id"]) == ("sent", f"wamid.LATE{row}")
     assert settled["sent_at"] is not None
+
+
+def test_words_that_came_before_a_message_was_found_to_be_unknown_answer_it(
+    desk: AnswerDesk,
+) -> None:
+    visit = desk.book()
+    row = desk.tell(visit, state="claimed")
+    answer = desk.write(row, "sim", minute=1)
+    desk.clinic.execute("UPDATE smartia_outbox SET lease_until = claimed_at")
+
+    desk.perform(take_in_replies, minute=30)
+
+    assert desk.effect(answer) == "confirmed"
+    assert desk.clinic.status(visit) == "CONFIRMED"
 
 
 def test_another_persons_tap_settles_nothing(sqlite_desk: AnswerDesk) -> None:
