@@ -160,8 +160,10 @@ def stands(effect: Effect, told: Told, left: str | None) -> bool:
             return told.visit.status is AppointmentStatus.CONFIRMED
         case Effect.CANCELLED:
             return told.visit.status is AppointmentStatus.CANCELLED
+        case Effect.LISTED if left is None:  # listed because the visit was not as it was told
+            return not told.visit.is_open
         case Effect.LISTED:
-            return left is None or told.visit.status == left
+            return told.visit.status == left
         case _:
             return False
 

@@ -422,6 +422,24 @@ def test_a_visit_reinstated_by_phone_is_confirmed_and_cancelled_as_a_new_one(
     assert desk.clinic.status(visit) == "CANCELLED"
 
 
+def test_a_no_to_a_cancelled_visit_does_not_count_once_the_visit_is_reinstated(
+    desk: AnswerDesk,
+) -> None:
+    visit = desk.book(hours=23)
+    row = desk.tell(visit, kind="72h")
+    desk.clinic.execute("UPDATE appointments SET status = 'CANCELLED'")
+    early = desk.write(row, "não vou poder")
+    again = desk.write(row, "não vou poder", minute=1)
+    desk.act(minute=2)
+    desk.clinic.execute("UPDATE appointments SET status = 'SCHEDULED'")
+    late = desk.write(row, "não vou poder", minute=3)
+
+    desk.act(minute=4)
+
+    assert [desk.effect(one) for one in (early, again, late)] == ["listed", "listed", "listed"]
+    assert desk.remind(minute=5).skipped["said_no"] == 1
+
+
 def test_a_visit_reinstated_by_phone_is_told_again(desk: AnswerDesk) -> None:
     visit = desk.book(hours=24)
     desk.remind()
