@@ -1,7 +1,7 @@
 """What follows from an answer: a pure decision over what it says and where its visits stand."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import assert_never
@@ -189,8 +189,12 @@ def _about_visits(
             return Decision(Effect.REPEATED, "the same was said before")
     elif last is not None and said.meaning is Meaning.CONFIRM:
         return _for_a_person("confirms what was cancelled or to be moved before")
-    if (why := next(filter(None, (_not_as_told(one, now) for one in visits)), None)) is not None:
+    if (why := next(filter(None, map(_not_as_told, visits)), None)) is not None:
         return _for_a_person(why)
+    if not all(one.is_ahead(now) for one in visits):
+        # Too late for the agenda; whoever said no is still not called missed.
+        held = said.meaning is not Meaning.CONFIRM
+        return replace(_for_a_person("the visit had begun"), holds=held)
     if said.meaning is Meaning.CONFIRM:
         return Decision(Effect.CONFIRMED, word=WordBack.CONFIRMED)
     if cancels:
@@ -210,7 +214,7 @@ def _for_a_person(why: str) -> Decision:
     return Decision(Effect.LISTED, why, WordBack.PASSED_ON)
 
 
-def _not_as_told(told: Told, now: datetime) -> str | None:
+def _not_as_told(told: Told) -> str | None:
     """Return how a visit differs from what its patient was told; None when it does not."""
     visit = told.visit
     if visit is None:
@@ -220,6 +224,4 @@ def _not_as_told(told: Told, now: datetime) -> str | None:
         return "the visit was moved since" if moved else "the visit is somebody else's now"
     if not visit.is_open:
         return "the visit is no longer open"
-    if visit.start_at is None or visit.start_at <= now:
-        return "the visit had begun"
     return None

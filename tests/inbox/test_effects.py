@@ -127,7 +127,6 @@ def test_what_needs_no_visit_asks_for_none(
         status(STANDS, AppointmentStatus.COMPLETED),
         status(STANDS, AppointmentStatus.NO_SHOW),
         status(STANDS, None),
-        replace(STANDS, visit=replace(VISIT, start_at=NOW)),
         replace(STANDS, visit=replace(VISIT, start_at=None, start=None)),
     ],
 )
@@ -140,6 +139,19 @@ def test_a_visit_that_no_longer_stands_as_told_makes_the_whole_answer_a_persons(
 
     assert (done.effect, done.word, done.holds) == (Effect.LISTED, WordBack.PASSED_ON, False)
     assert done.why
+
+
+@pytest.mark.parametrize(
+    ("meaning", "holds"), [(Meaning.CONFIRM, False), (Meaning.CANCEL, True), (Meaning.MOVE, True)]
+)
+def test_a_no_that_is_read_after_the_visit_began_is_a_persons_and_still_a_no(
+    meaning: Meaning, holds: bool
+) -> None:
+    begun = replace(STANDS, visit=replace(VISIT, start_at=NOW))
+
+    done = act(said(meaning), begun, on_cancel="any")
+
+    assert (done.effect, done.word, done.holds) == (Effect.LISTED, WordBack.PASSED_ON, holds)
 
 
 def test_a_row_that_was_erased_counts_as_this_patients() -> None:

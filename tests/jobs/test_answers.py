@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from smartia_jobs.database import Database
 from smartia_jobs.errors import ExitStatus
+from smartia_jobs.jobs.no_show import mark_no_shows
 from smartia_jobs.jobs.replies import take_in_replies
 from smartia_jobs.report import Result
 from smartia_jobs.sandbox.server import Sandbox
@@ -280,6 +281,18 @@ def test_a_tap_after_the_visit_began_is_a_persons(sqlite_desk: AnswerDesk) -> No
 
     assert desk.act(minute=2).extra["listed"] == 1
     assert desk.clinic.status(visit) == "SCHEDULED"
+
+
+def test_whoever_said_no_before_the_visit_is_not_missed_although_it_was_read_later(
+    desk: AnswerDesk,
+) -> None:
+    visit = desk.book(hours=1)
+    desk.write(desk.tell(visit), "não vou poder", minute=59)
+    desk.act(minute=61)
+
+    report = desk.perform(lambda run: mark_no_shows(run, invite=False), minute=180)
+
+    assert (desk.clinic.status(visit), report.skipped["said_no"]) == ("SCHEDULED", 1)
 
 
 def test_a_tap_of_a_patient_who_was_deleted_is_a_persons(desk: AnswerDesk) -> None:
