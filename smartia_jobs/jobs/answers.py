@@ -248,6 +248,9 @@ class _Acting:
             for one in told
             if one.visit is not None and one.visit.start and one.visit.status
         ]
+        is_so = decision.effect in (Effect.CONFIRMED, Effect.REPEATED)
+        if is_so and understood.meaning is Meaning.CONFIRM and understood.phone is not None:
+            settle_disputes(connection, understood.phone, at=at)
         match decision.effect:
             case Effect.CONFIRMED | Effect.CANCELLED:
                 after = AppointmentStatus(decision.effect.upper())
@@ -263,8 +266,6 @@ class _Acting:
                         at=at,
                     ):
                         raise _ChangedError
-                if decision.effect is Effect.CONFIRMED and understood.phone is not None:
-                    settle_disputes(connection, understood.phone, at=at)
             case Effect.LISTED if decision.holds or understood.meaning not in _SAY_NO:
                 # As they are now: whatever anybody does about them later settles the answer.
                 for visit in visits:

@@ -140,16 +140,21 @@ def test_whoever_answers_nothing_of_ours_is_ignored_and_what_they_write_is_not_k
     assert (row["effect"], row["text"], row["phone"]) == ("ignored", None, None)
 
 
+@pytest.mark.parametrize("before", [(), ("confirm",)])
 def test_a_number_that_is_somebody_elses_gets_nothing_until_it_confirms(
-    sqlite_desk: AnswerDesk,
+    sqlite_desk: AnswerDesk, before: tuple[str, ...]
 ) -> None:
     desk = sqlite_desk
     visit = desk.book(hours=24)
     row = desk.tell(visit, kind="72h")
+    for word in before:
+        desk.tap(row, word, minute=-10)
+        desk.act(minute=-9)
+    words = desk.words()
     desk.write(row, "número errado")
 
     assert desk.act().extra["listed"] == 1
-    assert desk.words() == []
+    assert desk.words() == words
     assert desk.remind().skipped["number_disputed"] == 1
     desk.tap(row, "confirm", minute=2)
     desk.act(minute=3)
