@@ -30,6 +30,7 @@ from tests.whatsapp.loopback import (
 )
 
 #: As SmartIA's API answers whatever it is given.
+SILENCE_S = 10
 TAKEN = answering(answer(b'{"received":true,"processed":1,"provider":"meta"}'))
 PHONE = "5511987654321"
 
@@ -259,8 +260,9 @@ def test_while_smartia_is_silent_what_is_ours_is_answered_at_once(
         answers = [one.result() for one in others]
 
     assert answered == 200
-    assert within_s < 1.5  # nobody waits so short for SmartIA
-    assert max(seconds for _, seconds in answers) < 6  # 5 s, on a busy machine
+    # Whoever is passed on waits for SmartIA, but not as long as it is silent.
+    longest_s = max(seconds for _, seconds in answers)
+    assert within_s < longest_s < SILENCE_S
     # Who found no turn surely sent nothing.
     passed_on = [number for number, _ in answers].count(200)
     assert (
