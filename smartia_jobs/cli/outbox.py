@@ -201,7 +201,7 @@ def erase(
         erased = outbox.erase(read_settings(env_file), SystemClock(), phone=phone)
         typer.echo(
             f"{erased.deleted} rows deleted, {erased.blanked} without phone now,"
-            f" {erased.marks} marks deleted, {erased.opt_outs} opt-outs removed,"
+            f" {erased.marks} status changes deleted, {erased.opt_outs} opt-outs removed,"
             f" {erased.answers} answers and {erased.statuses} delivery statuses erased"
         )
 

@@ -417,7 +417,7 @@ def test_erase_forgets_marks_that_no_run_looks_at_any_more(site: Site) -> None:
 
     erased = site.run("outbox", "erase", phone)
 
-    assert "1 marks deleted" in erased.stdout, erased.stderr
+    assert "1 status changes deleted" in erased.stdout, erased.stderr
     left = site.clinic.rows(
         "SELECT appointment_id FROM smartia_status_changes ORDER BY appointment_id"
     )

@@ -29,8 +29,9 @@ from tests.whatsapp.loopback import (
     trickling,
 )
 
-#: As SmartIA's API answers whatever it is given.
+#: How long a stand-in that says nothing stays there.
 SILENCE_S = 10
+#: As SmartIA's API answers whatever it is given.
 TAKEN = answering(answer(b'{"received":true,"processed":1,"provider":"meta"}'))
 PHONE = "5511987654321"
 
