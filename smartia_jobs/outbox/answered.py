@@ -14,6 +14,8 @@ def settle_answered(
 ) -> None:
     """Settle a message that was answered: nobody holds it, or sends it once more.
 
+    One that WhatsApp had given up has arrived after all.
+
     Args:
         connection: the transaction that acts on the answer.
         leader_id: the row that leads the message.
@@ -21,8 +23,13 @@ def settle_answered(
         said_at: when it was answered: by then it had arrived.
         at: now.
     """
+    was_given_up = outbox.c.state == str(State.UNDELIVERED)
     known: dict[str, Any] = {
-        "state": State.SENT,
+        "state": case((was_given_up, str(State.DELIVERED)), else_=str(State.SENT)),
+        "delivered_at": case(
+            (was_given_up, func.coalesce(outbox.c.delivered_at, said_at)),
+            else_=outbox.c.delivered_at,
+        ),
         "error": None,
         "error_code": None,
         "updated_at": at,
@@ -35,7 +42,7 @@ def settle_answered(
         update(outbox)
         .where(
             or_(outbox.c.id == leader_id, outbox.c.leader_id == leader_id),
-            outbox.c.state.in_([State.UNKNOWN, State.RETRY]),
+            outbox.c.state.in_([State.UNKNOWN, State.RETRY, State.UNDELIVERED]),
         )
         .values(known)
     )

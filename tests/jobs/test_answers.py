@@ -534,6 +534,21 @@ def test_words_that_came_before_a_message_was_found_to_be_unknown_answer_it(
     assert desk.clinic.status(visit) == "CONFIRMED"
 
 
+def test_whoever_taps_on_a_message_that_was_given_up_can_be_reached(desk: AnswerDesk) -> None:
+    visit = desk.book(hours=23)
+    row = desk.tell(visit, kind="72h", state="undelivered")
+    desk.clinic.execute("UPDATE smartia_outbox SET error_code = 131026")
+    before = desk.remind().skipped["unreachable"]
+    desk.tap(row, "confirm")
+
+    desk.act()
+
+    arrived = desk.row(row)
+    assert (arrived["state"], arrived["error_code"]) == ("delivered", None)
+    assert arrived["delivered_at"] is not None
+    assert (before, "unreachable" in desk.remind(minute=2).skipped) == (1, False)
+
+
 def test_another_persons_tap_settles_nothing(sqlite_desk: AnswerDesk) -> None:
     desk = sqlite_desk
     row = desk.tell(desk.book(), state="unknown")
