@@ -141,7 +141,7 @@ class _Found:
     Attributes:
         messages: by the id of the leading row, that one first.
         by_wamid: the leading row's id by WhatsApp's id of the message.
-        busy: ids of rows that another process is writing at this moment.
+        busy: ids of rows of messages of which another process is writing one at this moment.
         busy_wamids: those of their messages.
     """
 
@@ -270,17 +270,24 @@ def _find(connection: Connection, word: str, heard: Iterable[_Heard], *, lock: b
     rest = connection.execute(
         select(*columns).where(or_(outbox.c.id.in_(sorted(leaders)), follows))
     ).all()
-    known = {row.id: row.message_id for row in (*rows, *rest)}
-    found = _Found()
-    for leader, theirs in _read(connection, known, lock=lock).items():
+    known = {row.id: row for row in (*rows, *rest)}
+    read = _read(connection, known, lock=lock)
+    free = {row.id for theirs in read.values() for row in theirs}
+    # All rows of a message move together, or wait together.
+    waiting = {row.leader_id or row.id for row in known.values() if row.id not in free}
+    busy = [row for row in known.values() if (row.leader_id or row.id) in waiting]
+    found = _Found(
+        busy={row.id for row in busy},
+        busy_wamids={row.message_id for row in busy if row.message_id is not None},
+    )
+    for leader, theirs in read.items():
+        if leader in waiting:
+            continue
         first, *others = sorted(theirs, key=lambda row: row.leader_id is not None)
         found.put(leader, [first, *(row for row in others if _is_with(first, row))])
         for row in others:
             if not _is_with(first, row):
                 found.put(row.id, [row])
-    read = {row.id for rows_ in found.messages.values() for row in rows_}
-    found.busy = known.keys() - read
-    found.busy_wamids = {wamid for one in found.busy if (wamid := known[one]) is not None}
     return found
 
 

@@ -524,3 +524,27 @@ def test_a_row_that_another_process_is_writing_is_not_waited_for(postgres_clinic
     assert (states, desk.state(busy)) == (["sent…", "delivered"], "delivered")
     database.close()
     other.close()
+
+
+def test_a_message_waits_whole_while_another_process_is_writing_one_of_its_rows(
+    postgres_clinic: Clinic,
+) -> None:
+    database, other = Database(postgres_clinic.url), Database(postgres_clinic.url)
+    ensure(database, auto_migrate=True)
+    with database.read() as connection:
+        desk = Heard(postgres_clinic, database, word=installation_word(connection))
+    leader = desk.row(**SENT_ROW)
+    phone = desk.values(leader).phone
+    follower = desk.row(**SENT_ROW | {"leader_id": leader, "phone": phone})
+    desk.hear(leader, "delivered")
+    desk.hear(leader, "read", callback=None)
+
+    with other.write() as connection:
+        connection.execute(update(outbox).where(outbox.c.id == follower).values(run_id="another"))
+        waits = desk.apply().statuses
+    desk.apply()
+
+    assert waits == 0
+    assert [desk.values(row).state for row in (leader, follower)] == ["read", "read"]
+    database.close()
+    other.close()
