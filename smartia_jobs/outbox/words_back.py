@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, case, func, select, update
 from sqlalchemy.exc import DBAPIError
 
 from smartia_jobs.appointment import Appointment
@@ -289,6 +289,9 @@ def _obtain(connection: Connection, run: Run, word: Word, now: datetime) -> bool
             claims=word.claims + 1,
             claimed_at=now_plus(connection, 0),
             lease_until=now_plus(connection, run.settings.claim_lease.total_seconds()),
+            # What the last try left: its statuses must not be taken for this one's.
+            message_id=None,
+            error_code=None,
             error=None,
             updated_at=now,
         )
@@ -297,10 +300,16 @@ def _obtain(connection: Connection, run: Run, word: Word, now: datetime) -> bool
 
 
 def _let_go(connection: Connection, run: Run, word: Word, now: datetime) -> None:
+    # One that WhatsApp took, and gave up for reasons of its own, did leave.
+    left = outbox.c.sent_at.is_not(None)
     connection.execute(
         update(outbox)
         .where(outbox.c.id == word.row_id, outbox.c.state == State.RETRY)
-        .values(state=State.EXPIRED, run_id=run.id, updated_at=now)
+        .values(
+            state=case((left, str(State.UNDELIVERED)), else_=str(State.EXPIRED)),
+            run_id=run.id,
+            updated_at=now,
+        )
     )
 
 

@@ -49,6 +49,13 @@ class Chat:
             self.promise(run, answer_id, visit, ago=ago)
         return visit
 
+    def given_up(self, *, ago: timedelta) -> None:
+        """Promise a word back that WhatsApp took, and then gave up for reasons of its own."""
+        self.answered(1, ago=ago)
+        self.clinic.execute(
+            "UPDATE smartia_outbox SET claims = 1, sent_at = created_at, message_id = 'wamid.FIRST'"
+        )
+
     def promise(
         self, run: Run, answer_id: int, visit: int, *, ago: timedelta = timedelta(minutes=1)
     ) -> None:
@@ -237,6 +244,27 @@ def test_after_trouble_of_whatsapps_the_rest_is_left_to_the_next_run(sqlite_chat
     assert len(sender.posted) == 2
     assert sqlite_chat.states() == ["failed", "retry", "retry"]
     assert sqlite_chat.write(FakeSender()).written == 2
+
+
+def test_a_word_that_whatsapp_gave_up_is_claimed_without_what_the_last_try_left(
+    chat: Chat,
+) -> None:
+    chat.given_up(ago=timedelta(minutes=10))
+    claimed: list[dict[str, Any]] = []
+
+    chat.write(FakeSender(before_send=lambda _: claimed.extend(chat.rows())))
+
+    # If its process died now, a status would find it by nothing but what was sent along.
+    assert [(row["claims"], row["message_id"]) for row in claimed] == [(2, None)]
+    assert chat.states() == ["sent"]
+
+
+def test_a_word_that_whatsapp_took_and_gave_up_has_not_expired(chat: Chat) -> None:
+    chat.given_up(ago=timedelta(minutes=121))
+
+    chat.write(FakeSender())
+
+    assert chat.states() == ["undelivered"]
 
 
 def test_a_limit_is_kept(sqlite_chat: Chat) -> None:
