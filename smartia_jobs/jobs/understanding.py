@@ -20,7 +20,14 @@ from smartia_jobs.message import Phone
 from smartia_jobs.phones import parse_phone
 from smartia_jobs.run import Run
 from smartia_jobs.settings import Settings
-from smartia_jobs.store.answers import StoredAnswer, Telling, told_by, told_by_message, told_to
+from smartia_jobs.store.answers import (
+    StoredAnswer,
+    Telling,
+    told_by,
+    told_by_answered,
+    told_by_message,
+    told_to,
+)
 from smartia_jobs.store.installation import installation_word
 from smartia_jobs.vocabulary import Vocabulary
 
@@ -120,6 +127,15 @@ class Understanding:
             message.told.append(one)
             if row.outbox_id == row.leader_id:
                 message.leader = row
+        quoted = answer.context_id
+        for message in messages.values():
+            leader = message.leader
+            if quoted and leader.kind == WORDS_BACK and leader.message_id == quoted:
+                # Below a word back people answer about all that it was a word on.
+                visits = told_by_answered(connection, leader.outbox_id)
+                message.told = told_and_now(
+                    connection, self._run.settings, self._appointments, visits
+                )
         in_order = sorted(messages.items(), key=lambda one: (one[1].leader.sent_at, one[0]))
         return [message for _, message in in_order]
 

@@ -223,6 +223,17 @@ def told_by(connection: Connection, outbox_id: int) -> list[Telling]:
     return list(_read(connection, query.order_by(outbox.c.id)))
 
 
+def told_by_answered(connection: Connection, word_id: int) -> list[Telling]:
+    """Return all visits of the message whose answer got this word back."""
+    query = (
+        select(answers.c.outbox_id)
+        .join(outbox, outbox.c.answer_id == answers.c.id)
+        .where(outbox.c.id == word_id)
+    )
+    answered: int | None = connection.execute(query).scalar()
+    return [] if answered is None else told_by(connection, answered)
+
+
 def told_by_message(connection: Connection, message_id: str) -> list[Telling]:
     """Return the rows of the message that WhatsApp knows by this id, the leader's first."""
     query = _tellings().where(outbox.c.message_id == message_id).order_by(outbox.c.id)

@@ -108,6 +108,22 @@ def test_a_no_to_a_message_about_two_visits_is_listed(sqlite_desk: AnswerDesk) -
     assert desk.words() == [(answer, "passed_on", "sent")]
 
 
+def test_a_no_below_a_word_back_is_about_all_visits_of_the_message(desk: AnswerDesk) -> None:
+    desk.setting(on_cancel="any")
+    patient = desk.clinic.add_patient()
+    visits = [desk.book(hours=hours, patient=patient) for hours in (24, 26)]
+    desk.tap(desk.tell(*visits, kind="72h"), "confirm")
+    desk.act()
+    (word,) = desk.clinic.rows("SELECT * FROM smartia_outbox WHERE answer_id IS NOT NULL")
+    desk.write(word["id"], "não vou poder", minute=2, context_id=word["message_id"])
+
+    report = desk.act(minute=3)
+
+    assert report.extra["listed"] == 1
+    assert [desk.clinic.status(visit) for visit in visits] == ["CONFIRMED", "CONFIRMED"]
+    assert desk.remind(minute=4).skipped["said_no"] == 2
+
+
 def test_a_mother_of_two_children_is_left_alone_altogether(sqlite_desk: AnswerDesk) -> None:
     desk = sqlite_desk
     typed = {"Ana": "5511987650777", "Rui": "(11) 98765-0777"}
