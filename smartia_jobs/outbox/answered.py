@@ -3,8 +3,9 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, case, func, or_, update
+from sqlalchemy import Connection, case, func, update
 
+from smartia_jobs.store.answers import told_by
 from smartia_jobs.store.states import State
 from smartia_jobs.store.tables import outbox
 
@@ -41,7 +42,7 @@ def settle_answered(
     connection.execute(
         update(outbox)
         .where(
-            or_(outbox.c.id == leader_id, outbox.c.leader_id == leader_id),
+            outbox.c.id.in_([row.outbox_id for row in told_by(connection, leader_id)]),
             outbox.c.state.in_([State.UNKNOWN, State.RETRY, State.UNDELIVERED]),
         )
         .values(known)

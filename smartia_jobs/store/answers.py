@@ -217,9 +217,14 @@ class Telling:
 
 def told_by(connection: Connection, outbox_id: int) -> list[Telling]:
     """Return all visits of the message that a row belongs to, the leader's first."""
-    leader = select(outbox.c.leader_id).where(outbox.c.id == outbox_id)
-    leader_id = connection.execute(leader).scalar() or outbox_id
-    query = _tellings().where(or_(outbox.c.id == leader_id, outbox.c.leader_id == leader_id))
+    one = select(outbox.c.leader_id, outbox.c.phone).where(outbox.c.id == outbox_id)
+    row = connection.execute(one).first()
+    if row is None:
+        return []
+    leader_id = row.leader_id or outbox_id
+    # No index finds followers by their leader; they share its phone.
+    follows = and_(outbox.c.phone == row.phone, outbox.c.leader_id == leader_id)
+    query = _tellings().where(or_(outbox.c.id == leader_id, follows))
     return list(_read(connection, query.order_by(outbox.c.id)))
 
 
@@ -276,10 +281,7 @@ def acted_on(
     about = outbox.alias("about")
     query = (
         select(answers, about.c.appointment_id, about.c.start)
-        .join(
-            about,
-            or_(about.c.id == answers.c.outbox_id, about.c.leader_id == answers.c.outbox_id),
-        )
+        .join(about, answers.c.outbox_id.in_((about.c.id, about.c.leader_id)))
         .where(
             about.c.appointment_id.in_(sorted(appointment_ids)),
             answers.c.meaning.in_(sorted(meanings)),

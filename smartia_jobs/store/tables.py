@@ -186,6 +186,7 @@ answers = Table(
     #: When it stopped holding anything back.
     Column("settled_at", UtcDateTime),
     UniqueConstraint("message_id", name="smartia_answers_once"),
+    Index("smartia_answers_outbox", "outbox_id"),
     # An id names an answer to people, and to the outbox: it never comes again.
     sqlite_autoincrement=True,
 )

@@ -122,6 +122,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("message_id", name="smartia_answers_once"),
         sqlite_autoincrement=True,
     )
+    op.create_index("smartia_answers_outbox", "smartia_answers", ["outbox_id"])
     installation = op.create_table(
         "smartia_installation",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
