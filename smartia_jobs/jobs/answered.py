@@ -68,8 +68,7 @@ def list_answers(settings: Settings, clock: Clock) -> list[ForAPerson]:
         over = status_changes.ended(connection, {one.id for one in waiting})
         listed = []
         for one in waiting:
-            # What was taken back is as it was before, and the patient must yet be told.
-            if one.id in over and one.effect is not Effect.UNDONE:
+            if one.id in over and not _outlives_its_visit(one):
                 continue
             rows = answers.told_by(connection, one.outbox_id) if one.outbox_id else []
             if not _is_past(one, rows, settings, clock.now()):
@@ -136,6 +135,15 @@ def _settled(connection: Connection, answer_id: int, settled: set[int]) -> Done:
         return Done.DONE
     known = answers.find(connection, answer_id) is not None
     return Done.NOTHING_TO_DO if known else Done.UNKNOWN
+
+
+def _outlives_its_visit(one: StoredAnswer) -> bool:
+    """Whether somebody has something to do about it, whatever became of its visit since.
+
+    What was taken back is as it was before, and the patient must yet be told. A number that is
+    somebody else's gets no message until that is settled.
+    """
+    return one.effect is Effect.UNDONE or one.meaning == "not_me"
 
 
 def _is_past(one: StoredAnswer, told: Sequence[Telling], settings: Settings, now: datetime) -> bool:

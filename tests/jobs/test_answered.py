@@ -69,6 +69,18 @@ def test_what_the_reception_sees_to_in_smartia_is_listed_no_more(desk: AnswerDes
     assert waiting(desk) == []
 
 
+def test_a_disputed_number_is_listed_while_it_gets_no_message(desk: AnswerDesk) -> None:
+    patient = desk.clinic.add_patient()
+    first, _ = (desk.book(hours=hours, patient=patient) for hours in (23, 24))
+    answer = desk.write(desk.tell(first), "número errado")
+    desk.act()
+
+    desk.clinic.set_status(first, "COMPLETED")
+
+    assert desk.remind(minute=3).skipped["number_disputed"] == 1
+    assert waiting(desk) == [answer]
+
+
 def test_a_week_after_the_visit_nobody_has_anything_to_do_about_it(desk: AnswerDesk) -> None:
     visit = desk.book(hours=24)
     answer = desk.write(desk.tell(visit), "preciso de jejum?")
