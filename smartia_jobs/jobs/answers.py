@@ -215,6 +215,8 @@ class _Acting:
     ) -> Decision:
         if understood.ignored is not None:
             return Decision(Effect.IGNORED, understood.ignored)
+        if understood.phone is None and understood.meaning in (Meaning.STOP, Meaning.START):
+            return Decision(Effect.LISTED, "nobody knows of which phone: it is hidden, or erased")
         return decide(
             Said(
                 understood.meaning,

@@ -155,9 +155,14 @@ def decide(
     refused = newest.state is State.FAILED and newest.start == telling.start
     if refused and telling.has_phone_of(newest):
         return Decision(Reason.ALREADY_FAILED)
-    useless = tuple(row.id for row in rows[:-1] if row.state is State.RETRY)
-    if newest.state in _NEVER_LEFT or newest.state is State.CLAIMED:
+    # The buttons of a message name its row. Where an earlier try may have reached a phone, they
+    # speak of what that one told, and the row tells nothing else any more.
+    may_have_left = newest.sent_at is not None or newest.resends > 0
+    is_free = newest.state in _NEVER_LEFT or newest.state is State.CLAIMED
+    if is_free and (not may_have_left or telling.repeats(newest)):
+        useless = tuple(row.id for row in rows[:-1] if row.state is State.RETRY)
         return Decision(row=newest, useless=useless)
+    useless = tuple(row.id for row in rows if row.state is State.RETRY)
     return Decision(turn=newest.turn + 1, useless=useless)
 
 

@@ -124,6 +124,17 @@ def test_a_no_below_a_word_back_is_about_all_visits_of_the_message(desk: AnswerD
     assert desk.remind(minute=4).skipped["said_no"] == 2
 
 
+def test_a_stop_of_whom_nobody_knows_the_phone_is_a_persons(sqlite_desk: AnswerDesk) -> None:
+    desk = sqlite_desk
+    row = desk.tell(desk.book())
+    told = desk.row(row)["message_id"]
+    desk.clinic.execute("UPDATE smartia_outbox SET phone = NULL")
+    answer = desk.answer(text="SAIR", context_id=told)
+
+    assert desk.act().extra["listed"] == 1
+    assert desk.effect(answer) == "listed"
+
+
 def test_a_mother_of_two_children_is_left_alone_altogether(sqlite_desk: AnswerDesk) -> None:
     desk = sqlite_desk
     typed = {"Ana": "5511987650777", "Rui": "(11) 98765-0777"}
@@ -292,6 +303,27 @@ def test_a_tap_on_what_has_changed_since_is_a_persons(
     assert desk.clinic.rows("SELECT id, status FROM appointments") == before
     assert report.exit_status is ExitStatus.OK
     assert desk.effect(answer) == "listed"
+
+
+@pytest.mark.parametrize(
+    "first_try",
+    ["state = 'retry', error_code = 131000", "state = 'retry', sent_at = NULL, resends = 1"],
+)
+def test_a_button_of_a_try_that_told_another_time_confirms_nothing(
+    desk: AnswerDesk, first_try: str
+) -> None:
+    visit = desk.book(hours=23)
+    row = desk.tell(visit)
+    told = desk.row(row)["message_id"]
+    desk.clinic.execute(f"UPDATE smartia_outbox SET {first_try}")
+    desk.clinic.move(visit, desk.now + timedelta(hours=24))
+    desk.remind(minute=1)
+    answer = desk.tap(row, "confirm", minute=2, context_id=told)
+
+    desk.act(minute=3)
+
+    assert desk.posted() == 2  # the time that holds now, and that somebody will call
+    assert (desk.effect(answer), desk.clinic.status(visit)) == ("listed", "SCHEDULED")
 
 
 def test_a_tap_after_the_visit_began_is_a_persons(sqlite_desk: AnswerDesk) -> None:

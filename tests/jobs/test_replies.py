@@ -112,7 +112,7 @@ def test_a_visit_that_was_moved_meanwhile_is_told_its_new_time(
     told = [str(message["text"]) for message in desk.sandbox.received]
     hours = [start, start + 3 * HOUR, start + moved_by]
     assert [f"{at:%-H:%M}" in text for at, text in zip(hours, told, strict=True)] == [True] * 3
-    assert [row["state"] for row in desk.rows()] == ["sent", "sent"]
+    assert [row["state"] for row in desk.rows()] == ["expired", "sent", "sent"]
 
 
 def test_what_is_of_no_use_any_more_is_undelivered_and_not_sent_again(desk: RepliesDesk) -> None:
