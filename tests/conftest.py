@@ -5,7 +5,6 @@ the tree on the path and ``from tests.support import Clinic`` works from any fol
 too. Test files still have names of their own.
 """
 
-import logging
 import os
 import shutil
 import subprocess
@@ -17,7 +16,6 @@ from uuid import uuid4
 import hypothesis
 import pytest
 
-from smartia_jobs.logs import stderr_console
 from tests.support import Clinic, CliResult, RunCli, StartCli
 from tests.support.clinic_data import create_sqlite
 from tests.support.postgres import (
@@ -26,6 +24,7 @@ from tests.support.postgres import (
     drop_database,
     private_cluster,
 )
+from tests.support.process import process_as_before
 from tests.support.program import start
 
 # A shared machine is slow now and then; that is no failure. In CI the examples are the same
@@ -161,16 +160,6 @@ def no_threads_left() -> Iterator[None]:
 
 @pytest.fixture
 def logging_as_before() -> Iterator[None]:
-    """Take back what a test does to the log of its own process."""
-    root = logging.getLogger()
-    level = root.level
-    levels = {name: logging.getLogger(name).level for name in list(root.manager.loggerDict)}
-    yield
-    logging.captureWarnings(False)
-    root.setLevel(level)
-    for handler in list(root.handlers):
-        if handler.name == "smartia_jobs":
-            root.removeHandler(handler)
-    for name in list(root.manager.loggerDict):
-        logging.getLogger(name).setLevel(levels.get(name, logging.NOTSET))
-    stderr_console.cache_clear()
+    """Take back what a test does to the log and the signals of its own process."""
+    with process_as_before():
+        yield

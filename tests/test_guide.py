@@ -38,6 +38,7 @@ from smartia_jobs.sandbox.server import Sandbox
 from smartia_jobs.settings import QuietHours, Settings
 from smartia_jobs.settings.environment import Given
 from tests.jobs.check_desk import definitions
+from tests.support.process import process_as_before
 from tests.support.program import start
 from tests.support.terminal import run_on_terminal
 
@@ -180,6 +181,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, list[list[
     """What the program prints when somebody follows the guide from chapter to chapter."""
     folder = tmp_path_factory.mktemp("guide")
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patched:
+        stack.enter_context(process_as_before())
         patched.setenv("COLUMNS", str(_COLUMNS))
         patched.setenv("TERM", "xterm")
         new_account = stack.enter_context(Sandbox())
