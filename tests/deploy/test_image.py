@@ -223,6 +223,7 @@ def test_the_http_service_listens_from_the_image(image: Image) -> None:
         "STORED_TIMES": "wall",
         "META_VERIFY_TOKEN": "a-word",
         "META_APP_SECRET": "a-made-up-secret",
+        "META_PHONE_NUMBER_ID": "106540352242922",
     }
     (packages,) = image.folder.glob("opt/smartia-jobs/bin")
 
