@@ -3,7 +3,7 @@
 from datetime import date
 from functools import cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 
 from smartia_jobs.cli.calls.lines import Line, Shown, when
 from smartia_jobs.cli.calls.wording import (
@@ -13,6 +13,7 @@ from smartia_jobs.cli.calls.wording import (
     instead_of_words,
     what_to_do,
 )
+from smartia_jobs.cli.page import page_template
 from smartia_jobs.clinic.rules.calls import Why
 
 #: A page that is open shows a new list so soon; the list is made every 15 minutes.
@@ -67,20 +68,14 @@ def _when(line: Line) -> str:
 
 @cache
 def _page() -> Template:
-    environment = Environment(
-        loader=PackageLoader("smartia_jobs.cli.calls", "page"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return page_template(
+        "smartia_jobs.cli.calls",
+        {
+            "reason": PORTUGUESE.__getitem__,
+            "instead": instead_of_words,
+            "what": what_to_do,
+            "tel": _tel,
+            "chat": _chat,
+            "day": _when,
+        },
     )
-    environment.filters |= {
-        "reason": PORTUGUESE.__getitem__,
-        "instead": instead_of_words,
-        "what": what_to_do,
-        "tel": _tel,
-        "chat": _chat,
-        "day": _when,
-    }
-    return environment.get_template("page.html.jinja")

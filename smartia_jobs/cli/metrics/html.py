@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import time
 from functools import cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 
 from smartia_jobs.cli.metrics.over_time import OUTCOMES, OverTime
 from smartia_jobs.cli.metrics.wording import (
@@ -13,6 +13,7 @@ from smartia_jobs.cli.metrics.wording import (
     portuguese_reason,
     sentences,
 )
+from smartia_jobs.cli.page import page_template
 from smartia_jobs.clinic.effect import Group, LeadTime, Reminded
 from smartia_jobs.clinic.period import Period
 from smartia_jobs.clinic.times import to_wall
@@ -147,23 +148,17 @@ def _effect(groups: tuple[Group, ...]) -> Iterator[tuple[str, list[tuple[str, Gr
 
 @cache
 def _page() -> Template:
-    environment = Environment(
-        loader=PackageLoader("smartia_jobs.cli.metrics", "page"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return page_template(
+        "smartia_jobs.cli.metrics",
+        {
+            "number": _number,
+            "percent": _percent,
+            "interval": _interval,
+            "change": _change,
+            "points": _points,
+            "of_scale": _of_scale,
+        },
     )
-    environment.filters |= {
-        "number": _number,
-        "percent": _percent,
-        "interval": _interval,
-        "change": _change,
-        "points": _points,
-        "of_scale": _of_scale,
-    }
-    return environment.get_template("page.html.jinja")
 
 
 def _days(period: Period) -> str:
