@@ -156,13 +156,22 @@ def wrapped(line: str) -> str:
 
 
 def print_json(body: dict[str, Any]) -> None:
-    """Print exactly one JSON object: on one line, which is one log entry, or for a person.
+    """Print exactly one JSON object on standard output."""
+    sys.stdout.write(json_text(body, to_stdout=True))
+
+
+def json_text(body: dict[str, Any], *, to_stdout: bool) -> str:
+    """Return one JSON object: for a person, or in a pipe on one line, which is one log entry.
 
     Where standard output is not UTF-8 other letters are escaped, and whoever reads gets them.
+
+    Args:
+        body: the object.
+        to_stdout: it goes to standard output, whose encoding then counts.
     """
-    indent = 2 if sys.stdout.isatty() else None
-    escaped = sys.stdout.encoding.lower() not in ("utf-8", "utf8")
-    sys.stdout.write(json.dumps(body, ensure_ascii=escaped, indent=indent) + "\n")
+    indent = None if to_stdout and not sys.stdout.isatty() else 2
+    escaped = to_stdout and sys.stdout.encoding.lower() not in ("utf-8", "utf8")
+    return json.dumps(body, ensure_ascii=escaped, indent=indent) + "\n"
 
 
 @contextmanager

@@ -1,33 +1,21 @@
 """Parsing ``smartia-jobs calls``, and putting its list where it may be read."""
 
 import logging
-import os
 import sys
 from datetime import date
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from smartia_jobs.cli.context import errors_as_status, gather_settings
-from smartia_jobs.cli.options import EnvFile
+from smartia_jobs.cli.context import errors_as_status, gather_settings, json_text
+from smartia_jobs.cli.options import EnvFile, Format, JsonFormat, chosen_format
 from smartia_jobs.cli.output import refuse_database, refuse_settings, write_whole
-from smartia_jobs.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from smartia_jobs.cli.calls.lines import Shown
 
 logger = logging.getLogger(__name__)
-
-
-class Format(StrEnum):
-    """How the list is shown."""
-
-    TABLE = "table"
-    JSON = "json"
-    CSV = "csv"
-    HTML = "html"
 
 
 #: Earlier and later days are a slip of the keyboard.
@@ -53,7 +41,7 @@ def calls(
             show_default=False,
         ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    json: JsonFormat = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -78,9 +66,7 @@ def calls(
 
     Example: smartia-jobs calls --format html --output ligar.html
     """
-    if json and format not in (None, Format.JSON):
-        raise typer.BadParameter(f"contradicts --format {format}", param_hint="--json")
-    chosen = Format.JSON if json else format or Format.TABLE
+    chosen = chosen_format(format, json=json)
     wanted = _day(day)
     with errors_as_status("calls", as_json=chosen is Format.JSON):
         shown = _look(env_file, day=wanted, output=output, show_phones=show_phones)
@@ -88,7 +74,7 @@ def calls(
         if output is not None:
             write_whole(output, text)
         else:
-            _print(text)
+            sys.stdout.write(text)
 
 
 def render(shown: "Shown", chosen: Format, *, to_stdout: bool) -> str:
@@ -101,12 +87,7 @@ def render(shown: "Shown", chosen: Format, *, to_stdout: bool) -> str:
     """
     match chosen:
         case Format.JSON:
-            import json
-
-            # In a pipe one line, which Cloud Logging makes one entry of.
-            piped = to_stdout and not _on_terminal()
-            indent = None if piped else 2
-            return json.dumps(shown.as_json(), ensure_ascii=False, indent=indent) + "\n"
+            return json_text(shown.as_json(), to_stdout=to_stdout)
         case Format.CSV:
             from smartia_jobs.cli.calls.csv import to_csv
 
@@ -118,7 +99,7 @@ def render(shown: "Shown", chosen: Format, *, to_stdout: bool) -> str:
         case Format.TABLE:
             from smartia_jobs.cli.calls.table import to_text
 
-            return to_text(shown, terminal=to_stdout and _on_terminal())
+            return to_text(shown, terminal=to_stdout and sys.stdout.isatty())
 
 
 def _look(
@@ -137,7 +118,7 @@ def _look(
         refuse_settings(output, given, settings)
     with run_that_reads("calls", settings, SystemClock()) as run:
         found = list_calls(run, day=named_day(day, run) if isinstance(day, str) else day)
-    to_file, to_screen = output is not None, output is None and _on_terminal()
+    to_file, to_screen = output is not None, output is None and sys.stdout.isatty()
     if show_phones and not (to_file or to_screen):
         logger.warning(
             "--show-phones shows them on a terminal alone: standard output may be a log;"
@@ -164,21 +145,3 @@ def _day(text: str | None) -> str | date | None:
     raise typer.BadParameter(
         f"{text!r} is neither today, tomorrow nor a date such as 2026-11-23", param_hint="--day"
     )
-
-
-def _on_terminal() -> bool:
-    return sys.stdout is not None and sys.stdout.isatty()
-
-
-def _print(text: str) -> None:
-    if sys.stdout is None:  # the caller closed it
-        return
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever reads has seen enough; what is still buffered must not complain at exit
-        # (Python's documentation of `signal`, "Note on SIGPIPE").
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        raise ConfigurationError(f"standard output cannot be written: {error.strerror}.") from error

@@ -1,18 +1,22 @@
 """Parsing ``smartia-jobs metrics``, and putting its result where it was asked for."""
 
 import logging
-import os
 import sys
 from datetime import date
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from smartia_jobs.cli.context import errors_as_status, gather_settings, monitored, wrapped
+from smartia_jobs.cli.context import (
+    errors_as_status,
+    gather_settings,
+    json_text,
+    monitored,
+    wrapped,
+)
 from smartia_jobs.cli.days import read_day
-from smartia_jobs.cli.options import EnvFile
+from smartia_jobs.cli.options import EnvFile, Format, JsonFormat, chosen_format
 from smartia_jobs.cli.output import refuse_database, refuse_settings
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.logs import logs_are_json
@@ -23,15 +27,6 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger("smartia_jobs")
-
-
-class Format(StrEnum):
-    """How the numbers are shown."""
-
-    TABLE = "table"
-    JSON = "json"
-    CSV = "csv"
-    HTML = "html"
 
 
 #: The longest period that can be asked for: ten years.
@@ -66,7 +61,7 @@ def metrics(
             show_default=False,
         ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    json: JsonFormat = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -85,7 +80,7 @@ def metrics(
     Example: smartia-jobs metrics --days 90 --format html --output numeros.html
     """
     last_day = _last_day(until)
-    chosen = _chosen(format, json=json)
+    chosen = chosen_format(format, json=json)
     from smartia_jobs.settings.environment import understand
 
     with errors_as_status("metrics", as_json=chosen is Format.JSON):
@@ -110,12 +105,7 @@ def render(metrics: "Metrics", chosen: Format, *, to_terminal: bool = False) -> 
     """
     match chosen:
         case Format.JSON:
-            import json
-
-            # In a pipe one line, which Cloud Logging makes one entry of.
-            piped = to_terminal and not (sys.stdout and sys.stdout.isatty())
-            indent = None if piped else 2
-            return json.dumps(metrics.as_json(), ensure_ascii=False, indent=indent) + "\n"
+            return json_text(metrics.as_json(), to_stdout=to_terminal)
         case Format.CSV:
             from smartia_jobs.cli.metrics.csv import to_csv
 
@@ -146,12 +136,6 @@ def _last_day(until: date | None) -> date | None:
     return min(until, _LATEST) if until is not None else None
 
 
-def _chosen(format: Format | None, *, json: bool) -> Format:
-    if json and format not in (None, Format.JSON):
-        raise typer.BadParameter(f"contradicts --format {format}", param_hint="--json")
-    return Format.JSON if json else format or Format.TABLE
-
-
 def _say(what: str) -> None:
     if logs_are_json():
         logger.info(what, extra={"ctx": {"event": "output_written"}})
@@ -160,17 +144,13 @@ def _say(what: str) -> None:
 
 
 def _put(text: str, output: Path | None) -> None:
+    if output is None:
+        sys.stdout.write(text)
+        return
     try:
-        if output is not None:
-            output.write_text(text, encoding="utf-8")
-            _say(f"{output} was written")
-        elif sys.stdout is not None:  # None when the caller closed it
-            sys.stdout.write(text)
-            sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever reads has seen enough; what is still buffered must not complain at exit
-        # (Python's documentation of `signal`, "Note on SIGPIPE").
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        output.write_text(text, encoding="utf-8")
     except OSError as error:
-        where = "standard output" if output is None else f"--output {output}"
-        raise ConfigurationError(f"{where} cannot be written: {error.strerror}.") from error
+        raise ConfigurationError(
+            f"--output {output} cannot be written: {error.strerror}."
+        ) from error
+    _say(f"{output} was written")
