@@ -34,6 +34,15 @@ class Unsendable:
     reason: str
 
 
+class Scope(StrEnum):
+    """How far an opt-out goes: what a phone gets no more."""
+
+    #: No invitations; reminders go on.
+    INVITATIONS = "invitations"
+    #: No message at all.
+    ALL = "all"
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message, ready to be sent, and the text the patient will read.

@@ -36,7 +36,7 @@ def add(
     """
     from smartia_jobs.clock import SystemClock
     from smartia_jobs.jobs.opt_outs import put_on_list
-    from smartia_jobs.store.opt_outs import Scope
+    from smartia_jobs.message import Scope
 
     with errors_as_status("opt-out add"):
         scope = Scope.ALL if all_ else Scope.INVITATIONS

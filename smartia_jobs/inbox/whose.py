@@ -9,7 +9,7 @@ from enum import StrEnum
 from smartia_jobs.appointment import Key
 from smartia_jobs.inbox.words import Meaning
 from smartia_jobs.incoming import PatientAnswer
-from smartia_jobs.message import Phone
+from smartia_jobs.message import Phone, Scope
 from smartia_jobs.phones import parse_phone
 
 #: What somebody writes so long after a reminder may be an answer to it.
@@ -51,13 +51,6 @@ class Purpose(StrEnum):
     REMINDER = "reminder"
     INVITATION = "invitation"
     WORD_BACK = "word_back"
-
-
-class Scope(StrEnum):
-    """How far an opt-out goes."""
-
-    INVITATIONS = "invitations"
-    ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from smartia_jobs.store.answers import (
     unacted,
 )
 from smartia_jobs.store.effects import Effect
-from smartia_jobs.store.opt_outs import Scope, add_opt_out, remove_opt_out
+from smartia_jobs.store.opt_outs import add_opt_out, remove_opt_out
 
 logger = logging.getLogger(__name__)
 
@@ -283,7 +283,7 @@ class _Acting:
                 add_opt_out(
                     connection,
                     understood.phone,
-                    scope=Scope(understood.scope),
+                    scope=understood.scope,
                     source="answer",
                     at=at,
                 )

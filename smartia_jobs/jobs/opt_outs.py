@@ -10,10 +10,10 @@ from smartia_jobs.clinic.schema import require_smartia
 from smartia_jobs.clock import Clock
 from smartia_jobs.database import Database
 from smartia_jobs.errors import UsageError
-from smartia_jobs.message import Unsendable
+from smartia_jobs.message import Scope, Unsendable
 from smartia_jobs.phones import parse_phone
 from smartia_jobs.settings import Settings
-from smartia_jobs.store.opt_outs import OptOut, Scope, add_opt_out, list_opt_outs, remove_opt_out
+from smartia_jobs.store.opt_outs import OptOut, add_opt_out, list_opt_outs, remove_opt_out
 from smartia_jobs.store.schema import ensure, tables_exist
 
 

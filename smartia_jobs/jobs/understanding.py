@@ -16,7 +16,7 @@ from smartia_jobs.inbox.whose import By, Candidate, NotAnAnswer, Purpose, Tap, W
 from smartia_jobs.inbox.words import Meaning, meaning_of
 from smartia_jobs.incoming import PatientAnswer
 from smartia_jobs.kinds import INVITATION, WORDS_BACK
-from smartia_jobs.message import Phone
+from smartia_jobs.message import Phone, Scope
 from smartia_jobs.phones import parse_phone
 from smartia_jobs.run import Run
 from smartia_jobs.settings import Settings
@@ -56,7 +56,7 @@ class Understood:
     phone: str | None
     told: Sequence[Told] = ()
     about: Telling | None = None
-    scope: str = "all"
+    scope: Scope = Scope.ALL
     tapped: bool = False
     proves: Telling | None = None
     why: str = ""

@@ -3,24 +3,15 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from sqlalchemy import Connection, delete, select, update
 
 from smartia_jobs.database import insert_once
+from smartia_jobs.message import Scope
 from smartia_jobs.store.tables import opt_outs
 
 #: Phones in one IN list.
 _CHUNK = 500
-
-
-class Scope(StrEnum):
-    """What a phone gets no more."""
-
-    #: No invitations; reminders go on.
-    INVITATIONS = "invitations"
-    #: No message at all.
-    ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)

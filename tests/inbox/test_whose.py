@@ -12,7 +12,6 @@ from smartia_jobs.inbox.whose import (
     Candidate,
     NotAnAnswer,
     Purpose,
-    Scope,
     Tap,
     Whose,
     canonical,
@@ -20,6 +19,7 @@ from smartia_jobs.inbox.whose import (
 )
 from smartia_jobs.inbox.words import Meaning
 from smartia_jobs.incoming import PatientAnswer, Source
+from smartia_jobs.message import Scope
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

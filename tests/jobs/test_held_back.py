@@ -19,10 +19,10 @@ from smartia_jobs.clock import ShiftedClock
 from smartia_jobs.database import Database
 from smartia_jobs.jobs.opt_outs import put_on_list, take_off_list
 from smartia_jobs.kinds import DAY_AHEAD, HOURS_AHEAD
+from smartia_jobs.message import Scope
 from smartia_jobs.report import Reason, Report, Result
 from smartia_jobs.run import Run
 from smartia_jobs.sandbox.server import Sandbox
-from smartia_jobs.store.opt_outs import Scope
 from smartia_jobs.store.tables import answers
 from tests.jobs.no_show_desk import DisturbedDatabase, NoShowDesk
 from tests.jobs.test_reminders import DAY, HOUR, MONDAY_9, TEMPLATES, ReminderDesk

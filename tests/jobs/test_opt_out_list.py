@@ -11,8 +11,9 @@ from smartia_jobs.clock import ShiftedClock
 from smartia_jobs.database import Database
 from smartia_jobs.errors import ConfigurationError, UsageError
 from smartia_jobs.jobs.opt_outs import Change, put_on_list, show_list, take_off_list
+from smartia_jobs.message import Scope
 from smartia_jobs.settings import Settings
-from smartia_jobs.store.opt_outs import OptOut, Scope
+from smartia_jobs.store.opt_outs import OptOut
 from smartia_jobs.store.schema import current_version
 from tests.support import Clinic
 

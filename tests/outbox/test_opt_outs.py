@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from smartia_jobs.database import Database
+from smartia_jobs.message import Scope
 from smartia_jobs.store.opt_outs import (
     OptOut,
-    Scope,
     add_opt_out,
     list_opt_outs,
     opted_out,
