@@ -40,6 +40,31 @@ class Source(StrEnum):
     SMARTIA = "smartia"
 
 
+class Meaning(StrEnum):
+    """What an answer says."""
+
+    #: The patient will come.
+    CONFIRM = "confirm"
+    #: The patient cannot come.
+    CANCEL = "cancel"
+    #: The patient wants another time.
+    MOVE = "move"
+    #: No messages any more.
+    STOP = "stop"
+    #: Messages again.
+    START = "start"
+    #: The number is somebody else's: true until somebody corrects it.
+    NOT_ME = "not_me"
+    #: Nothing that anybody must do something about.
+    COURTESY = "courtesy"
+    #: A person must read it.
+    UNCLEAR = "unclear"
+
+
+#: They hold a visit back, and only as the patient was told it: its reminders, its no-show.
+SAYS_NO = (Meaning.CANCEL, Meaning.MOVE)
+
+
 @dataclass(frozen=True, slots=True)
 class PatientAnswer:
     """One thing that a person did in the chat: wrote, tapped, reacted, changed a preference.

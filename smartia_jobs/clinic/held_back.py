@@ -6,19 +6,17 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from smartia_jobs.appointment import Appointment
+from smartia_jobs.incoming import SAYS_NO, Meaning
 from smartia_jobs.message import Phone
 from smartia_jobs.phones import parse_phone
 from smartia_jobs.report import Reason
 from smartia_jobs.run import Run
+from smartia_jobs.store.effects import Effect
 from smartia_jobs.store.opt_outs import wants_no_message
 from smartia_jobs.store.schema import tables_exist
 from smartia_jobs.store.states import State
 from smartia_jobs.store.tables import answers, outbox, status_changes
 
-#: What an answer must mean to hold back reminders of its visit, and its no-show.
-_SAYS_NO = ("cancel", "move")
-#: What somebody says whose number it is, and who is not the patient.
-_NOT_ME = "not_me"
 #: An answer holds its visit back so long after the visit's time.
 HELD_FOR = timedelta(days=7)
 #: WhatsApp's code for a phone that it cannot reach, which is asked again after so long.
@@ -59,7 +57,7 @@ def _said_no(
         .where(
             status_changes.c.appointment_id.in_(ids),
             status_changes.c.undone_at.is_(None),
-            *_unsettled(_SAYS_NO),
+            *_unsettled(SAYS_NO),
         )
     )
     for row in connection.execute(query):
@@ -113,7 +111,7 @@ def _disputed(connection: Connection, phones: Collection[str]) -> set[str]:
     query = (
         select(outbox.c.phone)
         .join(answers, answers.c.outbox_id == outbox.c.id)
-        .where(outbox.c.phone.in_(sorted(phones)), *_unsettled((_NOT_ME,)))
+        .where(outbox.c.phone.in_(sorted(phones)), *_unsettled((Meaning.NOT_ME,)))
     )
     return set(connection.execute(query).scalars())
 
@@ -141,6 +139,6 @@ def _unreachable(connection: Connection, phones: Collection[str], run: Run) -> s
 def _unsettled(meanings: Collection[str]) -> tuple[ColumnElement[bool], ...]:
     return (
         answers.c.meaning.in_(meanings),
-        answers.c.effect != "undone",
+        answers.c.effect != Effect.UNDONE,
         answers.c.settled_at.is_(None),
     )

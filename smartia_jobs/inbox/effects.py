@@ -7,8 +7,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from smartia_jobs.appointment import Appointment, AppointmentStatus
-from smartia_jobs.inbox.words import Meaning
-from smartia_jobs.incoming import Source
+from smartia_jobs.incoming import Meaning, Source
 from smartia_jobs.store.effects import Effect
 
 

@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from smartia_jobs.appointment import Key
-from smartia_jobs.inbox.words import Meaning
-from smartia_jobs.incoming import PatientAnswer
+from smartia_jobs.incoming import Meaning, PatientAnswer
 from smartia_jobs.message import Phone, Scope
 from smartia_jobs.phones import parse_phone
 

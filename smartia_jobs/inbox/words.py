@@ -1,32 +1,9 @@
 """What an answer says: from what a patient wrote to one of eight meanings, never by guessing."""
 
-from enum import StrEnum
 from typing import assert_never
 
-from smartia_jobs.incoming import PatientAnswer
+from smartia_jobs.incoming import Meaning, PatientAnswer
 from smartia_jobs.vocabulary import Vocabulary, WordList, spell
-
-
-class Meaning(StrEnum):
-    """What an answer says."""
-
-    #: The patient will come.
-    CONFIRM = "confirm"
-    #: The patient cannot come.
-    CANCEL = "cancel"
-    #: The patient wants another time.
-    MOVE = "move"
-    #: No messages any more.
-    STOP = "stop"
-    #: Messages again.
-    START = "start"
-    #: The number is somebody else's.
-    NOT_ME = "not_me"
-    #: Nothing that anybody must do something about.
-    COURTESY = "courtesy"
-    #: A person must read it.
-    UNCLEAR = "unclear"
-
 
 #: WhatsApp's own limit, in characters.
 _LONGEST = 4096

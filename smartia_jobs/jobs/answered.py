@@ -14,6 +14,7 @@ from smartia_jobs.clinic.times import to_instant
 from smartia_jobs.clock import Clock
 from smartia_jobs.database import Database
 from smartia_jobs.errors import ConfigurationError
+from smartia_jobs.incoming import Meaning
 from smartia_jobs.outbox.words_back import withdraw
 from smartia_jobs.settings import Settings
 from smartia_jobs.store import answers
@@ -143,12 +144,12 @@ def _outlives_its_visit(one: StoredAnswer) -> bool:
     What was taken back is as it was before, and the patient must yet be told. A number that is
     somebody else's gets no message until that is settled.
     """
-    return one.effect is Effect.UNDONE or one.meaning == "not_me"
+    return one.effect is Effect.UNDONE or one.meaning == Meaning.NOT_ME
 
 
 def _is_past(one: StoredAnswer, told: Sequence[Telling], settings: Settings, now: datetime) -> bool:
     """Whether so much time has passed that nobody has anything to do about it any more."""
-    if one.meaning == "not_me":
+    if one.meaning == Meaning.NOT_ME:
         return False  # until somebody corrects the number
     zone = settings.clinic_timezone
     last_at = max((to_instant(visit.start, zone) for visit in told), default=one.received_at)

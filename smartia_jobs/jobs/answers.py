@@ -15,7 +15,7 @@ from smartia_jobs.clinic.status_changes import change, hold, statuses_held
 from smartia_jobs.database import is_lock_timeout, is_transient, lock_names, why
 from smartia_jobs.errors import ExitStatus
 from smartia_jobs.inbox.effects import Decision, Earlier, Said, Told, decide, stands
-from smartia_jobs.inbox.words import Meaning
+from smartia_jobs.incoming import SAYS_NO, Meaning
 from smartia_jobs.jobs.understanding import Understanding, Understood
 from smartia_jobs.jobs.writing_back import WritingBack
 from smartia_jobs.outbox.answered import settle_answered
@@ -54,9 +54,6 @@ FIGURES = (
 
 #: What decides about a visit, and so about the answers that follow.
 _ABOUT_VISITS = (Meaning.CONFIRM, Meaning.CANCEL, Meaning.MOVE)
-
-#: They hold a visit back, and only as the patient was told it.
-_SAY_NO = (Meaning.CANCEL, Meaning.MOVE)
 
 #: An answer is tried so often while somebody else changes its visit at that very moment.
 _TRIES = 3
@@ -268,7 +265,7 @@ class _Acting:
                         at=at,
                     ):
                         raise _ChangedError
-            case Effect.LISTED if decision.holds or understood.meaning not in _SAY_NO:
+            case Effect.LISTED if decision.holds or understood.meaning not in SAYS_NO:
                 # As they are now: whatever anybody does about them later settles the answer.
                 for visit in visits:
                     hold(

@@ -28,6 +28,7 @@ from smartia_jobs.clinic.rules.hours import SendingHours
 from smartia_jobs.clinic.rules.reminders import ReminderRule
 from smartia_jobs.clinic.rules.window import Window
 from smartia_jobs.clinic.times import to_instant, to_wall
+from smartia_jobs.incoming import Meaning
 from smartia_jobs.jobs.sender import person_of
 from smartia_jobs.message import Phone
 from smartia_jobs.phones import parse_phone
@@ -44,7 +45,6 @@ from smartia_jobs.store.reminded import (
 from smartia_jobs.store.schema import tables_exist
 from smartia_jobs.store.states import State
 from smartia_jobs.store.unsettled import (
-    NOT_ME,
     Told,
     Unsettled,
     notes_of,
@@ -262,7 +262,7 @@ def _of_phones(connection: Connection, book: Book) -> Iterator[Found]:
     for answer in wordless:
         phone = phones[answer.id]
         patient = patients.get(phone or "")
-        if answer.meaning == NOT_ME:
+        if answer.meaning == Meaning.NOT_ME:
             if phone is not None and patient is None:
                 continue  # somebody has corrected the number
         elif book.run.now - answer.received_at >= rules.LISTED_FOR:

@@ -13,8 +13,8 @@ from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.chats import phones_in_dialogue
 from smartia_jobs.inbox.effects import Told
 from smartia_jobs.inbox.whose import By, Candidate, NotAnAnswer, Purpose, Tap, Whose, whose
-from smartia_jobs.inbox.words import Meaning, meaning_of
-from smartia_jobs.incoming import PatientAnswer
+from smartia_jobs.inbox.words import meaning_of
+from smartia_jobs.incoming import Meaning, PatientAnswer
 from smartia_jobs.kinds import INVITATION, WORDS_BACK
 from smartia_jobs.message import Phone, Scope
 from smartia_jobs.phones import parse_phone

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, and_, delete, false, func, or_, select, update
 
-from smartia_jobs.incoming import Source
+from smartia_jobs.incoming import Meaning, Source
 from smartia_jobs.store.effects import FOR_A_PERSON, Effect
 from smartia_jobs.store.states import MAY_BE_TOLD, State
 from smartia_jobs.store.tables import answers, outbox
@@ -164,7 +164,7 @@ def settle_disputes(connection: Connection, phone: str, *, at: datetime) -> None
     connection.execute(
         update(answers)
         .where(
-            answers.c.meaning == "not_me",
+            answers.c.meaning == Meaning.NOT_ME,
             answers.c.settled_at.is_(None),
             answers.c.outbox_id.in_(theirs),
         )
@@ -329,7 +329,7 @@ def delete_before(connection: Connection, before_at: datetime, *, most: int) -> 
         most: how many at once.
     """
     disputes = and_(
-        answers.c.meaning == "not_me",
+        answers.c.meaning == Meaning.NOT_ME,
         answers.c.effect == Effect.LISTED,
         answers.c.settled_at.is_(None),
     )

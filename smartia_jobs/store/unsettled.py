@@ -6,13 +6,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Row, or_, select
 
+from smartia_jobs.incoming import SAYS_NO, Meaning
+from smartia_jobs.store.effects import FOR_A_PERSON, Effect
 from smartia_jobs.store.status_changes import NO_ANSWER
 from smartia_jobs.store.tables import answers, outbox, status_changes
 
-#: What somebody has something to do about.
-_FOR_A_PERSON = ("listed", "cancelled", "undone")
-#: Says that the number is somebody else's: true until somebody corrects it.
-NOT_ME = "not_me"
 #: A message tells of a visit at most some weeks ahead: nobody waits for older answers.
 _LOOKED_AT_FOR = timedelta(days=60)
 #: Ids in one IN list.
@@ -91,9 +89,9 @@ class Noted:
 def unsettled_answers(connection: Connection, *, now: datetime) -> list[Unsettled]:
     """Return what somebody has something to do about, the newest first."""
     query = select(answers).where(
-        answers.c.effect.in_(_FOR_A_PERSON),
+        answers.c.effect.in_(sorted(FOR_A_PERSON)),
         answers.c.settled_at.is_(None),
-        or_(answers.c.received_at > now - _LOOKED_AT_FOR, answers.c.meaning == NOT_ME),
+        or_(answers.c.received_at > now - _LOOKED_AT_FOR, answers.c.meaning == Meaning.NOT_ME),
     )
     rows = connection.execute(query.order_by(answers.c.said_at.desc(), answers.c.id.desc())).all()
     told = _told(connection, {row.outbox_id for row in rows if row.outbox_id is not None})
@@ -150,8 +148,8 @@ def visits_answered(
                                answers.c.outbox_id == outbox.c.leader_id))
             .where(
                 outbox.c.appointment_id.in_(some),
-                answers.c.meaning.in_(("cancel", "move")),
-                answers.c.effect != "undone",
+                answers.c.meaning.in_(SAYS_NO),
+                answers.c.effect != Effect.UNDONE,
             )
         )  # fmt: skip
         found.update((row.appointment_id, row.start) for row in connection.execute(query))

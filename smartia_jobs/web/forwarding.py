@@ -29,8 +29,7 @@ from smartia_jobs.database.errors import explain
 from smartia_jobs.errors import SmartiaJobsError
 from smartia_jobs.inbox.passing_on import Piece, only, pieces
 from smartia_jobs.inbox.whose import Tap
-from smartia_jobs.inbox.words import Meaning
-from smartia_jobs.incoming import PatientAnswer
+from smartia_jobs.incoming import Meaning, PatientAnswer
 from smartia_jobs.jobs.opening import open_clinic
 from smartia_jobs.jobs.understanding import Understanding
 from smartia_jobs.logs import log_event

@@ -7,8 +7,7 @@ import pytest
 
 from smartia_jobs.appointment import Appointment, AppointmentStatus
 from smartia_jobs.inbox.effects import Decision, Earlier, Said, Told, WordBack, decide
-from smartia_jobs.inbox.words import Meaning
-from smartia_jobs.incoming import Source
+from smartia_jobs.incoming import Meaning, Source
 from smartia_jobs.store.effects import Effect
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -17,8 +17,7 @@ from smartia_jobs.inbox.whose import (
     canonical,
     whose,
 )
-from smartia_jobs.inbox.words import Meaning
-from smartia_jobs.incoming import PatientAnswer, Source
+from smartia_jobs.incoming import Meaning, PatientAnswer, Source
 from smartia_jobs.message import Scope
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -8,8 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from smartia_jobs.catalogue.words import load_words
-from smartia_jobs.inbox.words import Meaning, meaning_of, read
-from smartia_jobs.incoming import PatientAnswer, Source
+from smartia_jobs.inbox.words import meaning_of, read
+from smartia_jobs.incoming import Meaning, PatientAnswer, Source
 from smartia_jobs.vocabulary import ANY_NAME, WordList
 
 WORDS = load_words({}, clinic_name="Clínica Aurora")

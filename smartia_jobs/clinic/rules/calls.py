@@ -5,9 +5,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from smartia_jobs.appointment import Appointment, AppointmentStatus
+from smartia_jobs.incoming import Meaning
+from smartia_jobs.store.effects import Effect
 from smartia_jobs.store.reminded import Reminder
 from smartia_jobs.store.states import State
-from smartia_jobs.store.unsettled import NOT_ME, Noted, Told, Unsettled
+from smartia_jobs.store.unsettled import Noted, Told, Unsettled
 
 #: What a patient answered stands on the list so long after the visit, or after the answer where
 #: nobody can tell which visit is meant.
@@ -88,16 +90,16 @@ WHAT: Mapping[Why, str] = {
 
 def why_listed(answer: Unsettled) -> Why:
     """Return what an answer that is for a person is on the list for."""
-    if answer.effect == "cancelled":
+    if answer.effect == Effect.CANCELLED:
         return Why.SLOT_FREED
-    if answer.effect == "undone":
+    if answer.effect == Effect.UNDONE:
         return Why.ANSWER_UNDONE
     match answer.meaning:
-        case "cancel":
+        case Meaning.CANCEL:
             return Why.WANTS_TO_CANCEL
-        case "move":
+        case Meaning.MOVE:
             return Why.WANTS_TO_MOVE
-        case "not_me":
+        case Meaning.NOT_ME:
             return Why.NUMBER_DISPUTED
         case _:  # also a confirmation of a visit that is not as it was told
             return Why.UNCLEAR_ANSWER
@@ -143,7 +145,7 @@ def stands(
         updated_at: when SmartIA's row was last changed; None: not recorded.
     """
     same_phone = told.phone in (None, phone)
-    if answer.meaning == NOT_ME:
+    if answer.meaning == Meaning.NOT_ME:
         return same_phone
     noted = next((note for note in reversed(notes) if note.answer_id == answer.id), None)
     if visit is None:
@@ -152,7 +154,7 @@ def stands(
     if why_listed(answer) is not Why.UNCLEAR_ANSWER:
         others = set()  # it asks for another status, and there is one
     if noted is not None:
-        left_in = noted.before if answer.effect == "undone" else noted.after
+        left_in = noted.before if answer.effect == Effect.UNDONE else noted.after
         same_visit = (visit.patient_id, visit.start) == (noted.patient_id, noted.start)
         return same_visit and same_phone and visit.status in {left_in, *others}
     if updated_at is not None and updated_at <= answer.received_at:
