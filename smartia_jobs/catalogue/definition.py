@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from smartia_jobs.catalogue.contact import contact
-from smartia_jobs.catalogue.loading import Button, MessageTemplate
+from smartia_jobs.catalogue.loading import Button, MessageTemplate, load_catalogue
 from smartia_jobs.catalogue.render import example_message
 
 #: Buttons that WhatsApp on computers shows below a message.
@@ -46,6 +46,18 @@ def definition(
     if template.time_to_live is not None:
         registered["message_send_ttl_seconds"] = int(template.time_to_live.total_seconds())
     return registered
+
+
+def shipped_definitions(*, clinic_name: str) -> list[dict[str, Any]]:
+    """Return the definitions of all shipped templates, for an account that has no call button.
+
+    Args:
+        clinic_name: as for :func:`definition`.
+    """
+    return [
+        definition(template, clinic_name=clinic_name, clinic_phone=None)
+        for template in load_catalogue(None).templates.values()
+    ]
 
 
 def unseen_on_computers(definition: Mapping[str, Any]) -> str | None:

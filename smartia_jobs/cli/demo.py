@@ -77,18 +77,13 @@ def demo() -> None:
 
 
 def _play(folder: Path) -> None:
-    from smartia_jobs.catalogue.definition import definition
-    from smartia_jobs.catalogue.loading import load_catalogue
+    from smartia_jobs.catalogue.definition import shipped_definitions
     from smartia_jobs.sandbox.account import PHONE_NUMBER_ID
     from smartia_jobs.sandbox.clinic import make_clinic
     from smartia_jobs.sandbox.server import Sandbox
 
     clinic = make_clinic(folder / "smartia.db", monday_at=_NINE)
-    templates = [
-        definition(template, clinic_name="Clínica Aurora", clinic_phone=None)
-        for template in load_catalogue(None).templates.values()
-    ]
-    with Sandbox(templates=templates) as sandbox:
+    with Sandbox(templates=shipped_definitions(clinic_name="Clínica Aurora")) as sandbox:
         from smartia_jobs.settings import Settings
 
         settings = Settings(

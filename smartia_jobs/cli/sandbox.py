@@ -65,15 +65,11 @@ def sandbox(
 
     Example: smartia-jobs sandbox --clinic clinic.db
     """
-    from smartia_jobs.catalogue.definition import definition
-    from smartia_jobs.catalogue.loading import load_catalogue
+    from smartia_jobs.catalogue.definition import shipped_definitions
     from smartia_jobs.sandbox.server import Sandbox
 
     with errors_as_status("sandbox"):
-        templates = [
-            definition(template, clinic_name="sua clínica", clinic_phone=None)
-            for template in load_catalogue(None).templates.values()
-        ]
+        templates = shipped_definitions(clinic_name="sua clínica")
         try:
             server = Sandbox(port=port, templates=templates)
         except OSError as error:

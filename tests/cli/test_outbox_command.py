@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from smartia_jobs.catalogue.definition import definition
-from smartia_jobs.catalogue.loading import load_catalogue
+from smartia_jobs.catalogue.definition import shipped_definitions
 from smartia_jobs.sandbox.scripts import Scripted
 from smartia_jobs.sandbox.server import Sandbox
 from tests.crash.site import Site, ended
@@ -31,11 +30,7 @@ def site(clinic: Clinic, start_cli: StartCli, sandbox: Sandbox) -> Site:
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    templates = [
-        definition(template, clinic_name="sua clínica", clinic_phone=None)
-        for template in load_catalogue(None).templates.values()
-    ]
-    with Sandbox(templates=templates) as server:
+    with Sandbox(templates=shipped_definitions(clinic_name="sua clínica")) as server:
         yield server
 
 

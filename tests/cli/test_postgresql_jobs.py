@@ -12,8 +12,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from smartia_jobs.catalogue.definition import definition
-from smartia_jobs.catalogue.loading import load_catalogue
+from smartia_jobs.catalogue.definition import shipped_definitions
 from smartia_jobs.sandbox.server import Sandbox
 from tests.crash.site import Site, ended
 from tests.outbox.test_schema import documented
@@ -26,10 +25,7 @@ AHEAD = {"24h": timedelta(hours=24), "2h": timedelta(hours=2)}
 
 
 def shipped_templates() -> list[dict[str, Any]]:
-    return [
-        definition(template, clinic_name="sua clínica", clinic_phone=None)
-        for template in load_catalogue(None).templates.values()
-    ]
+    return shipped_definitions(clinic_name="sua clínica")
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from smartia_jobs.catalogue.definition import definition
-from smartia_jobs.catalogue.loading import load_catalogue
+from smartia_jobs.catalogue.definition import shipped_definitions
 from smartia_jobs.sandbox.account import PHONE_NUMBER_ID
 from smartia_jobs.sandbox.scripts import Scripted
 from smartia_jobs.sandbox.server import Sandbox
@@ -54,11 +53,7 @@ _SECRETS = Secrets(
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    templates = [
-        definition(template, clinic_name="Clínica Aurora", clinic_phone=None)
-        for template in load_catalogue(None).templates.values()
-    ]
-    with Sandbox(templates=templates) as server:
+    with Sandbox(templates=shipped_definitions(clinic_name="Clínica Aurora")) as server:
         yield server
 
 

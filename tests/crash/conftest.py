@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from smartia_jobs.catalogue.definition import definition
-from smartia_jobs.catalogue.loading import load_catalogue
+from smartia_jobs.catalogue.definition import shipped_definitions
 from smartia_jobs.sandbox.server import Sandbox
 from tests.crash.site import Site
 from tests.support import Clinic, StartCli
@@ -13,11 +12,7 @@ from tests.support import Clinic, StartCli
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    templates = [
-        definition(template, clinic_name="sua clínica", clinic_phone=None)
-        for template in load_catalogue(None).templates.values()
-    ]
-    with Sandbox(templates=templates) as server:
+    with Sandbox(templates=shipped_definitions(clinic_name="sua clínica")) as server:
         yield server
 
 

@@ -6,8 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, time
 from typing import Any
 
-from smartia_jobs.catalogue.definition import definition
-from smartia_jobs.catalogue.loading import load_catalogue
+from smartia_jobs.catalogue.definition import shipped_definitions
 from smartia_jobs.clock import ShiftedClock
 from smartia_jobs.jobs.check import Checked, check
 from smartia_jobs.jobs.checks.finding import Finding, Level
@@ -52,10 +51,7 @@ def wall(text: str) -> datetime:
 
 def definitions(**changes: Any) -> list[dict[str, Any]]:
     """Return the shipped messages as they are submitted."""
-    return [
-        {**definition(template, clinic_name="Clínica", clinic_phone=None), **changes}
-        for template in load_catalogue(None).templates.values()
-    ]
+    return [{**registered, **changes} for registered in shipped_definitions(clinic_name="Clínica")]
 
 
 def online_settings(sandbox: Sandbox, **changes: Any) -> Settings:

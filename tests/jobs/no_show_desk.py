@@ -9,8 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from smartia_jobs.catalogue.definition import definition
-from smartia_jobs.catalogue.loading import load_catalogue
+from smartia_jobs.catalogue.definition import shipped_definitions
 from smartia_jobs.clinic.index import ensure_indexes
 from smartia_jobs.clock import ShiftedClock
 from smartia_jobs.database import Database
@@ -27,10 +26,7 @@ from tests.support import Clinic
 #: A Wednesday, six in the evening: the clinic's wall time.
 WEDNESDAY_18 = datetime.fromisoformat("2026-11-25T18:00")
 
-TEMPLATES = [
-    definition(template, clinic_name="Clínica Aurora", clinic_phone=None)
-    for template in load_catalogue(None).templates.values()
-]
+TEMPLATES = shipped_definitions(clinic_name="Clínica Aurora")
 
 _runs = count(1)
 

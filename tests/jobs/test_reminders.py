@@ -12,8 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from smartia_jobs.catalogue.definition import definition
-from smartia_jobs.catalogue.loading import load_catalogue
+from smartia_jobs.catalogue.definition import shipped_definitions
 from smartia_jobs.clock import ShiftedClock
 from smartia_jobs.database import Database
 from smartia_jobs.errors import ConfigurationError
@@ -42,10 +41,7 @@ TOO_NEAR = pytest.mark.parametrize(
     ("kind", "ahead"), [(DAY_AHEAD, 5 * HOUR), (HOURS_AHEAD, 30 * MINUTE)], ids=["24h", "2h"]
 )
 
-TEMPLATES = [
-    definition(template, clinic_name="Clínica Aurora", clinic_phone=None)
-    for template in load_catalogue(None).templates.values()
-]
+TEMPLATES = shipped_definitions(clinic_name="Clínica Aurora")
 _runs = count(1)
 
 

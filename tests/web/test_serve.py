@@ -18,8 +18,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from smartia_jobs.catalogue.definition import definition
-from smartia_jobs.catalogue.loading import load_catalogue
+from smartia_jobs.catalogue.definition import shipped_definitions
 from smartia_jobs.cli.serve import LIBRARIES
 from smartia_jobs.errors import how_to_install
 from smartia_jobs.sandbox.account import PHONE_NUMBER_ID
@@ -99,11 +98,7 @@ class Service:
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    templates = [
-        definition(template, clinic_name="Clínica Aurora", clinic_phone=None)
-        for template in load_catalogue(None).templates.values()
-    ]
-    with Sandbox(templates=templates) as server:
+    with Sandbox(templates=shipped_definitions(clinic_name="Clínica Aurora")) as server:
         yield server
 
 

@@ -10,8 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from smartia_jobs.catalogue.definition import definition
-from smartia_jobs.catalogue.loading import load_catalogue
+from smartia_jobs.catalogue.definition import shipped_definitions
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.sandbox import PHONE_NUMBER_ID, Sandbox, Scripted
 from tests.support import Clinic, RunCli, StartCli
@@ -22,11 +21,7 @@ OTHER_PHONE = "5541987654321"
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    templates = [
-        definition(template, clinic_name="Clínica Aurora", clinic_phone=None)
-        for template in load_catalogue(None).templates.values()
-    ]
-    with Sandbox(templates=templates) as running:
+    with Sandbox(templates=shipped_definitions(clinic_name="Clínica Aurora")) as running:
         yield running
 
 
