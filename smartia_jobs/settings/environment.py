@@ -43,10 +43,16 @@ def load_settings(
     return understand(gather(environ, env_file=env_file, directory=directory))
 
 
-def gather(environ: Mapping[str, str], *, env_file: Path | None = None, directory: Path) -> Given:
+def gather(
+    environ: Mapping[str, str],
+    *,
+    env_file: Path | None = None,
+    directory: Path,
+    file_outranks: bool = False,
+) -> Given:
     """Collect the texts of all settings; what is wrong is kept for :func:`understand` to raise.
 
-    The environment outranks the file, also with an empty value, which means "not set". A pair of
+    One of the two outranks the other, also with an empty value, which means "not set". A pair of
     quotation marks around a whole value of the environment is taken off: ``docker run
     --env-file`` leaves them there, and patients would read them.
 
@@ -54,6 +60,8 @@ def gather(environ: Mapping[str, str], *, env_file: Path | None = None, director
         environ: the environment.
         env_file: a file of ``NAME=value`` lines that must exist; None: ``.env``, if there is one.
         directory: where ``.env`` is looked for, and the files that settings name.
+        file_outranks: the file is one clinic's, and the environment is that of many; otherwise
+            the environment outranks the file.
     """
     problems: list[str] = []
     warnings: list[str] = []
@@ -63,20 +71,23 @@ def gather(environ: Mapping[str, str], *, env_file: Path | None = None, director
     for miss in near_misses(file, environ):
         (warnings if miss.harmless else problems).append(miss.advice)
     problems += files_of_no_secret(file, environ)
-    warnings += _outranked(file, environ, path)
-    texts = dict(file)
-    for variable in VARIABLES:
-        if environ.keys() & set(variable.names):
-            for name in variable.names:
-                texts.pop(name, None)
-    of_file = frozenset(texts.keys() - environ.keys())
-    texts.update(environ)
+    if not file_outranks:
+        warnings += _outranked(file, environ, path)
+    outside = dict(environ)
     for name in _quoted(environ):
-        texts[name] = environ[name].strip()[1:-1]
+        outside[name] = environ[name].strip()[1:-1]
         warnings.append(
             f"{name} stands in quotation marks in the environment; they were taken off. "
             "Remove them where it is set."
         )
+    weaker, stronger = (outside, file) if file_outranks else (file, outside)
+    texts = dict(weaker)
+    for variable in VARIABLES:
+        if stronger.keys() & set(variable.names):
+            for name in variable.names:
+                texts.pop(name, None)
+    texts.update(stronger)
+    of_file = frozenset(file) if file_outranks else frozenset(texts.keys() - environ.keys())
     was_read = content is not None
     return Given(texts, directory, path, was_read, tuple(problems), tuple(warnings), of_file)
 
