@@ -38,6 +38,6 @@ def _run() -> int:
     from smartia_jobs.cli.app import main as run_app
 
     try:
-        return run_app()
+        return run_app(sys.argv[1:])
     finally:
         gc.freeze()

@@ -1,6 +1,6 @@
 """The Typer application: which commands there are, and what a wrong command line gets."""
 
-import sys
+from functools import cache
 from typing import Annotated
 
 import typer
@@ -11,6 +11,7 @@ from smartia_jobs.cli.check import check
 from smartia_jobs.cli.config import app as config
 from smartia_jobs.cli.db import app as db
 from smartia_jobs.cli.demo import demo
+from smartia_jobs.cli.fleet import fleet
 from smartia_jobs.cli.metrics.command import metrics
 from smartia_jobs.cli.no_show import no_show
 from smartia_jobs.cli.opt_out import app as opt_out
@@ -48,6 +49,7 @@ app.add_typer(templates)
 app.add_typer(db)
 app.add_typer(opt_out)
 app.add_typer(outbox)
+app.command("fleet", context_settings={"ignore_unknown_options": True})(fleet)
 app.command("serve")(serve)
 app.command("sandbox")(sandbox)
 app.command("demo")(demo)
@@ -72,12 +74,10 @@ def _options(
     del version
 
 
-def main() -> int:
-    """Run the command line; return the exit status."""
-    arguments = sys.argv[1:]
-    command = typer.main.get_command(app)
+def main(arguments: list[str]) -> int:
+    """Run a command line; return the exit status."""
     try:
-        status = command.main(
+        status = command().main(
             arguments or ["--help"], prog_name="smartia-jobs", standalone_mode=False
         )
     except _ClickError as error:
@@ -87,6 +87,14 @@ def main() -> int:
     if not arguments:
         return int(ExitStatus.USAGE)
     return status if isinstance(status, int) else 0
+
+
+@cache
+def command() -> "typer.core.TyperGroup":
+    """Return the whole program as one command, made once."""
+    made = typer.main.get_command(app)
+    assert isinstance(made, typer.core.TyperGroup)  # noqa: S101 (it has commands)
+    return made
 
 
 def _refuse(error: Exception, arguments: list[str]) -> int:

@@ -17,19 +17,26 @@ import typer
 
 from smartia_jobs.cli.streams import forget_output, output_error
 from smartia_jobs.clock import Clock, SystemClock
-from smartia_jobs.errors import SmartiaJobsError
-from smartia_jobs.logs import configure_logs, logs_are_json
+from smartia_jobs.errors import ExitStatus, SmartiaJobsError
+from smartia_jobs.logs import configure_logs, label_lines, logs_are_json
 from smartia_jobs.run import Run, Stop
 
 if TYPE_CHECKING:
     from smartia_jobs.report import Report
     from smartia_jobs.settings import Settings
+    from smartia_jobs.settings.clinics import Clinic
     from smartia_jobs.settings.environment import Given
 
 logger = logging.getLogger("smartia_jobs")
 
 #: Which command this process runs, for its log lines.
 _command: ContextVar[str] = ContextVar("command", default="")
+#: Which clinic of many this process is for; None: there is but one.
+_clinic: ContextVar["Clinic | None"] = ContextVar("clinic", default=None)
+
+#: A clinic of many leaves this much earlier after a signal than a process of its own, so that
+#: its end can be told before the whole fleet is killed.
+_LEAVES_EARLIER_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,12 @@ class JobOptions:
     sends: bool = True
     #: Whether a person who waits sees how many visits are done.
     watched: bool = True
+
+
+def become(clinic: "Clinic") -> None:
+    """Let this process be for one clinic of many: its settings, its name on each line."""
+    _clinic.set(clinic)
+    label_lines(clinic=clinic.name)
 
 
 def run_job(command: str, job: "Callable[[Run], Report]", options: JobOptions) -> NoReturn:
@@ -74,7 +87,7 @@ def perform(
     now = _moment(options.now, settings)
     stop = Stop()
     listen_to_signals(stop)
-    unseen = options.dry_run or not options.watched
+    unseen = options.dry_run or not options.watched or _clinic.get() is not None
     with nullcontext() if unseen else watched(command) as progress:
         return launch(
             command,
@@ -92,7 +105,7 @@ def perform(
 
 
 def read_settings(env_file: Path | None) -> "Settings":
-    """Return the settings of this process's environment and working directory."""
+    """Return the settings of this process's environment and working directory, or clinic."""
     from smartia_jobs.settings.environment import understand
 
     return understand(gather_settings(env_file))
@@ -101,12 +114,15 @@ def read_settings(env_file: Path | None) -> "Settings":
 def gather_settings(env_file: Path | None) -> "Given":
     """Return what this process's environment and working directory say, still to be understood.
 
-    From here on log lines have the form that the settings ask for, right or wrong as the others
-    may be.
+    In the process of one clinic of many it is what that clinic was given. From here on log lines
+    have the form that the settings ask for, right or wrong as the others may be.
     """
     from smartia_jobs.settings.environment import gather, log_form
 
-    given = gather(os.environ, env_file=env_file, directory=_working_directory())
+    if (clinic := _clinic.get()) is not None:
+        given = clinic.given
+    else:
+        given = gather(os.environ, env_file=env_file, directory=_working_directory())
     log_format, level = log_form(given)
     _log_to_stderr(log_format, level, {"job": _command.get()})
     for warning in given.warnings:
@@ -116,25 +132,30 @@ def gather_settings(env_file: Path | None) -> "Given":
 
 def listen_to_signals(stop: Stop) -> None:
     """Let SIGTERM and Ctrl-C end the run in order."""
-    from smartia_jobs.cli.signals import listen
+    from smartia_jobs.cli.signals import LEAVE_AFTER_S, listen
 
-    listen(stop)
+    earlier_s = 0.0 if _clinic.get() is None else _LEAVES_EARLIER_S
+    listen(stop, leave_after_s=LEAVE_AFTER_S - earlier_s)
 
 
 def finish(report: "Report", *, as_json: bool) -> NoReturn:
-    """Print a report on standard output and exit with its status.
-
-    What was sent was sent: a reader who went away, or a full disk, changes nothing about the
-    status.
-    """
+    """Print a report on standard output and exit with its status."""
     if as_json:
         print_json(report.as_json())
     else:
         print_result(report)
+    exit_with(report.exit_status)
+
+
+def exit_with(status: ExitStatus) -> NoReturn:
+    """Exit with the status of a report that was printed.
+
+    What was sent was sent: a reader who went away, or a full disk, changes nothing about it.
+    """
     if output_error() is not None:
         logger.warning("the report could not be written to standard output")
         forget_output()
-    raise typer.Exit(int(report.exit_status))
+    raise typer.Exit(int(status))
 
 
 def print_result(report: "Report") -> None:
@@ -205,7 +226,9 @@ def monitored(command: str, settings: "Settings", *, dry_run: bool = False) -> I
         return
     from smartia_jobs.launch import ping
 
-    tell = partial(ping, settings.ping_url, job=command, clinic="clinic")
+    clinic = _clinic.get()
+    name = "clinic" if clinic is None else clinic.name
+    tell = partial(ping, settings.ping_url, job=command, clinic=name)
     tell(end="start")
     try:
         yield
@@ -243,9 +266,19 @@ def _fail(command: str, error: SmartiaJobsError, *, as_json: bool) -> NoReturn:
     if logs_are_json():
         logger.error(str(error), extra={"ctx": {"event": "run_failed", "exit_code": status}})
     else:
+        clinic = _clinic.get()
+        where = "" if clinic is None else f" ({clinic.name})"
         for line in str(error).splitlines():
-            typer.echo(wrapped(f"smartia-jobs {command}: {line}"), err=True)
+            typer.echo(wrapped(f"smartia-jobs {command}{where}: {line}"), err=True)
     raise typer.Exit(status)
+
+
+def log_as_environment_asks(command: str) -> None:
+    """Give log lines the form that the environment alone asks for; of many clinics none decides."""
+    from smartia_jobs.settings.environment import gather, log_form
+
+    log_format, level = log_form(gather(os.environ, directory=Path(os.devnull)))
+    _log_to_stderr(log_format, level, {"job": command})
 
 
 def _log_to_stderr(log_format: str, level: str, labels: Mapping[str, str]) -> None:

@@ -2,10 +2,18 @@
 
 from smartia_jobs.logs.handlers import (
     configure_logs,
+    label_lines,
     log_event,
     logs_are_json,
     logs_held,
     stderr_console,
 )
 
-__all__ = ["configure_logs", "log_event", "logs_are_json", "logs_held", "stderr_console"]
+__all__ = [
+    "configure_logs",
+    "label_lines",
+    "log_event",
+    "logs_are_json",
+    "logs_held",
+    "stderr_console",
+]

@@ -3,7 +3,9 @@
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from smartia_jobs.logs.lines import JsonLines, TextLines
@@ -13,8 +15,18 @@ if TYPE_CHECKING:
 
 #: Which handler is ours.
 _NAME = "smartia_jobs"
+#: What every line says from now on, however often the form is chosen (:func:`label_lines`).
+_always: ContextVar[Mapping[str, str]] = ContextVar("labels", default=MappingProxyType({}))
 #: Below WARNING they tell of addresses, statements and values.
 _QUIET = ("urllib3", "requests", "sqlalchemy.engine", "sqlalchemy.pool", "alembic", "psycopg")
+
+
+def label_lines(**labels: str) -> None:
+    """Put these labels on every line: which clinic of many this process is for.
+
+    It holds from the next :func:`configure_logs` on, and within this context.
+    """
+    _always.set(labels)
 
 
 def configure_logs(
@@ -34,14 +46,14 @@ def configure_logs(
     """
     if log_format == "json" or (log_format == "auto" and not terminal):
         handler: logging.Handler = logging.StreamHandler()
-        handler.setFormatter(JsonLines(labels or {}))
+        handler.setFormatter(JsonLines({**(labels or {}), **_always.get()}))
     elif terminal:
-        handler = _Terminal()
+        handler = _Terminal(TextLines(_always.get()))
         if level != "DEBUG":
             handler.addFilter(_is_for_a_person)
     else:
         handler = logging.StreamHandler()
-        handler.setFormatter(TextLines())
+        handler.setFormatter(TextLines(_always.get()))
     handler.name = _NAME
     # Looked up for each line otherwise, and no line of ours tells them: thread, process, and the
     # file and function that logged it (Python's "Logging HOWTO", Optimization).
@@ -104,7 +116,10 @@ class _Terminal(logging.Handler):
     """Writes through rich, whose colours and progress bar share the terminal."""
 
     _STYLES = ((logging.ERROR, "bold red"), (logging.WARNING, "yellow"), (logging.INFO, "green"))
-    _lines = TextLines()
+
+    def __init__(self, lines: TextLines) -> None:
+        super().__init__()
+        self._lines = lines
 
     def emit(self, record: logging.LogRecord) -> None:
         from rich.text import Text

@@ -56,13 +56,19 @@ class JsonLines(logging.Formatter):
 class TextLines(logging.Formatter):
     """One line of text for a person, the stack below it."""
 
+    def __init__(self, labels: Mapping[str, str] | None = None) -> None:
+        """Put these labels among the fields of every line."""
+        super().__init__()
+        self._labels = dict(labels or {})
+
     def format(self, record: logging.LogRecord) -> str:
         """Return time, level, message and fields."""
         return " ".join(part for part in self.parts(record) if part) + self.stack(record)
 
     def parts(self, record: logging.LogRecord) -> tuple[str, str, str, str]:
         """Return local time, level, message and fields, each on one line."""
-        pairs = " ".join(f"{key}={_pair(value)}" for key, value in _fields(record).items())
+        fields = {**self._labels, **_fields(record)}
+        pairs = " ".join(f"{key}={_pair(value)}" for key, value in fields.items())
         return (
             f"{_time(record).astimezone():%H:%M:%S}",
             f"{record.levelname:<7}",

@@ -88,12 +88,22 @@ def told_on(path: Path) -> date | None:
         return None
 
 
-def _write(path: Path, monday: date) -> MadeUpClinic:
+def make_empty(path: Path) -> None:
+    """Write SmartIA's tables, without a row, into a new file.
+
+    Raises:
+        FileExistsError: something is at ``path``; it was not touched.
+    """
     path.touch(exist_ok=False)
     schema = resources.files("smartia_jobs.sandbox").joinpath("smartia_sqlite.sql")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(f"BEGIN; {schema.read_text(encoding='utf-8')}; COMMIT")
+
+
+def _write(path: Path, monday: date) -> MadeUpClinic:
+    make_empty(path)
     visits = [*_history(), *STORY]
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.executescript(f"BEGIN; {schema.read_text(encoding='utf-8')}")
         patients = _write_patients(connection, monday)
         chats = {
             chat.patient: _write_chat(connection, chat, patients[chat.patient], monday)

@@ -13,8 +13,8 @@ _OF_ONE_CLINIC = re.compile(r"DATABASE_URL|DATABASE_URL_FILE|META_.*|CLINIC_.*")
 _FILE = re.compile(r"([a-z0-9-]+)\.env")
 #: Clinics share no rate: each has a number of its own at WhatsApp, whatever the tasks.
 _NOT_SHARED = frozenset({"CLOUD_RUN_TASK_COUNT"})
-#: What an error names before it says "and more".
-_MOST_NAMED = 5
+#: So many are named before "and more" is said.
+_MOST_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def _refuse_what_is_of_one(environ: Mapping[str, str]) -> None:
     )
     if wrong:
         raise ConfigurationError(
-            f"{_named(wrong)} in the environment would hold for every clinic. Remove it there, "
+            f"{named(wrong)} in the environment would hold for every clinic. Remove it there, "
             "and set it in each clinic's file; nothing was done."
         )
 
@@ -117,7 +117,7 @@ def _refuse_what_is_of_one(environ: Mapping[str, str]) -> None:
 def _ignored(directory: Path, names: Sequence[str]) -> Iterator[str]:
     if names:
         yield (
-            f"Ignored in {directory}: {_named(names)}. A clinic's file is named like centro.env, "
+            f"Ignored in {directory}: {named(names)}. A clinic's file is named like centro.env, "
             "in lower-case letters, digits and hyphens."
         )
 
@@ -131,14 +131,15 @@ def _doubled(clinics: Sequence[Clinic]) -> Iterator[str]:
                 owners.setdefault(text, []).append(clinic.name)
         for names in owners.values():
             if len(names) > 1:
-                yield f"{_named(names)} have the same {name}; each clinic has its own."
+                yield f"{named(names)} have the same {name}; each clinic has its own."
 
 
 def _text(given: Given, name: str) -> str:
     return given.texts.get(name, "").strip()
 
 
-def _named(names: Sequence[str]) -> str:
+def named(names: Sequence[str]) -> str:
+    """Return names for a person, and how many more there are than fit into a sentence."""
     more = len(names) - _MOST_NAMED
     shown = ", ".join(names[:_MOST_NAMED])
     return f"{shown} and {more} more" if more > 0 else shown

@@ -5,8 +5,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from smartia_jobs.errors import ConfigurationError
+from smartia_jobs.settings import readers
 from smartia_jobs.settings.checks import contradictions
 from smartia_jobs.settings.declarations import PLATFORM_VARIABLES, VARIABLES, Settings
 from smartia_jobs.settings.names import files_of_no_secret, near_misses
@@ -132,6 +134,18 @@ def log_form(given: Given) -> tuple[str, str]:
             with suppress(ValueError):
                 values[variable.field] = variable.reader.read(text)
     return values["log_format"], values["log_level"]
+
+
+def zone_of(given: Given) -> ZoneInfo | None:
+    """Return ``CLINIC_TIMEZONE``, whatever else is wrong; None: it is wrong itself."""
+    text = given.texts.get("CLINIC_TIMEZONE", "").strip()
+    if not text:
+        return Settings().clinic_timezone
+    try:
+        zone: ZoneInfo = readers.ZONE.read(text)
+    except ValueError:
+        return None
+    return zone
 
 
 def _file_content(

@@ -1,0 +1,94 @@
+"""What came of all clinics, for a person: the worst first, those with nothing to do in one line."""
+
+import sys
+from collections.abc import Iterator, Mapping
+
+from smartia_jobs.errors import ExitStatus
+from smartia_jobs.fleet.report import ClinicEnd, FleetReport
+from smartia_jobs.settings.clinics import named
+
+#: Said in words instead: it only repeats the others.
+_SUMS = frozenset({"due", "messages"})
+
+
+def print_fleet(report: FleetReport) -> None:
+    """Print a fleet's report on standard output: a table on a terminal, else plain lines."""
+    if sys.stdout.isatty():
+        _print_table(report)
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in _plain(report))
+
+
+def _title(report: FleetReport) -> str:
+    dry = " (dry run)" if report.dry_run else ""
+    part = f" · part {report.shard}" if report.shard.count > 1 else ""
+    return f"fleet {report.job}{dry} · {_clinics(len(report.ends))}{part}"
+
+
+def _shown(report: FleetReport) -> list[ClinicEnd]:
+    return [end for end in report.worst_first if end.exit_status is not ExitStatus.OK or end.counts]
+
+
+def _row(end: ClinicEnd) -> tuple[str, str, str]:
+    figures = _figures(end.counts)
+    return (
+        end.name,
+        str(int(end.exit_status)),
+        ". ".join(part for part in (end.advice, figures) if part),
+    )
+
+
+def _figures(counts: Mapping[str, int]) -> str:
+    return ", ".join(
+        f"{name.replace('_', ' ')} {count}" for name, count in counts.items() if name not in _SUMS
+    )
+
+
+def _notes(report: FleetReport) -> Iterator[str]:
+    quiet = len(report.ends) - len(_shown(report))
+    if quiet:
+        yield f"Nothing to do at {_clinics(quiet)}."
+    if report.not_now:
+        yield f"Not their hour: {named(report.not_now)}."
+    if report.left:
+        yield f"Told to end before it was their turn: {named(report.left)}."
+    yield from report.warnings
+    if totals := _figures(report.totals):
+        yield f"In all: {totals}."
+    failed = sum(end.exit_status is not ExitStatus.OK for end in report.ends)
+    wrong = f"{_clinics(failed)} with something wrong; " if failed else ""
+    yield (
+        f"Exit {int(report.exit_status)} after {report.duration_s:.1f} s; {wrong}".rstrip("; ")
+        + "."
+    )
+
+
+def _clinics(count: int) -> str:
+    return f"{count} {'clinic' if count == 1 else 'clinics'}"
+
+
+def _plain(report: FleetReport) -> Iterator[str]:
+    yield _title(report)
+    for name, status, words in map(_row, _shown(report)):
+        yield f"{name:<20} {status:>3}  {words}".rstrip()
+    yield from _notes(report)
+
+
+def _print_table(report: FleetReport) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table(title=_title(report), box=box.ROUNDED, title_justify="left")
+    table.add_column("clinic", overflow="fold", max_width=24)
+    table.add_column("exit", justify="right", no_wrap=True)
+    table.add_column("what came of it", overflow="fold")
+    for end in _shown(report):
+        table.add_row(*_row(end), style="red" if end.exit_status is not ExitStatus.OK else None)
+    if table.row_count:
+        console.print(table)
+    else:
+        console.print(_title(report), markup=False)
+    for note in _notes(report):
+        console.print(note, markup=False)

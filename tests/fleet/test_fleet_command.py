@@ -1,0 +1,288 @@
+"""``smartia-jobs fleet``, whole: many clinics, of which some are as bad as clinics can be."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from smartia_jobs.sandbox.scripts import Scripted
+from tests.fleet.conftest import Fleet
+from tests.support import StartCli
+from tests.support.postgres import create_database, drop_database
+from tests.whatsapp.loopback import answer, answering, loopback
+
+
+def phones() -> "count[int]":
+    """Return phones that no two clinics share."""
+    return count(5511987700001)
+
+
+def test_one_bad_clinic_of_each_kind_costs_no_other_its_messages(fleet: Fleet) -> None:
+    numbers = phones()
+    told = [fleet.book(fleet.add(f"good-{n:02}"), str(next(numbers))) for n in range(23)]
+    dead = fleet.book(fleet.add("dead-token"), str(next(numbers)))
+    fleet.sandbox.script(dead, Scripted(code=190), repeat_last=True)
+    silent = fleet.book(fleet.add("silent-whatsapp"), str(next(numbers)))
+    fleet.sandbox.script(silent, Scripted(delay_s=20, accepted=False))
+    fleet.book(fleet.add("wrong-setting", CLINIC_TIMEZONE="Brasil/SP"), str(next(numbers)))
+    fleet.write("no-database", DATABASE_URL=f"sqlite:///{fleet.folder}/nowhere.db")
+    fleet.write("no-server", DATABASE_URL="postgresql://nobody:secret@127.0.0.1:1/smartia")
+    (fleet.folder / "broken.env").write_text(
+        "DATABASE_URL=x\nthis is no setting: it is a broken line\n"
+    )
+    (fleet.folder / "garbage.env").write_bytes(os.urandom(64) + b"\xff\x00")
+
+    result = fleet.run("24h", "--json", "--parallel", "6", "--time-limit", "6")
+
+    assert result.exit_code == 69, result.stderr
+    clinics = result.json["clinics"]
+    assert {name: one["exit_code"] for name, one in clinics.items() if one["exit_code"]} == {
+        "no-server": 69,
+        "silent-whatsapp": 75,
+        "dead-token": 77,
+        "wrong-setting": 78,
+        "no-database": 78,
+        "broken": 78,
+        "garbage": 78,
+    }
+    assert len(clinics) == 30
+    assert fleet.told() == sorted(told)
+    for name, one in clinics.items():
+        assert bool(one["advice"]) == bool(one["exit_code"]), name
+    assert "CLINIC_TIMEZONE" in clinics["wrong-setting"]["advice"]
+    assert "nowhere.db" in clinics["no-database"]["advice"]
+    assert "token" in clinics["dead-token"]["advice"]
+    assert "--time-limit" in clinics["silent-whatsapp"]["advice"]
+    assert "broken.env" in clinics["broken"]["advice"]
+    assert "garbage.env" in clinics["garbage"]["advice"]
+    assert "secret" not in result.stdout + result.stderr
+
+
+def test_two_shards_two_files_and_two_runs_tell_nobody_twice(
+    fleet: Fleet, start_cli: StartCli
+) -> None:
+    numbers = phones()
+    told = []
+    for name in ("centro", "norte", "sul"):
+        clinic = fleet.add(name, SEND_RATE="50")
+        fleet.write(f"{name}-again", DATABASE_URL=clinic.url, SEND_RATE="50")
+        told += [fleet.book(clinic, str(next(numbers))) for _ in range(6)]
+    arguments = ("fleet", "24h", "--clinics", str(fleet.folder), "--json", "--parallel", "3")
+
+    processes = [start_cli(*arguments, "--shard", shard) for shard in ("0/2", "1/2", "0/1")]
+    ends = [(process.communicate(timeout=120), process.returncode) for process in processes]
+
+    assert {status for _, status in ends} <= {0, 75}, ends
+    assert fleet.told() == sorted(told)
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "META_ACCESS_TOKEN", "CLINIC_NAME"])
+def test_what_is_one_clinic_s_own_in_the_environment_ends_a_fleet_before_anything_is_done(
+    fleet: Fleet, name: str
+) -> None:
+    fleet.book(fleet.add("centro"))
+
+    result = fleet.run("24h", "--json", **{name: "sqlite:///other.db"})
+
+    assert result.exit_code == 78
+    assert result.json["error"].startswith(f"{name} in the environment")
+    assert fleet.sandbox.received == []
+
+
+def test_a_dry_run_counts_and_sends_nothing(fleet: Fleet) -> None:
+    fleet.book(fleet.add("centro"))
+    fleet.book(fleet.add("norte"))
+
+    result = fleet.run("24h", "--dry-run", "--json")
+
+    assert result.exit_code == 0
+    assert (result.json["dry_run"], result.json["totals"]["would_send"]) == (True, 2)
+    assert fleet.sandbox.received == []
+
+
+def test_sigterm_ends_all_in_order_and_no_message_is_lost(
+    fleet: Fleet, start_cli: StartCli
+) -> None:
+    numbers = phones()
+    clinics = {name: fleet.add(name, SEND_WORKERS="1") for name in ("a", "b", "c", "d")}
+    for clinic in clinics.values():
+        for _ in range(5):
+            phone = fleet.book(clinic, str(next(numbers)))
+            fleet.sandbox.script(phone, Scripted(delay_s=0.3))
+    process = start_cli("fleet", "24h", "--clinics", str(fleet.folder), "--parallel", "2", "--json")
+    for _ in range(6000):
+        if len(fleet.sandbox.received) >= 2 or process.poll() is not None:
+            break
+        time.sleep(0.01)
+
+    process.send_signal(signal.SIGTERM)
+    stdout, _ = process.communicate(timeout=60)
+
+    body = json.loads(stdout)
+    assert (process.returncode, body["exit_code"]) == (143, 143)
+    assert set(body["left"]) >= {"c", "d"}
+    states = [
+        row["state"]
+        for name in ("a", "b")
+        for row in clinics[name].rows("SELECT state FROM smartia_outbox")
+    ]
+    assert set(states) <= {"sent", "retry"}
+    assert states.count("sent") == len(fleet.told())
+
+
+def test_the_clinics_of_both_engines_are_run_side_by_side(fleet: Fleet, postgres_url: str) -> None:
+    numbers = phones()
+    told = [fleet.book(fleet.add("lite"), str(next(numbers)))]
+    for name in ("fleet_one", "fleet_two"):
+        create_database(postgres_url, name)
+    try:
+        for name in ("one", "two"):
+            url = postgres_url.format(database=f"fleet_{name}")
+            told.append(fleet.book(fleet.add(name, url=url), str(next(numbers))))
+
+        result = fleet.run("24h", "--json")
+
+        assert result.exit_code == 0, result.stderr
+        assert fleet.told() == told
+    finally:
+        for clinic in fleet.opened:
+            clinic.close()
+        fleet.opened.clear()
+        for name in ("fleet_one", "fleet_two"):
+            assert drop_database(postgres_url, name) == 0
+
+
+def test_each_clinic_tells_the_monitor_of_its_job(fleet: Fleet) -> None:
+    for name in ("centro", "norte"):
+        fleet.add(name)
+    with loopback(answering(answer(b"OK"))) as server:
+        result = fleet.run("2h", "--json", PING_URL=f"{server.url}/{{clinic}}-{{job}}")
+
+    assert result.exit_code == 0, result.stderr
+    asked = sorted(request.split(b" ")[1].decode() for request in server.requests)
+    assert asked == ["/centro-2h/0", "/centro-2h/start", "/norte-2h/0", "/norte-2h/start"]
+
+
+def test_every_log_line_of_a_clinic_names_it(fleet: Fleet) -> None:
+    for name in ("centro", "norte"):
+        fleet.book(fleet.add(name))
+
+    result = fleet.run("24h", "--json", LOG_FORMAT="json")
+
+    lines = [json.loads(line) for line in result.stderr.splitlines()]
+    sent = [line for line in lines if line.get("action") == "message"]
+    labels = {line["logging.googleapis.com/labels"]["clinic"] for line in sent}
+    assert labels == {"centro", "norte"}
+    (closing,) = [line for line in lines if line.get("event") == "fleet_finished"]
+    assert (closing["clinics"], closing["totals"]["sent"]) == (2, 2)
+    text = fleet.run("24h", LOG_FORMAT="text").stderr
+    assert "clinic=centro" in text
+
+
+def test_a_job_s_own_options_reach_it_and_the_clinic_s_name_is_filled_in(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    for name in ("centro", "norte"):
+        fleet.book(fleet.add(name))
+    pages = tmp_path / "pages"
+    pages.mkdir()
+
+    limited = fleet.run("24h", "--limit", "1", "--json")
+    written = fleet.run("calls", "--format", "html", "--output", f"{pages}/{{clinic}}.html")
+
+    assert limited.json["totals"]["sent"] == 2
+    assert written.exit_code == 0, written.stderr
+    assert sorted(page.name for page in pages.iterdir()) == ["centro.html", "norte.html"]
+
+
+@pytest.mark.parametrize(
+    "job", ["2h", "72h", "no-show", "replies", "calls", "metrics", "db upgrade", "check --offline"]
+)
+def test_each_job_can_be_done_for_all_clinics(fleet: Fleet, job: str) -> None:
+    for name in ("centro", "norte"):
+        fleet.add(name)
+    fleet.run("db", "upgrade")
+
+    result = fleet.run(*job.split(), "--json")
+
+    assert list(result.json["clinics"]) == ["centro", "norte"]
+    assert result.exit_code in ((0, 78) if job.startswith("check") else (0,)), result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["nonsense"], "is not one of"),
+        (["db", "current"], "is not one of"),
+        (["24h", "--limt", "3"], "No such option: --limt"),
+        (["24h", "--limit", "none"], "--limit"),
+        (["24h", "--env-file", "x"], "--env-file"),
+        (["24h", "--env-file=x"], "--env-file"),
+        (["24h", "--shard", "2/2"], "--shard"),
+        (["24h", "--at", "24"], "--at"),
+        (["24h", "--only", "nobody"], "--only nobody"),
+        (["remind"], "NAME"),
+    ],
+)
+def test_a_wrong_command_line_is_refused_once_and_not_by_every_clinic(
+    fleet: Fleet, arguments: list[str], named: str
+) -> None:
+    fleet.book(fleet.add("centro"))
+
+    result = fleet.run(*arguments)
+
+    assert result.exit_code == 2
+    assert named in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert fleet.sandbox.received == []
+
+
+def test_the_terminal_shows_the_worst_first_within_its_width(fleet: Fleet) -> None:
+    fleet.book(fleet.add("a-clinic-with-a-long-name-that-goes-on"))
+    fleet.add("idle")
+    fleet.write("broken", DATABASE_URL="")
+
+    lines = fleet.run("24h").stdout.splitlines()
+
+    assert lines[0].startswith("fleet 24h · 3 clinics")
+    assert lines[1].split()[:2] == ["broken", "78"]
+    assert "sent 1" in lines[2]
+    assert lines[3] == "Nothing to do at 1 clinic."
+    assert lines[-1].startswith("Exit 78 after")
+
+
+def test_a_clinic_that_was_killed_is_named_and_worth_a_repetition(
+    fleet: Fleet, start_cli: StartCli
+) -> None:
+    phone = fleet.book(fleet.add("killed"))
+    fleet.sandbox.script(phone, Scripted(delay_s=5))
+    fleet.book(fleet.add("other"), "5511987700099")
+    process = start_cli("fleet", "24h", "--clinics", str(fleet.folder), "--json")
+    for _ in range(6000):
+        if phone in str(fleet.sandbox.received) or process.poll() is not None:
+            break
+        time.sleep(0.01)
+    os.kill(_child_that_waits(process), signal.SIGKILL)
+
+    stdout, stderr = process.communicate(timeout=60)
+
+    body = json.loads(stdout)
+    assert process.returncode == 75, stderr
+    assert "SIGKILL" in body["clinics"]["killed"]["advice"]
+    assert body["clinics"]["other"]["sent"] == 1
+
+
+def _child_that_waits(process: subprocess.Popen[str]) -> int:
+    """Return the last of a fleet's children, once it is the only one."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    for _ in range(6000):
+        pids = children.read_text().split()
+        if len(pids) == 1:
+            return int(pids[0])
+        time.sleep(0.01)
+    raise AssertionError("the other clinic never ended")

@@ -1,0 +1,112 @@
+"""A process for each clinic: whatever one does, the others are done, and its end is told."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def started() -> Iterator[list[subprocess.Popen[str]]]:
+    """Processes that are killed when the test has ended."""
+    processes: list[subprocess.Popen[str]] = []
+    yield processes
+    for process in processes:
+        with process:
+            process.kill()
+
+
+def start(
+    started: list[subprocess.Popen[str]], *names: str, parallel: int = 4, limit_s: float = 60
+) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.fleet.program", str(parallel), str(limit_s), *names],
+        cwd=_ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    started.append(process)
+    return process
+
+
+def ends(process: subprocess.Popen[str]) -> dict[str, dict[str, Any]]:
+    """Wait for the fleet's end and return each clinic's by its name."""
+    output, _ = process.communicate(timeout=60)
+    told: Sequence[dict[str, Any]] = [json.loads(line) for line in output.splitlines()]
+    return {one["name"]: one for one in told}
+
+
+def test_whatever_one_clinic_does_the_others_are_done(started: list[subprocess.Popen[str]]) -> None:
+    names = ["bug", "good-1", "killed", "status-78", "good-2", "loud", "good-3"]
+
+    told = ends(start(started, *names, parallel=2))
+
+    codes = {name: told[name]["exit_code"] for name in names}
+    assert codes == {
+        "bug": 1,
+        "killed": -signal.SIGKILL,
+        "status-78": 78,
+        "loud": 0,
+        **{f"good-{number}": 0 for number in (1, 2, 3)},
+    }
+    assert len(told["loud"]["output"]) == 3_000_000
+
+
+def test_each_clinic_has_a_process_of_its_own_with_one_thread(
+    started: list[subprocess.Popen[str]],
+) -> None:
+    told = ends(start(started, "good-1", "good-2", "good-3"))
+
+    bodies = [json.loads(told[f"good-{number}"]["output"]) for number in (1, 2, 3)]
+    assert [body["threads"] for body in bodies] == [1, 1, 1]
+    assert len({body["pid"] for body in bodies}) == 3
+
+
+def test_no_more_run_at_one_time_than_are_allowed(started: list[subprocess.Popen[str]]) -> None:
+    names = [f"crowd-{number}" for number in range(12)]
+
+    told = ends(start(started, *names, parallel=3))
+
+    assert max(int(told[name]["output"]) for name in names) <= 3
+
+
+def test_a_clinic_that_takes_too_long_is_told_to_end_and_the_others_are_done(
+    started: list[subprocess.Popen[str]],
+) -> None:
+    told = ends(start(started, "polite", "good", parallel=1, limit_s=0.5))
+
+    assert (told["polite"]["exit_code"], told["polite"]["over_limit"]) == (143, True)
+    assert (told["good"]["exit_code"], told["good"]["over_limit"]) == (0, False)
+
+
+def test_one_that_does_not_end_when_told_to_is_killed(started: list[subprocess.Popen[str]]) -> None:
+    told = ends(start(started, "hanging", "good", parallel=1, limit_s=0.5))
+
+    assert (told["hanging"]["exit_code"], told["hanging"]["over_limit"]) == (-signal.SIGKILL, True)
+    assert told["good"]["exit_code"] == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_all_in_order_and_begins_no_other(
+    started: list[subprocess.Popen[str]], number: signal.Signals
+) -> None:
+    process = start(started, "polite-1", "polite-2", "good", parallel=2)
+    assert process.stderr is not None
+    assert [process.stderr.readline() for _ in range(2)] == ["waits\n", "waits\n"]
+
+    process.send_signal(number)
+    told = ends(process)
+
+    assert {name: told[name]["exit_code"] for name in told if name} == {
+        "polite-1": 143,
+        "polite-2": 143,
+    }
+    assert told[""]["stopped"] == 128 + number
