@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import hearing, results, sending, start
+from benchmarks import fleet, hearing, results, sending, start
 from benchmarks.results import Result
 from tests.support.postgres import create_database, private_cluster
 
@@ -28,6 +28,7 @@ def _measure(folder: Path, postgresql: str, *, quick: bool) -> Iterator[Result]:
     yield from start.metrics(folder, visits=10_000 if quick else 110_000)
     yield from hearing.hearing(folder, postgresql, quick=quick)
     yield from hearing.taps(folder, quick=quick)
+    yield from fleet.idle(folder, postgresql, quick=quick)
     post = sending.Post(folder, postgresql)
     yield from sending.clinic_pace(post)
     yield from sending.number_pace(post, quick=quick)
@@ -35,6 +36,7 @@ def _measure(folder: Path, postgresql: str, *, quick: bool) -> Iterator[Result]:
     yield from sending.loops(post, quick=quick)
     yield from sending.without_cap(post, quick=quick)
     yield from sending.highest_tier(post, quick=quick)
+    yield from fleet.morning(post, quick=quick)
 
 
 def main(*, quick: bool) -> None:

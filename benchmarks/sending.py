@@ -75,11 +75,19 @@ class Post:
         latency_ms: int,
         *,
         tasks: int = 1,
+        told: bool = True,
         **env: str,
     ) -> Sent:
         """Run a sender against a fresh server, whose address its command and environment get.
 
         Several tasks run at one time, as Cloud Run starts them.
+
+        Args:
+            command: returns the arguments of the interpreter, given the address.
+            latency_ms: how long the server takes to answer.
+            tasks: how many run.
+            told: whether the environment has the address, too.
+            env: of the sender.
         """
         server = subprocess.Popen(
             [sys.executable, _HERE / "server.py", str(latency_ms), self.bundle, self._key],
@@ -98,7 +106,7 @@ class Post:
                     folder=self.folder,
                     env={
                         **env,
-                        "META_API_URL": url,
+                        **({"META_API_URL": url} if told else {}),
                         "DATABASE_IS_A_COPY": "1",
                         "CLOUD_RUN_TASK_INDEX": str(task),
                         "CLOUD_RUN_TASK_COUNT": str(tasks),

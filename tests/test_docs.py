@@ -40,6 +40,8 @@ _OTHER_WORDS = {
     "NO_SHOW",  # SmartIA's status
     "CRON_TZ",
     "REQUESTS_CA_BUNDLE",
+    "JOB_COMPLETION_INDEX",  # Kubernetes
+    "JOB_COMPLETIONS",  # what its manifest sets beside
 }
 
 

@@ -27,6 +27,7 @@ class Given:
         problems: what is wrong already.
         warnings: what an operator should mend, and a run can do without.
         of_file: those names whose text is the file's.
+        file_outranks: the environment, as that of one clinic of many does.
     """
 
     texts: Mapping[str, str]
@@ -36,6 +37,7 @@ class Given:
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
     of_file: frozenset[str] = frozenset()
+    file_outranks: bool = False
 
 
 def load_settings(
@@ -91,7 +93,9 @@ def gather(
     texts.update(stronger)
     of_file = frozenset(file) if file_outranks else frozenset(texts.keys() - environ.keys())
     was_read = content is not None
-    return Given(texts, directory, path, was_read, tuple(problems), tuple(warnings), of_file)
+    return Given(
+        texts, directory, path, was_read, tuple(problems), tuple(warnings), of_file, file_outranks
+    )
 
 
 def understand(given: Given) -> Settings:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from smartia_jobs.cli.context import errors_as_status, gather_settings, json_text
+from smartia_jobs.cli.context import errors_as_status, gather_settings, json_text, monitored
 from smartia_jobs.cli.options import EnvFile, Format, JsonFormat, chosen_format
 from smartia_jobs.cli.output import refuse_database, refuse_settings, write_whole
 
 if TYPE_CHECKING:
     from smartia_jobs.cli.calls.lines import Shown
+    from smartia_jobs.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -68,13 +69,21 @@ def calls(
     """
     chosen = chosen_format(format, json=json)
     wanted = _day(day)
+    from smartia_jobs.settings.environment import understand
+
     with errors_as_status("calls", as_json=chosen is Format.JSON):
-        shown = _look(env_file, day=wanted, output=output, show_phones=show_phones)
-        text = render(shown, chosen, to_stdout=output is None)
+        given = gather_settings(env_file)
+        settings = understand(given)
         if output is not None:
-            write_whole(output, text)
-        else:
-            sys.stdout.write(text)
+            refuse_database(output, settings.database_url)
+            refuse_settings(output, given, settings)
+        with monitored("calls", settings):
+            shown = _look(settings, day=wanted, to_file=output is not None, show_phones=show_phones)
+            text = render(shown, chosen, to_stdout=output is None)
+            if output is not None:
+                write_whole(output, text)
+            else:
+                sys.stdout.write(text)
 
 
 def render(shown: "Shown", chosen: Format, *, to_stdout: bool) -> str:
@@ -103,22 +112,16 @@ def render(shown: "Shown", chosen: Format, *, to_stdout: bool) -> str:
 
 
 def _look(
-    env_file: Path | None, *, day: str | date | None, output: Path | None, show_phones: bool
+    settings: "Settings", *, day: str | date | None, to_file: bool, show_phones: bool
 ) -> "Shown":
     from smartia_jobs.cli.calls.lines import Shown
     from smartia_jobs.clock import SystemClock
     from smartia_jobs.jobs.calls import list_calls, named_day
     from smartia_jobs.launch import run_that_reads
-    from smartia_jobs.settings.environment import understand
 
-    given = gather_settings(env_file)
-    settings = understand(given)
-    if output is not None:
-        refuse_database(output, settings.database_url)
-        refuse_settings(output, given, settings)
     with run_that_reads("calls", settings, SystemClock()) as run:
         found = list_calls(run, day=named_day(day, run) if isinstance(day, str) else day)
-    to_file, to_screen = output is not None, output is None and sys.stdout.isatty()
+    to_screen = not to_file and sys.stdout.isatty()
     if show_phones and not (to_file or to_screen):
         logger.warning(
             "--show-phones shows them on a terminal alone: standard output may be a log;"

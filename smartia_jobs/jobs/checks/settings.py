@@ -21,8 +21,9 @@ _RESERVE = timedelta(minutes=6)
 
 def settings_file(given: Given) -> Finding:
     """Say which settings file was read, and what of it or the environment should be mended."""
+    ranks = "it outranks the environment" if given.file_outranks else "the environment outranks it"
     text = (
-        f"{given.file} was read; the environment outranks it."
+        f"{given.file} was read; {ranks}."
         if given.was_read
         else f"None was read ({given.file}): all settings come from the environment."
     )
