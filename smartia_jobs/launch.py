@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from smartia_jobs.clock import Clock
 from smartia_jobs.errors import ExitStatus
-from smartia_jobs.logs import configure_logs, logs_are_json
+from smartia_jobs.logs import a_person_watches, configure_logs
 from smartia_jobs.report import Report
 from smartia_jobs.run import Progress, Run, Stop
 from smartia_jobs.settings import Settings
@@ -147,7 +147,7 @@ def start_logs(settings: Settings, command: str, run_id: str) -> None:
 
 def _log_end(report: Report) -> None:
     """Log the one closing line of a run, with all its counts and its exit status."""
-    if sys.stderr.isatty() and not logs_are_json():
+    if a_person_watches():
         return  # the table says the same to a person
     for warning in report.warnings:
         logger.warning(warning, extra={"ctx": {"event": "run_warning"}})

@@ -18,7 +18,7 @@ import typer
 from smartia_jobs.cli.streams import forget_output, output_error
 from smartia_jobs.clock import Clock, SystemClock
 from smartia_jobs.errors import ExitStatus, SmartiaJobsError
-from smartia_jobs.logs import configure_logs, label_lines, logs_are_json
+from smartia_jobs.logs import a_person_watches, configure_logs, label_lines, logs_are_json
 from smartia_jobs.run import Run, Stop
 
 if TYPE_CHECKING:
@@ -266,11 +266,18 @@ def _fail(command: str, error: SmartiaJobsError, *, as_json: bool) -> NoReturn:
     if logs_are_json():
         logger.error(str(error), extra={"ctx": {"event": "run_failed", "exit_code": status}})
     else:
-        clinic = _clinic.get()
-        where = "" if clinic is None else f" ({clinic.name})"
-        for line in str(error).splitlines():
-            typer.echo(wrapped(f"smartia-jobs {command}{where}: {line}"), err=True)
+        _advise(command, str(error).splitlines())
     raise typer.Exit(status)
+
+
+def _advise(command: str, lines: list[str]) -> None:
+    """Say on standard error what is wrong; of one clinic of many the fleet's table says it."""
+    clinic = _clinic.get()
+    if clinic is not None and a_person_watches():
+        return
+    where = "" if clinic is None else f" ({clinic.name})"
+    for line in lines:
+        typer.echo(wrapped(f"smartia-jobs {command}{where}: {line}"), err=True)
 
 
 def log_as_environment_asks(command: str) -> None:

@@ -1,13 +1,12 @@
 """A progress bar on the terminal, for a person who waits for a run of more than a second."""
 
-import sys
 import threading
 import time
 from contextlib import AbstractContextManager, nullcontext, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from smartia_jobs.logs import logs_are_json, logs_held, stderr_console
+from smartia_jobs.logs import a_person_watches, logs_held, stderr_console
 from smartia_jobs.report import Report, Result
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ PATIENCE_S = 1.0
 
 def watched(job: str) -> "AbstractContextManager[Progress | None]":
     """Return a bar when a person watches standard error; never in a pipe or beside JSON."""
-    return ProgressBar(job) if sys.stderr.isatty() and not logs_are_json() else nullcontext()
+    return ProgressBar(job) if a_person_watches() else nullcontext()
 
 
 class ProgressBar:

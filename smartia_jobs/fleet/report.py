@@ -89,7 +89,7 @@ def end_of(ended: Ended, *, time_limit: timedelta) -> ClinicEnd:
     else:
         status = _status(ended.exit_code)
         said = figures.get("error") or figures.get("stopped") or _findings(figures)
-        advice = str(said or _ADVICE.get(status, "")).rstrip(".")
+        advice = " ".join(str(said or _ADVICE.get(status, "")).split()).rstrip(".")
     return ClinicEnd(ended.name, status, figures, advice, ended.duration_s)
 
 

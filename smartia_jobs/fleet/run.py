@@ -8,8 +8,8 @@ from datetime import timedelta
 from smartia_jobs.clock import Clock
 from smartia_jobs.errors import ExitStatus
 from smartia_jobs.fleet.processes import run_each
-from smartia_jobs.fleet.report import ClinicEnd, FleetReport, end_of
-from smartia_jobs.logs import log_event
+from smartia_jobs.fleet.report import FleetReport, end_of
+from smartia_jobs.logs import a_person_watches, log_event
 from smartia_jobs.run import Stop
 from smartia_jobs.settings.clinics import Clinic
 
@@ -40,20 +40,35 @@ def run_fleet(
     Raises:
         UnavailableError: not a single process could be started.
     """
-    for warning in report.warnings:
-        log_event(logger, logging.WARNING, warning, event="fleet_warning")
     stop.heeded = True
     began_s = clock.monotonic()
     for ended in run_each(
         clinics, work, parallel=parallel, time_limit=time_limit, stop=stop, clock=clock
     ):
-        end = end_of(ended, time_limit=time_limit)
-        _log_end(end)
-        report.ends.append(end)
+        report.ends.append(end_of(ended, time_limit=time_limit))
     begun = {end.name for end in report.ends}
     report.left = tuple(clinic.name for clinic in clinics if clinic.name not in begun)
     report.stopped = stop.status
     report.duration_s = clock.monotonic() - began_s
+    if not a_person_watches():  # the table says the same to them
+        _log(report)
+    return report
+
+
+def _log(report: FleetReport) -> None:
+    """Log what is to be looked at, each clinic that failed, and the one closing line."""
+    for warning in report.warnings:
+        log_event(logger, logging.WARNING, warning, event="fleet_warning")
+    for end in report.worst_first:
+        if end.exit_status is not ExitStatus.OK:
+            log_event(
+                logger,
+                logging.WARNING,
+                f"clinic {end.name}: {end.advice}",
+                event="clinic_failed",
+                clinic=end.name,
+                exit_code=int(end.exit_status),
+            )
     statuses = Counter(int(end.exit_status) for end in report.ends)
     log_event(
         logger,
@@ -69,17 +84,3 @@ def run_fleet(
         duration_s=round(report.duration_s, 3),
         exit_code=int(report.exit_status),
     )
-    return report
-
-
-def _log_end(end: ClinicEnd) -> None:
-    """Log what a clinic's own process could not, or what of its end a person must see."""
-    if end.exit_status is not ExitStatus.OK:
-        log_event(
-            logger,
-            logging.WARNING,
-            f"clinic {end.name}: {end.advice}",
-            event="clinic_failed",
-            clinic=end.name,
-            exit_code=int(end.exit_status),
-        )

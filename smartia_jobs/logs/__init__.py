@@ -1,6 +1,7 @@
 """Log lines: what they look like, and where they go."""
 
 from smartia_jobs.logs.handlers import (
+    a_person_watches,
     configure_logs,
     label_lines,
     log_event,
@@ -10,6 +11,7 @@ from smartia_jobs.logs.handlers import (
 )
 
 __all__ = [
+    "a_person_watches",
     "configure_logs",
     "label_lines",
     "log_event",

@@ -1,6 +1,7 @@
 """Where log lines go: standard error, for a person at a terminal or for machines."""
 
 import logging
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -73,6 +74,11 @@ def configure_logs(
 def logs_are_json() -> bool:
     """Return whether log lines are JSON, so that nothing else may go to standard error."""
     return any(isinstance(one.formatter, JsonLines) for one in logging.getLogger().handlers)
+
+
+def a_person_watches() -> bool:
+    """Return whether standard error is a terminal that a person reads, not a machine's JSON."""
+    return sys.stderr.isatty() and not logs_are_json()
 
 
 def log_event(logger: logging.Logger, level: int, message: str, **fields: Any) -> None:
