@@ -27,9 +27,9 @@ class Stop:
         self.event = threading.Event()
         self.status: ExitStatus | None = None
         #: Whether somebody looks at the event by itself; a signal raises until then.
-        self.heeded = False
+        self.is_polled = False
         #: Says what would be lost, should the process have to leave before it is done.
-        self.last_words: Callable[[], None] = lambda: None
+        self.on_forced_exit: Callable[[], None] = lambda: None
 
     def request(self, status: ExitStatus) -> None:
         """Ask the run to end with this status; the first wish counts."""

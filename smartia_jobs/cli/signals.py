@@ -34,12 +34,12 @@ def leave_at_once(final: int | None = None) -> None:
         final: the status of a process that has done its work; None: the signal's own.
     """
 
-    def heard(number: int, _: FrameType | None) -> None:
+    def on_signal(number: int, _: FrameType | None) -> None:
         if final is None:
             _say_that_nothing_was_begun(_STATUS[signal.Signals(number)])
         os._exit(_STATUS[signal.Signals(number)] if final is None else final)
 
-    _answer(heard)
+    _answer(on_signal)
 
 
 def listen(stop: "Stop", *, leave_after_s: float = LEAVE_AFTER_S) -> None:
@@ -70,8 +70,8 @@ class _Listener:
         if not self.stop.requested:
             _leave_soon(self.stop, status, self.leave_after_s)
         self.stop.request(status)
-        if impatient or not self.stop.heeded:
-            raise InterruptedRunError(status, sending=self.stop.heeded)
+        if impatient or not self.stop.is_polled:
+            raise InterruptedRunError(status, sending=self.stop.is_polled)
 
 
 def _answer(handler: "signal._HANDLER") -> None:
@@ -113,7 +113,7 @@ def _leave(stop: "Stop", status: ExitStatus) -> None:
     """End the process, whatever its threads hang in; each open claim becomes unknown."""
     import threading
 
-    speaking = threading.Thread(target=stop.last_words, daemon=True)
+    speaking = threading.Thread(target=stop.on_forced_exit, daemon=True)
     speaking.start()
     speaking.join(_LAST_WORDS_S)
     os._exit(status)

@@ -40,7 +40,7 @@ def run_fleet(
     Raises:
         UnavailableError: not a single process could be started.
     """
-    stop.heeded = True
+    stop.is_polled = True
     began_s = clock.monotonic()
     for ended in run_each(
         clinics, work, parallel=parallel, time_limit=time_limit, stop=stop, clock=clock

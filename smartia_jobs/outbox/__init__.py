@@ -33,7 +33,7 @@ was last told what (``tellings``); where that is no longer true, a new turn begi
 
 Who owns each arrow: ``claims.claim`` (claim, and expiring what a moved visit no longer wants),
 ``records.record`` (record), ``records.fail_request_errors`` (retry → failed), ``records.
-give_back_own`` (claimed → retry), ``recovery.recover`` (recover), ``admin.resolve`` (settle),
+release_claims`` (claimed → retry), ``recovery.recover`` (recover), ``admin.resolve`` (settle),
 ``statuses.apply_statuses`` (status).
 What each state promises stands in ``states``.
 """

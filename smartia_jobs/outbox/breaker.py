@@ -58,7 +58,7 @@ class Breaker:
         self._trying = False
         self._waited_s = 0.0
 
-    def heard(
+    def on_answer(
         self,
         answer: Answer,
         *,

@@ -19,7 +19,7 @@ from smartia_jobs.outbox.breaker import LONGEST_WAIT_S, Breaker, End
 from smartia_jobs.outbox.claims import Claimant, Pending, claim
 from smartia_jobs.outbox.due import Due
 from smartia_jobs.outbox.recorder import Recorder
-from smartia_jobs.outbox.records import Finished, fail_request_errors, give_back_own
+from smartia_jobs.outbox.records import Finished, fail_request_errors, release_claims
 from smartia_jobs.outbox.sender import Sender
 from smartia_jobs.outbox.source import Source
 from smartia_jobs.outbox.workers import Gate, Workers
@@ -34,11 +34,11 @@ logger = logging.getLogger(__name__)
 HORIZON_S = 0.5
 #: How long a turn waits for something to finish before it looks around: within the horizon, so
 #: that no slot of the rate limiter is lost.
-LOOK_AROUND_S = HORIZON_S / 2
+POLL_S = HORIZON_S / 2
 #: How long a database that failed is left alone before the next try.
-DATABASE_REST_S = 0.5
+DATABASE_RETRY_S = 0.5
 #: How long requests in flight may still answer after the run was asked to end.
-LAST_ANSWERS_S = 8.0
+SHUTDOWN_S = 8.0
 
 
 class Dispatcher:
@@ -56,7 +56,7 @@ class Dispatcher:
         self._workers = Workers(sender, run.clock, stop=run.stop, gate=gate)
         self._recorder = Recorder(run, source, gate)
         #: (when it is due again, on the monotonic clock; order; what)
-        self._again: list[tuple[float, int, Pending]] = []
+        self._delayed: list[tuple[float, int, Pending]] = []
         self._order = count()
         self._request_errors: list[Finished] = []
         self._accepted = 0
@@ -80,24 +80,24 @@ class Dispatcher:
         An outcome is yielded only after it was committed. From here on a signal is a wish,
         not an exception.
         """
-        self._run.stop.last_words = self._say_last_words
-        self._run.stop.heeded = True
+        self._run.stop.on_forced_exit = self._log_unrecorded
+        self._run.stop.is_polled = True
         try:
             while not self._is_done():
-                self._learn(self._workers.collect(self._patience_s()))
+                self._on_finished(self._workers.collect(self._patience_s()))
                 self._take_turn()
                 yield from self._drain()
         except InterruptedRunError:
-            self._say_last_words()  # somebody who does not want to wait
+            self._log_unrecorded()  # somebody who does not want to wait
             raise
         except Exception:
             self._finish()  # the database refuses, or a bug: what was posted is written down
             raise
         self._finish()
         yield from self._drain()
-        yield from self._leave_the_rest()
+        yield from self._account_for_the_rest()
 
-    def _say_last_words(self) -> None:
+    def _log_unrecorded(self) -> None:
         """Name what would be lost if the process left now; any thread may ask."""
         self._recorder.log_unrecorded(self._workers.uncollected)
 
@@ -105,31 +105,31 @@ class Dispatcher:
         if self._run.stop.requested:
             return True
         if self._workers.in_flight or self._recorder.waiting:
-            return self._recorder.hopeless
+            return self._recorder.has_given_up
         if self._breaker.end is not None:
             return True
         limited = self._run.limit is not None and self._accepted >= self._run.limit
-        return limited or (not self._again and self._due.exhausted)
+        return limited or (not self._delayed and self._due.exhausted)
 
     def _patience_s(self) -> float:
         """Return how long the next turn may wait for something to finish, in seconds."""
         if self._recorder.waiting:
             return 0.0
         if not self._room():  # nothing could leave, not even what is due again
-            return LOOK_AROUND_S
+            return POLL_S
         if not self._due.exhausted:
             return 0.0
-        due_again_s = min((when_s for when_s, _, _ in self._again), default=float("inf"))
-        return min(LOOK_AROUND_S, max(0.0, due_again_s - self._clock.monotonic()))
+        due_again_s = min((when_s for when_s, _, _ in self._delayed), default=float("inf"))
+        return min(POLL_S, max(0.0, due_again_s - self._clock.monotonic()))
 
-    def _learn(self, finished: Sequence[Finished]) -> None:
+    def _on_finished(self, finished: Sequence[Finished]) -> None:
         """Learn from what came back, and hand it to the recorder."""
         for one in finished:
             if one.is_bug:
                 self._breaker.stop("a bug in smartia-jobs; see the log", ExitStatus.BUG)
             elif one.answer is not None and one.started_s is not None:
                 now_s = self._clock.monotonic()
-                self._breaker.heard(
+                self._breaker.on_answer(
                     one.answer,
                     template=one.claim.message.template,
                     started_s=one.started_s,
@@ -142,14 +142,14 @@ class Dispatcher:
 
     def _take_turn(self) -> None:
         """Record what has finished and claim for who is idle, in one transaction; hand out."""
-        if self._recorder.hopeless:
+        if self._recorder.has_given_up:
             self._breaker.stop("the database cannot be reached", ExitStatus.UNAVAILABLE)
             return
         batch: list[Pending] = []
         try:
-            if self._recorder.doubtful:
-                self._settle(self._recorder.write_one_by_one())
-            self._fill(batch)
+            if self._recorder.in_doubt:
+                self._after_commit(self._recorder.write_one_by_one())
+            self._add_due(batch)
             if not batch and not self._recorder.waiting:
                 return
             with self._run.database.write() as connection:
@@ -160,26 +160,26 @@ class Dispatcher:
                     self._installation = installation_word(connection)
         except DBAPIError as error:
             for pending in batch:
-                self._try_again(pending, after_s=0.0)
+                self._delay(pending, after_s=0.0)
             if not is_transient(error) and not self._recorder.waiting:
                 raise
-            self._recorder.failed(error)
+            self._recorder.on_failure(error)
             logger.warning("the database did not take a turn; trying again")
-            self._clock.wait(threading.Event(), DATABASE_REST_S)
+            self._clock.wait(threading.Event(), DATABASE_RETRY_S)
             return
         written = self._recorder.written()  # first, as it lets the workers post again
         if claimed.claims:
             self._breaker.claimed()
-            self._workers.give(claimed.claims, self._installation)
-        self._settle(written)
+            self._workers.submit(claimed.claims, self._installation)
+        self._after_commit(written)
         self._outcomes.extend(claimed.outcomes)
         self._recorder.write_interactions()
 
-    def _fill(self, batch: list[Pending]) -> None:
+    def _add_due(self, batch: list[Pending]) -> None:
         """Add to ``batch`` what is due, as much as may leave now: first what is due again."""
         room, now_s = self._room(), self._clock.monotonic()
-        while len(batch) < room and self._again and self._again[0][0] <= now_s:
-            batch.append(heappop(self._again)[2])
+        while len(batch) < room and self._delayed and self._delayed[0][0] <= now_s:
+            batch.append(heappop(self._delayed)[2])
         while len(batch) < room and (due := self._due.next()) is not None:
             batch.append(due)
         self._outcomes.extend(self._due.settled())
@@ -202,7 +202,7 @@ class Dispatcher:
         claims = (*self._workers.claims, *(one.claim for one in unrecorded))
         return {outbox_id for one in claims for outbox_id in one.outbox_ids}
 
-    def _settle(self, written: Iterator[Finished] | Sequence[Finished]) -> None:
+    def _after_commit(self, written: Iterator[Finished] | Sequence[Finished]) -> None:
         """Report what was committed, or let it wait for its next try."""
         for one in written:
             self._log(one)
@@ -211,18 +211,18 @@ class Dispatcher:
             elif one.is_request_error:
                 self._request_errors.append(one)  # reported when the run knows whose fault it was
             elif one.answer is None:
-                self._try_again(Pending(one.claim.visits, one.claim.attempts), after_s=0.0)
+                self._delay(Pending(one.claim.visits, one.claim.attempts), after_s=0.0)
             else:
                 attempts = one.claim.attempts + 1
                 wait_s = self._sender.retry_wait_s(one.answer, attempts)
                 if wait_s is None or wait_s > LONGEST_WAIT_S:
                     self._report(one, Result.RETRY)
                 else:
-                    self._try_again(Pending(one.claim.visits, attempts), after_s=wait_s)
+                    self._delay(Pending(one.claim.visits, attempts), after_s=wait_s)
 
-    def _try_again(self, pending: Pending, *, after_s: float) -> None:
+    def _delay(self, pending: Pending, *, after_s: float) -> None:
         due_s = self._clock.monotonic() + after_s
-        heappush(self._again, (due_s, next(self._order), pending))
+        heappush(self._delayed, (due_s, next(self._order), pending))
 
     def _report(self, one: Finished, result: Result) -> None:
         reason = one.answer.reason if one.answer and result is not Result.SENT else ""
@@ -255,20 +255,20 @@ class Dispatcher:
 
     def _finish(self) -> None:
         """Give requests in flight a last chance to answer, write it down, name what cannot be."""
-        if self._recorder.hopeless:
+        if self._recorder.has_given_up:
             self._breaker.stop("the database cannot be reached", ExitStatus.UNAVAILABLE)
-        self._workers.dismiss()
-        deadline_s = self._clock.monotonic() + LAST_ANSWERS_S
+        self._workers.shut_down()
+        deadline_s = self._clock.monotonic() + SHUTDOWN_S
         while self._workers.in_flight or self._recorder.waiting:
             if self._clock.monotonic() >= deadline_s:
                 break
-            self._learn(self._workers.collect(LOOK_AROUND_S))
+            self._on_finished(self._workers.collect(POLL_S))
             self._try_to_record()
-        self._learn(self._workers.collect(0.0))  # what came while the database was tried
+        self._on_finished(self._workers.collect(0.0))  # what came while the database was tried
         if self._workers.in_flight:
             self._recorder.take(self._workers.abandon())
         else:
-            self._workers.see_off()
+            self._workers.join_threads()
         self._try_to_record()
         self._recorder.write_interactions(last_try=True)
         unrecorded = (*self._recorder.waiting, *self._recorder.refused)
@@ -277,34 +277,34 @@ class Dispatcher:
             self._recorder.log_unrecorded()
             for one in unrecorded:
                 self._report(one, Result.UNKNOWN)
-        if self._recorder.was_doubtful:
-            self._give_back_strays()
+        if self._recorder.was_in_doubt:
+            self._release_orphans()
         self._judge_request_errors()
 
     def _try_to_record(self) -> None:
         """Commit what waits, if the database lets us; it keeps waiting otherwise."""
         try:
-            if self._recorder.waiting and not self._recorder.doubtful:
+            if self._recorder.waiting and not self._recorder.in_doubt:
                 with self._run.database.write() as connection:
                     self._recorder.write(connection)
-                self._settle(self._recorder.written())
+                self._after_commit(self._recorder.written())
         except DBAPIError as error:
-            self._recorder.failed(error)
+            self._recorder.on_failure(error)
             if is_transient(error):
                 return
         try:
-            self._settle(self._recorder.write_one_by_one())
+            self._after_commit(self._recorder.write_one_by_one())
         except DBAPIError as error:
-            self._recorder.failed(error)
+            self._recorder.on_failure(error)
 
-    def _give_back_strays(self) -> None:
+    def _release_orphans(self) -> None:
         """Release claims of ours that were committed although the database's answer got lost.
 
         What was posted is recorded by now, or known to be in flight: the rest never was.
         """
         try:
             with self._run.database.write() as connection:
-                give_back_own(
+                release_claims(
                     connection,
                     run_id=self._run.id,
                     in_flight=self._in_flight(),
@@ -338,14 +338,14 @@ class Dispatcher:
                 result = Result.FAILED if outbox_id in failed else Result.RETRY
                 self._outcomes.append(Outcome(visit.id, result, reason))
 
-    def _leave_the_rest(self) -> Iterator[Outcome]:
+    def _account_for_the_rest(self) -> Iterator[Outcome]:
         """Account for what was never reached: left, or rightly skipped."""
-        while self._again:
-            pending = heappop(self._again)[2]
+        while self._delayed:
+            pending = heappop(self._delayed)[2]
             result = Result.RETRY if pending.attempts else Result.LEFT
             yield from (Outcome(visit.id, result) for visit in pending.visits)
         # A process that must leave, or whose database is away, counts what it has in memory.
-        quick = self._run.stop.requested or self._recorder.hopeless
+        quick = self._run.stop.requested or self._recorder.has_given_up
         try:
             yield from self._due.rest(quick=quick)
         except DBAPIError:

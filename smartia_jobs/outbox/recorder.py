@@ -27,9 +27,9 @@ class Recorder:
     Attributes:
         waiting: to be written in the next turn.
         refused: outcomes that the database will not take at all.
-        doubtful: the last commit's fate is not known: each outcome is checked before it is
+        in_doubt: the last commit's fate is not known: each outcome is checked before it is
             written.
-        was_doubtful: whether any commit of this run was ever in doubt.
+        was_in_doubt: whether any commit of this run was ever in doubt.
         interactions_missing: messages on record that SmartIA's ``interactions`` will not have.
     """
 
@@ -47,8 +47,8 @@ class Recorder:
         self._kept_out: list[Finished] = []
         self._failing_since_s: float | None = None
         self._failing_s = 0.0
-        self.doubtful = False
-        self.was_doubtful = False
+        self.in_doubt = False
+        self.was_in_doubt = False
         #: From the first lock that was waited for in vain: no outcome waits for another one.
         self._locked_out = False
 
@@ -68,22 +68,22 @@ class Recorder:
         if self._locked_out:
             self._without_interaction += self._sent()
         done, self.waiting = self.waiting, []
-        self._reached()
-        self.doubtful = self._gate.closed = False
+        self._database_answered()
+        self.in_doubt = self._gate.closed = False
         return done
 
-    def failed(self, error: DBAPIError) -> None:
+    def on_failure(self, error: DBAPIError) -> None:
         """Note that the turn's transaction was lost; the gate closes after a while."""
         self._locked_out = self._locked_out or is_lock_timeout(error)
         now_s = self._clock.monotonic()
         if self._failing_since_s is None:
             self._failing_since_s = now_s
         self._failing_s = now_s - self._failing_since_s
-        self.doubtful = self.was_doubtful = True
+        self.in_doubt = self.was_in_doubt = True
         self._close_gate_if_late()
 
     @property
-    def hopeless(self) -> bool:
+    def has_given_up(self) -> bool:
         """Whether the database has failed for so long that the run must end.
 
         Measured from one failure to another: while nothing is asked of it, it may be well.
@@ -109,9 +109,9 @@ class Recorder:
                 self.refused.append(self.waiting.pop(0))
                 continue
             del self.waiting[0]
-            self._reached()
+            self._database_answered()
             yield one
-        self.doubtful = self._gate.closed = False
+        self.in_doubt = self._gate.closed = False
         self.write_interactions()
 
     def _write_alone(self, one: Finished) -> None:
@@ -197,5 +197,5 @@ class Recorder:
         if oldest_s is not None and self._clock.monotonic() - oldest_s > GATE_AFTER_S:
             self._gate.closed = True
 
-    def _reached(self) -> None:
+    def _database_answered(self) -> None:
         self._failing_since_s, self._failing_s = None, 0.0

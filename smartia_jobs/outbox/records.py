@@ -98,7 +98,7 @@ def record_alone(connection: Connection, one: Finished, *, run_id: str) -> bool:
     return is_new
 
 
-def give_back_own(
+def release_claims(
     connection: Connection, *, run_id: str, in_flight: Collection[int], at: datetime
 ) -> None:
     """Return every claim of this run that was surely never posted to ``retry``.

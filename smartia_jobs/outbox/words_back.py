@@ -20,7 +20,7 @@ from smartia_jobs.errors import UnavailableError
 from smartia_jobs.kinds import WORDS_BACK
 from smartia_jobs.message import Message, Phone, Verdict
 from smartia_jobs.outbox.claims import Claim
-from smartia_jobs.outbox.dispatcher import DATABASE_REST_S, LAST_ANSWERS_S, LOOK_AROUND_S
+from smartia_jobs.outbox.dispatcher import DATABASE_RETRY_S, POLL_S, SHUTDOWN_S
 from smartia_jobs.outbox.recorder import Recorder
 from smartia_jobs.outbox.records import Finished
 from smartia_jobs.outbox.sender import Sender
@@ -189,8 +189,8 @@ def write_back(
     gate = Gate()
     workers = Workers(sender, run.clock, stop=run.stop, gate=gate)
     recorder = Recorder(run, source, gate)
-    run.stop.last_words = lambda: recorder.log_unrecorded(workers.uncollected)
-    run.stop.heeded = True
+    run.stop.on_forced_exit = lambda: recorder.log_unrecorded(workers.uncollected)
+    run.stop.is_polled = True
     after, installation = 0, ""
     try:
         while not run.stop.requested and (run.limit is None or done.written < run.limit):
@@ -200,7 +200,7 @@ def write_back(
             if claim is None:
                 break
             after = claim.outbox_ids[0]
-            workers.give([claim], installation)
+            workers.submit([claim], installation)
             one = _outcome(run, workers)
             _record(run, recorder, one)
             done.written += one.state is State.SENT
@@ -213,9 +213,9 @@ def write_back(
             if one.is_bug or one.answer is None or one.answer.verdict not in _GO_ON:
                 break
     finally:
-        workers.dismiss()
+        workers.shut_down()
         recorder.write_interactions(last_try=True)
-        run.stop.heeded = False
+        run.stop.is_polled = False
     return done
 
 
@@ -231,13 +231,13 @@ def _claim_next(
     now, now_s = run.clock.now(), run.clock.monotonic()
     for word in _waiting(connection, after):
         if now >= word.send_before:
-            _let_go(connection, run, word, now)
+            _expire(connection, run, word, now)
             continue
         if now - word.said_at >= AT_ONCE and is_quiet(now):
             continue
         reply = compose(connection, word)
         if reply is None:
-            _let_go(connection, run, word, now)
+            _expire(connection, run, word, now)
         elif _obtain(connection, run, word, now):
             return Claim(
                 outbox_ids=(word.row_id,),
@@ -299,7 +299,7 @@ def _obtain(connection: Connection, run: Run, word: Word, now: datetime) -> bool
     return obtained.rowcount == 1
 
 
-def _let_go(connection: Connection, run: Run, word: Word, now: datetime) -> None:
+def _expire(connection: Connection, run: Run, word: Word, now: datetime) -> None:
     # One that WhatsApp took, and gave up for reasons of its own, did leave.
     left = outbox.c.sent_at.is_not(None)
     connection.execute(
@@ -316,10 +316,10 @@ def _let_go(connection: Connection, run: Run, word: Word, now: datetime) -> None
 def _outcome(run: Run, workers: Workers) -> Finished:
     """Wait for the one request in flight; no longer than a process that was asked to end may."""
     leave_at_s: float | None = None
-    while not (finished := workers.collect(LOOK_AROUND_S)):
+    while not (finished := workers.collect(POLL_S)):
         if run.stop.requested:
             now_s = run.clock.monotonic()
-            leave_at_s = now_s + LAST_ANSWERS_S if leave_at_s is None else leave_at_s
+            leave_at_s = now_s + SHUTDOWN_S if leave_at_s is None else leave_at_s
             if now_s >= leave_at_s:
                 finished = workers.abandon()
                 break
@@ -333,14 +333,14 @@ def _outcome(run: Run, workers: Workers) -> Finished:
 def _record(run: Run, recorder: Recorder, one: Finished) -> None:
     """Write down what became of a word, although the database may be busy or gone for a while."""
     recorder.take([one])
-    while recorder.waiting and not recorder.hopeless:
+    while recorder.waiting and not recorder.has_given_up:
         try:
             for written in recorder.write_one_by_one():
                 _log(written)
         except DBAPIError as error:
-            recorder.failed(error)
+            recorder.on_failure(error)
             logger.warning("the database did not take a word back; trying again")
-            run.clock.wait(threading.Event(), DATABASE_REST_S)
+            run.clock.wait(threading.Event(), DATABASE_RETRY_S)
     if recorder.waiting or recorder.refused:
         recorder.log_unrecorded()
         raise UnavailableError(

@@ -57,7 +57,7 @@ class Workers:
         self._gate = gate
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._finished: deque[Finished] = deque()
-        self._something = threading.Event()
+        self._any_finished = threading.Event()
         self._threads: list[threading.Thread] = []
         self._out: dict[int, Claim] = {}
 
@@ -81,7 +81,7 @@ class Workers:
         """What has finished and was not collected; any thread may look."""
         return list(self._finished)
 
-    def give(self, claims: Sequence[Claim], installation: str) -> None:
+    def submit(self, claims: Sequence[Claim], installation: str) -> None:
         """Hand claims to the workers; each gets the next slot of the rate limiter.
 
         Args:
@@ -99,8 +99,8 @@ class Workers:
     def collect(self, timeout_s: float) -> list[Finished]:
         """Return what has finished, waiting up to ``timeout_s`` for the first."""
         if not self._finished:
-            self._clock.wait(self._something, timeout_s)
-        self._something.clear()
+            self._clock.wait(self._any_finished, timeout_s)
+        self._any_finished.clear()
         finished: list[Finished] = []
         while self._finished:
             one = self._finished.popleft()
@@ -119,12 +119,12 @@ class Workers:
         self._out.clear()
         return finished
 
-    def dismiss(self) -> None:
+    def shut_down(self) -> None:
         """Let the idle threads end."""
         for _ in self._threads:
             self._tasks.put(None)
 
-    def see_off(self) -> None:
+    def join_threads(self) -> None:
         """Wait until the dismissed threads have ended; only when nothing is in flight any more.
 
         A thread that is still ending while the interpreter ends too can crash it.
@@ -133,7 +133,7 @@ class Workers:
             thread.join()
 
     def _start_thread(self) -> None:
-        thread = threading.Thread(target=self._work, name="post", daemon=True)
+        thread = threading.Thread(target=self._run_loop, name="post", daemon=True)
         try:
             thread.start()
         except RuntimeError:
@@ -145,10 +145,10 @@ class Workers:
         else:
             self._threads.append(thread)
 
-    def _work(self) -> None:
+    def _run_loop(self) -> None:
         while (task := self._tasks.get()) is not None:
             self._finished.append(self._deliver(task))
-            self._something.set()
+            self._any_finished.set()
 
     def _deliver(self, task: _Task) -> Finished:
         """Send one claim, or give it back; whatever fails in here, it comes back."""
@@ -157,7 +157,7 @@ class Workers:
         try:
             if (wait_s := task.slot_s - clock.monotonic()) > 0:
                 clock.wait(self._stop.event, wait_s)
-            if self._must_return(task):
+            if self._must_give_back(task):
                 return Finished(claim, None, State.RETRY, clock.now(), clock.monotonic())
             started_s = clock.monotonic()
             answer = self._sender.send(claim.phone, claim.message, callback=task.callback)
@@ -167,7 +167,7 @@ class Workers:
             logger.exception("this is a bug in smartia-jobs; please report it with these lines")
             return _broken(claim, started_s)
 
-    def _must_return(self, task: _Task) -> bool:
+    def _must_give_back(self, task: _Task) -> bool:
         """Whether the claim must be given back: checked last, right before the request."""
         clock = self._clock
         return (

@@ -166,10 +166,10 @@ def test_the_webhook_is_reached_at_its_one_path_and_has_a_secret_of_its_own() ->
 
 
 def test_a_run_that_is_stopped_has_time_to_record_what_it_knows() -> None:
-    from smartia_jobs.outbox.dispatcher import LAST_ANSWERS_S
+    from smartia_jobs.outbox.dispatcher import SHUTDOWN_S
 
     for job in CRON_JOBS.values():
-        assert pod(job)["terminationGracePeriodSeconds"] > LAST_ANSWERS_S
+        assert pod(job)["terminationGracePeriodSeconds"] > SHUTDOWN_S
 
 
 def test_the_settings_are_good_ones_and_hold_no_secret() -> None:

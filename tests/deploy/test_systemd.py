@@ -10,7 +10,7 @@ import pytest
 
 from smartia_jobs.errors import ExitStatus
 from smartia_jobs.outbox.breaker import PATIENCE_S
-from smartia_jobs.outbox.dispatcher import LAST_ANSWERS_S
+from smartia_jobs.outbox.dispatcher import SHUTDOWN_S
 from tests.deploy.program import DEPLOY, NAMES, parse
 from tests.deploy.statuses import FINAL
 
@@ -159,7 +159,7 @@ def test_the_service_has_time_to_wait_for_whatsapp_and_to_stop() -> None:
     service = unit("smartia-jobs@.service")["Service"]
 
     assert int(service["TimeoutStartSec"].removesuffix("min")) * 60 > 2 * PATIENCE_S
-    assert int(service["TimeoutStopSec"].removesuffix("s")) > LAST_ANSWERS_S
+    assert int(service["TimeoutStopSec"].removesuffix("s")) > SHUTDOWN_S
 
 
 def test_an_hour_of_failures_does_not_use_up_the_next_hour_s_tries() -> None:
@@ -242,7 +242,7 @@ def test_the_service_of_http_listens_on_this_machine_alone_and_comes_back() -> N
         ExitStatus.USAGE,
         ExitStatus.CONFIGURATION,
     }
-    assert int(service["TimeoutStopSec"].removesuffix("s")) > LAST_ANSWERS_S
+    assert int(service["TimeoutStopSec"].removesuffix("s")) > SHUTDOWN_S
 
 
 def test_the_service_of_http_is_as_confined_as_a_job() -> None:

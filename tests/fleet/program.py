@@ -43,7 +43,7 @@ def work(clinic: Clinic) -> int:
             time.sleep(60)
         case "polite":
             stop = Stop()
-            stop.heeded = True
+            stop.is_polled = True
             listen(stop)
             sys.stderr.write("waits\n")
             sys.stderr.flush()
@@ -59,7 +59,7 @@ def work(clinic: Clinic) -> int:
 def main(parallel: str, limit_s: str, *names: str) -> None:
     """Run the clinics of these names."""
     stop = Stop()
-    stop.heeded = True
+    stop.is_polled = True
     listen(stop)
     clinics = [Clinic(name, Given({}, Path(), Path(), True, (), ())) for name in names]
     for ended in run_each(

@@ -51,7 +51,7 @@ class FaultyDatabase(Database):
 
     @contextmanager
     def _failing(self, kind: str) -> Iterator[None]:
-        sending = self._stop.heeded  # what comes before the first claim has tests of its own
+        sending = self._stop.is_polled  # what comes before the first claim has tests of its own
         fault = self._faults(kind, next(self._counts[kind])) if sending else None
         if fault is Fault.BEFORE:
             raise database_away()

@@ -35,11 +35,11 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 def after(*answers: Answer, now_s: float = NOW_S) -> Breaker:
     breaker = Breaker(FreeRate())
     for answer in answers:
-        hear(breaker, answer, now_s)
+        give_answer(breaker, answer, now_s)
     return breaker
 
 
-def hear(
+def give_answer(
     breaker: Breaker,
     answer: Answer,
     now_s: float = NOW_S,
@@ -47,7 +47,7 @@ def hear(
     template: str = "lembrete",
     at: datetime | None = None,
 ) -> None:
-    breaker.heard(answer, template=template, started_s=now_s - 0.2, now_s=now_s, at=at)
+    breaker.on_answer(answer, template=template, started_s=now_s - 0.2, now_s=now_s, at=at)
 
 
 def stalled() -> Breaker:
@@ -56,11 +56,11 @@ def stalled() -> Breaker:
 
 
 def try_alone(breaker: Breaker, answer: Answer, now_s: float) -> None:
-    """Claim one message, as the run does when it is allowed to, and hear what came of it."""
+    """Claim one message, as the run does when it is allowed to, and learn what came of it."""
     assert breaker.allowance(now_s, in_flight=0) == 1
     breaker.claimed()
     assert breaker.allowance(now_s, in_flight=1) == 0
-    hear(breaker, answer, now_s)
+    give_answer(breaker, answer, now_s)
 
 
 # -- the clocks ---------------------------------------------------------------------------------
@@ -80,7 +80,7 @@ def test_clocks_that_are_apart_end_the_run_with_the_first_answer(
 ) -> None:
     breaker = Breaker(FreeRate())
 
-    hear(breaker, replace(answer, answered_at=NOON), at=NOON + ahead)
+    give_answer(breaker, replace(answer, answered_at=NOON), at=NOON + ahead)
 
     assert breaker.end is not None
     assert breaker.end.status is ExitStatus.CONFIGURATION
@@ -92,7 +92,7 @@ def test_clocks_that_are_apart_end_the_run_with_the_first_answer(
 def test_clocks_that_are_near_each_other_are_no_reason_to_end(ahead: timedelta) -> None:
     breaker = Breaker(FreeRate())
 
-    hear(breaker, replace(ACCEPTED, answered_at=NOON), at=NOON + ahead)
+    give_answer(breaker, replace(ACCEPTED, answered_at=NOON), at=NOON + ahead)
 
     assert breaker.end is None
 
@@ -102,7 +102,7 @@ def test_only_whatsapp_s_own_clock_is_compared(answer: Answer) -> None:
     at = None if answer is ACCEPTED else NOON - timedelta(days=1)
     breaker = Breaker(FreeRate())
 
-    hear(breaker, replace(answer, answered_at=at), at=NOON)
+    give_answer(breaker, replace(answer, answered_at=at), at=NOON)
 
     assert breaker.end is None
 
@@ -180,7 +180,7 @@ def test_stragglers_are_not_tries() -> None:
     breaker = stalled()
 
     for _ in range(10):
-        hear(breaker, LOST, NOW_S + 1)
+        give_answer(breaker, LOST, NOW_S + 1)
 
     assert breaker.end is None
 
@@ -210,7 +210,7 @@ def test_one_answer_ends_the_stall_and_forgets_the_tries(answer: Answer) -> None
 
     assert breaker.allowance(now_s, in_flight=9) is NO_BOUND
     for _ in range(STALL_AFTER):
-        hear(breaker, LOST, now_s)
+        give_answer(breaker, LOST, now_s)
     try_alone(breaker, LOST, now_s + STALL_WAIT_S)
     assert breaker.end is None
 
@@ -218,7 +218,7 @@ def test_one_answer_ends_the_stall_and_forgets_the_tries(answer: Answer) -> None
 def test_a_straggler_that_was_answered_ends_the_stall() -> None:
     breaker = stalled()
 
-    hear(breaker, ACCEPTED, NOW_S + 5)
+    give_answer(breaker, ACCEPTED, NOW_S + 5)
 
     assert breaker.allowance(NOW_S + 5, in_flight=0) is NO_BOUND
 
@@ -241,7 +241,7 @@ def slow_downs(*answers: Answer) -> int:
     rate = FreeRate()
     breaker = Breaker(rate)
     for answer in answers:
-        hear(breaker, answer)
+        give_answer(breaker, answer)
     return rate.slow_downs
 
 
@@ -279,7 +279,7 @@ class SlowRate(FreeRate):
 def patient(*answers: Answer) -> Breaker:
     breaker = Breaker(SlowRate())
     for answer in answers:
-        hear(breaker, answer)
+        give_answer(breaker, answer)
     return breaker
 
 
@@ -345,8 +345,8 @@ def test_another_template_shows_nothing_of_one_that_cannot_be_read() -> None:
 
     for _ in range(EQUAL_ERRORS):
         assert breaker.end is None
-        hear(breaker, BAD_REQUEST, template="lembrete_confirmado")
-        hear(breaker, ACCEPTED)
+        give_answer(breaker, BAD_REQUEST, template="lembrete_confirmado")
+        give_answer(breaker, ACCEPTED)
 
     assert not breaker.was_read("lembrete_confirmado")
     assert breaker.end == End(BAD_REQUEST.reason, ExitStatus.CONFIGURATION)

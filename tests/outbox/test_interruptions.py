@@ -149,7 +149,7 @@ def test_a_lost_commit_counts_a_request_error_once(clinic: Clinic) -> None:
     assert clinic.value("SELECT max(request_errors) FROM smartia_outbox") == 1
 
 
-def test_the_last_words_name_answers_that_nobody_had_the_time_to_take(
+def test_a_forced_exit_names_answers_that_nobody_had_the_time_to_collect(
     clinic: Clinic, caplog: pytest.LogCaptureFixture
 ) -> None:
     stop, hanging = Stop(), threading.Event()
@@ -158,7 +158,7 @@ def test_the_last_words_name_answers_that_nobody_had_the_time_to_take(
         if kind == "write" and len(answered) == 2 and not hanging.is_set():
             hanging.set()
             time.sleep(0.3)  # the third answer arrives
-            stop.last_words()
+            stop.on_forced_exit()
 
     def answer(wire: str) -> None:
         if last in wire:
@@ -184,11 +184,11 @@ def test_an_answer_that_comes_while_the_database_is_tried_for_the_last_time_is_r
     clinic: Clinic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     landing, last_try, answered = (threading.Event() for _ in range(3))
-    dismiss, deliver = Workers.dismiss, Workers._deliver
+    shut_down, deliver = Workers.shut_down, Workers._deliver
 
-    def dismissed(self: Workers) -> None:
+    def shutting_down(self: Workers) -> None:
         landing.set()
-        dismiss(self)
+        shut_down(self)
 
     def delivered(self: Workers, task: Any) -> Finished:
         finished = deliver(self, task)
@@ -196,7 +196,7 @@ def test_an_answer_that_comes_while_the_database_is_tried_for_the_last_time_is_r
             answered.set()
         return finished
 
-    monkeypatch.setattr(Workers, "dismiss", dismissed)
+    monkeypatch.setattr(Workers, "shut_down", shutting_down)
     monkeypatch.setattr(Workers, "_deliver", delivered)
 
     def outlast_the_deadline(kind: str, _: int) -> None:

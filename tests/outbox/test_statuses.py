@@ -1,4 +1,4 @@
-"""Statuses that were heard, applied to the rows they are about: on both engines."""
+"""Statuses from WhatsApp, applied to the rows they are about: on both engines."""
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -75,8 +75,8 @@ MATRIX = {
 
 
 @dataclass
-class Heard:
-    """The outbox of a clinic, and what is heard of its messages."""
+class StatusDesk:
+    """The outbox of a clinic, and what WhatsApp says of its messages."""
 
     clinic: Clinic
     database: Database
@@ -111,7 +111,7 @@ class Heard:
             connection.execute(insert(outbox).values(row))
         return number
 
-    def hear(
+    def receive(
         self,
         row: int,
         status: str,
@@ -136,7 +136,7 @@ class Heard:
             )
 
     def apply(self, *, dry_run: bool = False, limit: int | None = None) -> Applied:
-        """Take in what was heard, as one run of ``replies``."""
+        """Take in what has come, as one run of ``replies``."""
         run = Run(
             id=f"replies-{next(_runs)}",
             settings=self.settings,
@@ -168,17 +168,17 @@ class Heard:
 _runs = count(1)
 
 
-@pytest.fixture
-def heard(clinic: Clinic) -> Iterator[Heard]:
+@pytest.fixture(name="desk")
+def status_desk(clinic: Clinic) -> Iterator[StatusDesk]:
     database = Database(clinic.url)
     ensure(database, auto_migrate=True)
     with database.read() as connection:
         word = installation_word(connection)
-    yield Heard(clinic, database, word=word)
+    yield StatusDesk(clinic, database, word=word)
     database.close()
 
 
-def test_every_status_moves_every_row_as_the_diagram_says(heard: Heard) -> None:
+def test_every_status_moves_every_row_as_the_diagram_says(desk: StatusDesk) -> None:
     just_now = NOW - 4 * MINUTE
     told: list[tuple[str, dict[str, Any]]] = [
         ("sent", {}), ("delivered", {}), ("read", {}), ("failed", {"code": THEIRS}),
@@ -188,90 +188,90 @@ def test_every_status_moves_every_row_as_the_diagram_says(heard: Heard) -> None:
     for name, values in ROWS.items():
         rows = []
         for status, how in told:
-            rows.append(heard.row(**values))
-            heard.hear(rows[-1], status, **how)
-        heard.apply()
-        found[name] = [heard.state(row) for row in rows]
-        useless = heard.row(**values)
-        heard.hear(useless, "failed", METAS)
-        heard.useful_until = NOW
-        heard.apply()
-        heard.useful_until = NOW + timedelta(hours=1)
-        found[name].append(heard.state(useless))
+            rows.append(desk.row(**values))
+            desk.receive(rows[-1], status, **how)
+        desk.apply()
+        found[name] = [desk.state(row) for row in rows]
+        useless = desk.row(**values)
+        desk.receive(useless, "failed", METAS)
+        desk.useful_until = NOW
+        desk.apply()
+        desk.useful_until = NOW + timedelta(hours=1)
+        found[name].append(desk.state(useless))
 
     assert found == {name: states.split() for name, states in MATRIX.items()}
 
 
 @pytest.mark.parametrize("code", [THEIRS, METAS])
-def test_two_statuses_come_to_the_same_in_either_order(heard: Heard, code: int) -> None:
+def test_two_statuses_come_to_the_same_in_either_order(desk: StatusDesk, code: int) -> None:
     codes = {"failed": code}
     pairs = list(combinations(SAID_AT, 2))
     orders = [
-        (name, pair, [heard.row(**values) for _ in range(3)])
+        (name, pair, [desk.row(**values) for _ in range(3)])
         for name, values in ROWS.items()
         for pair in pairs
     ]
     for _, (one, other), (as_said, reversed_, _) in orders:
-        heard.hear(as_said, one, codes.get(one))
-        heard.hear(reversed_, other, codes.get(other))
-    heard.apply()
+        desk.receive(as_said, one, codes.get(one))
+        desk.receive(reversed_, other, codes.get(other))
+    desk.apply()
     for _, (one, other), (as_said, reversed_, together) in orders:
-        heard.hear(as_said, other, codes.get(other))
-        heard.hear(reversed_, one, codes.get(one))
-        heard.hear(together, other, codes.get(other))
-        heard.hear(together, one, codes.get(one))
+        desk.receive(as_said, other, codes.get(other))
+        desk.receive(reversed_, one, codes.get(one))
+        desk.receive(together, other, codes.get(other))
+        desk.receive(together, one, codes.get(one))
 
-    heard.apply()
+    desk.apply()
 
     columns = ("state", "sent_at", "delivered_at", "read_at", "error_code", "error", "claims")
     for name, pair, rows in orders:
         stand = [
-            (heard.state(row), [getattr(heard.values(row), one) for one in columns]) for row in rows
+            (desk.state(row), [getattr(desk.values(row), one) for one in columns]) for row in rows
         ]
         assert stand[0] == stand[1] == stand[2], (name, pair)
 
 
-def test_an_unknown_message_is_settled_and_gets_its_id(heard: Heard) -> None:
-    rows = [heard.row(**ROWS["unknown"]) for _ in range(4)]
+def test_an_unknown_message_is_settled_and_gets_its_id(desk: StatusDesk) -> None:
+    rows = [desk.row(**ROWS["unknown"]) for _ in range(4)]
     for row, status in zip(rows, SAID_AT, strict=True):
-        heard.hear(row, status, THEIRS if status == "failed" else None)
+        desk.receive(row, status, THEIRS if status == "failed" else None)
 
-    applied = heard.apply()
+    applied = desk.apply()
 
     assert applied.settled == 4
-    assert [heard.values(row).message_id for row in rows] == [f"wamid.{row}" for row in rows]
-    assert [heard.values(row).sent_at for row in rows] == [SENT_AT] * 4
+    assert [desk.values(row).message_id for row in rows] == [f"wamid.{row}" for row in rows]
+    assert [desk.values(row).sent_at for row in rows] == [SENT_AT] * 4
     # Its owner, should it live and answer late, has no say any more.
-    assert {heard.values(row).run_id for row in rows}.isdisjoint({"the owner"})
-    assert {heard.values(row).updated_at for row in rows} == {NOW}
-    read = heard.values(rows[2])
+    assert {desk.values(row).run_id for row in rows}.isdisjoint({"the owner"})
+    assert {desk.values(row).updated_at for row in rows} == {NOW}
+    read = desk.values(rows[2])
     assert (read.delivered_at, read.read_at, read.error) == (SAID_AT["read"], SAID_AT["read"], None)
-    undelivered = heard.values(rows[3])
+    undelivered = desk.values(rows[3])
     assert undelivered.error_code == THEIRS
     assert "perhaps it has no WhatsApp" in undelivered.error
 
 
-def test_an_erased_person_gets_no_message_id_back(heard: Heard) -> None:
-    row = heard.row(**ROWS["erased"])
-    heard.hear(row, "delivered")
+def test_an_erased_person_gets_no_message_id_back(desk: StatusDesk) -> None:
+    row = desk.row(**ROWS["erased"])
+    desk.receive(row, "delivered")
 
-    heard.apply()
+    desk.apply()
 
-    assert (heard.values(row).state, heard.values(row).message_id) == ("delivered", None)
+    assert (desk.values(row).state, desk.values(row).message_id) == ("delivered", None)
 
 
-def test_what_does_not_fit_touches_no_row(heard: Heard) -> None:
-    again = heard.row(**SENT_ROW | {"claims": 2})
-    sent = heard.row(**SENT_ROW)
-    before = [heard.values(row) for row in (again, sent)]
-    heard.hear(again, "failed", THEIRS, wamid="earlier")
-    heard.hear(sent, "failed", THEIRS, wamid="other")
-    heard.hear(sent, "delivered", callback=f"another:{sent}:1")
-    heard.hear(sent, "read", callback="42")
-    heard.hear(999, "read", wamid="gone")
-    heard.hear(999, "delivered", wamid="smartias", callback=None)
+def test_what_does_not_fit_touches_no_row(desk: StatusDesk) -> None:
+    again = desk.row(**SENT_ROW | {"claims": 2})
+    sent = desk.row(**SENT_ROW)
+    before = [desk.values(row) for row in (again, sent)]
+    desk.receive(again, "failed", THEIRS, wamid="earlier")
+    desk.receive(sent, "failed", THEIRS, wamid="other")
+    desk.receive(sent, "delivered", callback=f"another:{sent}:1")
+    desk.receive(sent, "read", callback="42")
+    desk.receive(999, "read", wamid="gone")
+    desk.receive(999, "delivered", wamid="smartias", callback=None)
 
-    applied = heard.apply()
+    applied = desk.apply()
 
     assert applied.ignored == {
         Ignored.EARLIER_TRY: 1,
@@ -280,146 +280,146 @@ def test_what_does_not_fit_touches_no_row(heard: Heard) -> None:
         Ignored.ROW_GONE: 1,
     }
     assert applied.statuses == 6
-    assert [heard.values(row) for row in (again, sent)] == before
-    assert heard.apply().statuses == 0
+    assert [desk.values(row) for row in (again, sent)] == before
+    assert desk.apply().statuses == 0
 
 
-def test_a_status_without_callback_data_finds_its_message_by_the_id_alone(heard: Heard) -> None:
-    sent, unknown = heard.row(**SENT_ROW), heard.row(**ROWS["unknown"])
-    heard.hear(sent, "read", callback=None)
-    heard.hear(unknown, "read", callback=None)
+def test_a_status_without_callback_data_finds_its_message_by_the_id_alone(desk: StatusDesk) -> None:
+    sent, unknown = desk.row(**SENT_ROW), desk.row(**ROWS["unknown"])
+    desk.receive(sent, "read", callback=None)
+    desk.receive(unknown, "read", callback=None)
 
-    applied = heard.apply()
+    applied = desk.apply()
 
-    assert (heard.state(sent), heard.state(unknown)) == ("read", "unknown")
+    assert (desk.state(sent), desk.state(unknown)) == ("read", "unknown")
     assert applied.ignored == {Ignored.NOT_OURS: 1}
 
 
-def test_a_status_that_overtook_its_senders_commit_waits_for_it(heard: Heard) -> None:
-    row = heard.row(**ROWS["claimed"])
-    heard.hear(row, "delivered", callback=None, came_at=NOW - MINUTE)
-    assert heard.apply().statuses == 0
-    with heard.database.write() as connection:
+def test_a_status_that_overtook_its_senders_commit_waits_for_it(desk: StatusDesk) -> None:
+    row = desk.row(**ROWS["claimed"])
+    desk.receive(row, "delivered", callback=None, came_at=NOW - MINUTE)
+    assert desk.apply().statuses == 0
+    with desk.database.write() as connection:
         values = {"state": "sent", "message_id": f"wamid.{row}", "lease_until": None}
         connection.execute(update(outbox).where(outbox.c.id == row).values(values))
 
-    heard.apply()
+    desk.apply()
 
-    assert heard.state(row) == "delivered"
+    assert desk.state(row) == "delivered"
 
 
-def test_leader_and_followers_move_together(heard: Heard) -> None:
-    unknown = heard.row(**ROWS["unknown"])
-    lost = [heard.row(**ROWS["unknown"] | {"leader_id": unknown, "phone": "+551198765000" + n})
+def test_leader_and_followers_move_together(desk: StatusDesk) -> None:
+    unknown = desk.row(**ROWS["unknown"])
+    lost = [desk.row(**ROWS["unknown"] | {"leader_id": unknown, "phone": "+551198765000" + n})
             for n in "12"]  # fmt: skip
-    phone = heard.values(unknown).phone
-    with heard.database.write() as connection:
+    phone = desk.values(unknown).phone
+    with desk.database.write() as connection:
         connection.execute(update(outbox).where(outbox.c.id.in_(lost)).values(phone=phone))
-    sent = heard.row(**SENT_ROW)
-    phone = heard.values(sent).phone
-    follower = heard.row(**SENT_ROW | {"leader_id": sent, "phone": phone})
-    twin = heard.row(state="sent", leader_id=sent, phone=phone, run_id="a later run")
-    heard.hear(unknown, "delivered")
-    heard.hear(sent, "read", callback=None)
+    sent = desk.row(**SENT_ROW)
+    phone = desk.values(sent).phone
+    follower = desk.row(**SENT_ROW | {"leader_id": sent, "phone": phone})
+    twin = desk.row(state="sent", leader_id=sent, phone=phone, run_id="a later run")
+    desk.receive(unknown, "delivered")
+    desk.receive(sent, "read", callback=None)
 
-    applied = heard.apply()
+    applied = desk.apply()
 
-    assert [heard.values(row).state for row in (unknown, *lost)] == ["delivered"] * 3
-    assert {heard.values(row).message_id for row in (unknown, *lost)} == {f"wamid.{unknown}"}
-    assert [heard.values(row).state for row in (sent, follower, twin)] == ["read"] * 3
-    assert heard.values(twin).message_id == f"wamid.{sent}"
+    assert [desk.values(row).state for row in (unknown, *lost)] == ["delivered"] * 3
+    assert {desk.values(row).message_id for row in (unknown, *lost)} == {f"wamid.{unknown}"}
+    assert [desk.values(row).state for row in (sent, follower, twin)] == ["read"] * 3
+    assert desk.values(twin).message_id == f"wamid.{sent}"
     assert applied.moved == {State.DELIVERED: 1, State.READ: 1}  # messages, not visits
 
 
-def test_a_visit_that_was_not_told_again_with_its_leader_is_left_alone(heard: Heard) -> None:
-    leader = heard.row(**ROWS["unknown"] | {"claims": 2, "run_id": "a later run"})
-    phone = heard.values(leader).phone
+def test_a_visit_that_was_not_told_again_with_its_leader_is_left_alone(desk: StatusDesk) -> None:
+    leader = desk.row(**ROWS["unknown"] | {"claims": 2, "run_id": "a later run"})
+    phone = desk.values(leader).phone
     states = ("unknown", "expired", "retry", "expired")
-    stale = [heard.row(state=state, leader_id=leader, phone=phone) for state in states[:3]]
+    stale = [desk.row(state=state, leader_id=leader, phone=phone) for state in states[:3]]
     # By the very run that sent the other: its visit was moved.
-    stale.append(heard.row(state="expired", leader_id=leader, phone=phone, run_id="a later run"))
-    heard.hear(leader, "read", attempt=2)
+    stale.append(desk.row(state="expired", leader_id=leader, phone=phone, run_id="a later run"))
+    desk.receive(leader, "read", attempt=2)
 
-    heard.apply()
+    desk.apply()
 
-    assert heard.values(leader).state == "read"
-    assert tuple(heard.values(row).state for row in stale) == states
+    assert desk.values(leader).state == "read"
+    assert tuple(desk.values(row).state for row in stale) == states
 
 
-def test_whoever_wants_no_marketing_is_put_on_the_list_once(heard: Heard) -> None:
-    one, other = heard.row(**SENT_ROW), heard.row(**SENT_ROW)
-    typed = {"phone": heard.values(other).phone, "source": "person", "created_at": NOW}
-    with heard.database.write() as connection:
+def test_whoever_wants_no_marketing_is_put_on_the_list_once(desk: StatusDesk) -> None:
+    one, other = desk.row(**SENT_ROW), desk.row(**SENT_ROW)
+    typed = {"phone": desk.values(other).phone, "source": "person", "created_at": NOW}
+    with desk.database.write() as connection:
         connection.execute(insert(opt_outs).values(typed))
-    heard.hear(one, "failed", 131050)
-    heard.hear(other, "failed", 131050)
+    desk.receive(one, "failed", 131050)
+    desk.receive(other, "failed", 131050)
 
-    heard.apply()
+    desk.apply()
 
-    rows = heard.clinic.rows("SELECT phone, source, scope FROM smartia_opt_outs ORDER BY id")
+    rows = desk.clinic.rows("SELECT phone, source, scope FROM smartia_opt_outs ORDER BY id")
     assert [tuple(row.values()) for row in rows] == [
-        (heard.values(other).phone, "person", "invitations"),
-        (heard.values(one).phone, "whatsapp", "invitations"),
+        (desk.values(other).phone, "person", "invitations"),
+        (desk.values(one).phone, "whatsapp", "invitations"),
     ]
 
 
-def test_a_young_failure_waits_for_a_word_that_it_did_arrive(heard: Heard) -> None:
-    contradicted, alone = heard.row(**SENT_ROW), heard.row(**SENT_ROW)
+def test_a_young_failure_waits_for_a_word_that_it_did_arrive(desk: StatusDesk) -> None:
+    contradicted, alone = desk.row(**SENT_ROW), desk.row(**SENT_ROW)
     for row in (contradicted, alone):
-        heard.hear(row, "failed", METAS, came_at=NOW - 4 * MINUTE)
-    heard.apply()
-    assert [heard.state(row) for row in (contradicted, alone)] == ["sent…", "sent…"]
-    heard.hear(contradicted, "delivered")
-    heard.now = NOW + 2 * MINUTE
+        desk.receive(row, "failed", METAS, came_at=NOW - 4 * MINUTE)
+    desk.apply()
+    assert [desk.state(row) for row in (contradicted, alone)] == ["sent…", "sent…"]
+    desk.receive(contradicted, "delivered")
+    desk.now = NOW + 2 * MINUTE
 
-    applied = heard.apply()
+    applied = desk.apply()
 
-    assert [heard.state(row) for row in (contradicted, alone)] == ["delivered", "retry"]
+    assert [desk.state(row) for row in (contradicted, alone)] == ["delivered", "retry"]
     assert applied.moved == {State.DELIVERED: 1, State.RETRY: 1}
-    assert heard.values(alone).message_id == f"wamid.{alone}"
+    assert desk.values(alone).message_id == f"wamid.{alone}"
 
 
 def test_a_failure_is_overruled_by_a_stored_word_that_is_still_to_be_taken_in(
-    heard: Heard,
+    desk: StatusDesk,
 ) -> None:
-    row = heard.row(**SENT_ROW)
-    heard.hear(row, "failed", METAS)
-    heard.hear(row, "delivered")
+    row = desk.row(**SENT_ROW)
+    desk.receive(row, "failed", METAS)
+    desk.receive(row, "delivered")
 
-    states = [heard.apply(limit=1) and heard.state(row) for _ in range(2)]
+    states = [desk.apply(limit=1) and desk.state(row) for _ in range(2)]
 
     assert states == ["sent…", "delivered"]
 
 
-def test_a_dry_run_says_what_it_would_do_and_changes_nothing(heard: Heard) -> None:
-    rows = [heard.row(**ROWS[name]) for name in ("lapsed", "sent", "claimed")]
+def test_a_dry_run_says_what_it_would_do_and_changes_nothing(desk: StatusDesk) -> None:
+    rows = [desk.row(**ROWS[name]) for name in ("lapsed", "sent", "claimed")]
     for row in rows:
-        heard.hear(row, "delivered")
-    before = [heard.values(row) for row in rows]
-    with_nothing = Database(heard.clinic.url, read_only=True)
+        desk.receive(row, "delivered")
+    before = [desk.values(row) for row in rows]
+    with_nothing = Database(desk.clinic.url, read_only=True)
 
-    applied = replace(heard, database=with_nothing).apply(dry_run=True)
+    applied = replace(desk, database=with_nothing).apply(dry_run=True)
 
     with_nothing.close()
     assert (applied.statuses, applied.settled) == (2, 1)
     assert [move.appointment_id for move in applied.moves] == rows[:2]
-    assert [heard.values(row) for row in rows] == before
-    assert heard.apply().statuses == 2
+    assert [desk.values(row) for row in rows] == before
+    assert desk.apply().statuses == 2
 
 
-def test_a_limit_leaves_the_rest_to_the_next_run(heard: Heard) -> None:
-    rows = [heard.row(**SENT_ROW) for _ in range(5)]
+def test_a_limit_leaves_the_rest_to_the_next_run(desk: StatusDesk) -> None:
+    rows = [desk.row(**SENT_ROW) for _ in range(5)]
     for row in rows:
-        heard.hear(row, "delivered")
+        desk.receive(row, "delivered")
 
-    first, second = heard.apply(limit=3), heard.apply()
+    first, second = desk.apply(limit=3), desk.apply()
 
     assert (first.statuses, second.statuses) == (3, 2)
 
 
-def test_ten_thousand_statuses_are_taken_in_within_ten_seconds(heard: Heard) -> None:
+def test_ten_thousand_statuses_are_taken_in_within_ten_seconds(desk: StatusDesk) -> None:
     numbers = range(1, 10_001)
-    with heard.database.write() as connection:
+    with desk.database.write() as connection:
         for first in range(0, len(numbers), 1000):
             connection.execute(
                 insert(outbox),
@@ -448,14 +448,14 @@ def test_ten_thousand_statuses_are_taken_in_within_ten_seconds(heard: Heard) -> 
                         "status": "delivered",
                         "said_at": SAID_AT["delivered"],
                         "received_at": NOW,
-                        "callback": f"{heard.word}:{number}:1",
+                        "callback": f"{desk.word}:{number}:1",
                     }
                     for number in numbers[first : first + 1000]
                 ],
             )
     began_s = monotonic()
 
-    applied = heard.apply()
+    applied = desk.apply()
 
     assert monotonic() - began_s < 10
     assert applied.moved == {State.DELIVERED: 10_000}
@@ -472,11 +472,11 @@ def test_two_runs_at_once_take_each_status_in_once(postgres_clinic: Clinic) -> N
     database = Database(postgres_clinic.url)
     ensure(database, auto_migrate=True)
     with database.read() as connection:
-        desk = Heard(postgres_clinic, database, word=installation_word(connection))
+        desk = StatusDesk(postgres_clinic, database, word=installation_word(connection))
     rows = [desk.row(**SENT_ROW) for _ in range(60)]
     for row in rows:
         for status in ("delivered", "sent", "read"):
-            desk.hear(row, status)
+            desk.receive(row, status)
     with ThreadPoolExecutor(4) as runs:
         results = list(runs.map(one_run, range(4)))
 
@@ -493,9 +493,9 @@ def test_what_another_process_is_taking_in_is_left_to_it(postgres_clinic: Clinic
     database, other = Database(postgres_clinic.url), Database(postgres_clinic.url)
     ensure(database, auto_migrate=True)
     with database.read() as connection:
-        desk = Heard(postgres_clinic, database, word=installation_word(connection))
+        desk = StatusDesk(postgres_clinic, database, word=installation_word(connection))
     row = desk.row(**SENT_ROW)
-    desk.hear(row, "delivered")
+    desk.receive(row, "delivered")
 
     with other.write() as connection:
         connection.execute(update(statuses).values(applied_at=NOW))
@@ -510,10 +510,10 @@ def test_a_row_that_another_process_is_writing_is_not_waited_for(postgres_clinic
     database, other = Database(postgres_clinic.url), Database(postgres_clinic.url)
     ensure(database, auto_migrate=True)
     with database.read() as connection:
-        desk = Heard(postgres_clinic, database, word=installation_word(connection))
+        desk = StatusDesk(postgres_clinic, database, word=installation_word(connection))
     busy, free = desk.row(**SENT_ROW), desk.row(**SENT_ROW)
-    desk.hear(busy, "delivered")
-    desk.hear(free, "delivered")
+    desk.receive(busy, "delivered")
+    desk.receive(free, "delivered")
 
     with other.write() as connection:
         connection.execute(update(outbox).where(outbox.c.id == busy).values(run_id="another"))
@@ -532,12 +532,12 @@ def test_a_message_waits_whole_while_another_process_is_writing_one_of_its_rows(
     database, other = Database(postgres_clinic.url), Database(postgres_clinic.url)
     ensure(database, auto_migrate=True)
     with database.read() as connection:
-        desk = Heard(postgres_clinic, database, word=installation_word(connection))
+        desk = StatusDesk(postgres_clinic, database, word=installation_word(connection))
     leader = desk.row(**SENT_ROW)
     phone = desk.values(leader).phone
     follower = desk.row(**SENT_ROW | {"leader_id": leader, "phone": phone})
-    desk.hear(leader, "delivered")
-    desk.hear(leader, "read", callback=None)
+    desk.receive(leader, "delivered")
+    desk.receive(leader, "read", callback=None)
 
     with other.write() as connection:
         connection.execute(update(outbox).where(outbox.c.id == follower).values(run_id="another"))

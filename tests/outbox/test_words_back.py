@@ -298,7 +298,7 @@ def test_a_stop_is_heard_between_two_words_and_what_was_sent_is_recorded(chat: C
     chat.write(sender, stop=stop)
 
     assert chat.states() == ["sent", "retry"]
-    assert stop.heeded is False
+    assert stop.is_polled is False
 
 
 def test_a_word_whose_process_died_is_never_said_again(chat: Chat) -> None:
