@@ -18,9 +18,10 @@ from smartia_jobs.incoming import Meaning
 from smartia_jobs.outbox.words_back import withdraw
 from smartia_jobs.settings import Settings
 from smartia_jobs.store import answers
-from smartia_jobs.store.answers import StoredAnswer, Telling
+from smartia_jobs.store.answers import StoredAnswer
 from smartia_jobs.store.effects import Effect
 from smartia_jobs.store.schema import tables_exist
+from smartia_jobs.store.told import Telling, told_by
 
 #: So long after the visit, or after the answer where no visit is known, it is nobody's any more.
 _OVER_AFTER = timedelta(days=7)
@@ -71,7 +72,7 @@ def list_answers(settings: Settings, clock: Clock) -> list[ForAPerson]:
         for one in waiting:
             if one.id in over and not _outlives_its_visit(one):
                 continue
-            rows = answers.told_by(connection, one.outbox_id) if one.outbox_id else []
+            rows = told_by(connection, one.outbox_id) if one.outbox_id else []
             if not _is_past(one, rows, settings, clock.now()):
                 listed.append(ForAPerson(one, rows))
         return listed
@@ -125,7 +126,7 @@ def _undo(connection: Connection, answer_id: int, at: datetime) -> Done:
         return Done.NOTHING_TO_DO
     restored = status_changes.undo(connection, answer_id, at=at)
     if answer.outbox_id is not None:
-        visits = {row.appointment_id for row in answers.told_by(connection, answer.outbox_id)}
+        visits = {row.appointment_id for row in told_by(connection, answer.outbox_id)}
         withdraw(connection, visits, run_id=_COMMAND, at=at)
     answers.void(connection, answer_id, why="taken back by a person: the patient must be told")
     return Done.DONE if all(restored.values()) else Done.CHANGED_SINCE

@@ -19,9 +19,9 @@ from smartia_jobs.outbox.tellings import rows_of
 from smartia_jobs.report import Reason
 from smartia_jobs.run import Run
 from smartia_jobs.store.opt_outs import opted_out
-from smartia_jobs.store.recipients import told_since
 from smartia_jobs.store.schema import tables_exist
 from smartia_jobs.store.states import ACCEPTED, State
+from smartia_jobs.store.told import told_since
 
 #: The kind of its messages, in the outbox and in the catalogue.
 KIND = "no_show"

@@ -26,7 +26,7 @@ from smartia_jobs.outbox.tellings import rows_of, told_by_another
 from smartia_jobs.report import MOST_NAMED, Reason, Report
 from smartia_jobs.run import Run
 from smartia_jobs.settings import Settings
-from smartia_jobs.store.recipients import first_used_at
+from smartia_jobs.store.reminded import first_used_at
 from smartia_jobs.store.schema import tables_exist
 
 

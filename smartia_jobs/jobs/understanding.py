@@ -20,15 +20,9 @@ from smartia_jobs.message import Phone, Scope
 from smartia_jobs.phones import parse_phone
 from smartia_jobs.run import Run
 from smartia_jobs.settings import Settings
-from smartia_jobs.store.answers import (
-    StoredAnswer,
-    Telling,
-    told_by,
-    told_by_answered,
-    told_by_message,
-    told_to,
-)
+from smartia_jobs.store.answers import StoredAnswer
 from smartia_jobs.store.installation import installation_word
+from smartia_jobs.store.told import Telling, told_by, told_by_answered, told_by_message, told_to
 from smartia_jobs.vocabulary import Vocabulary
 
 _PURPOSES = {INVITATION: Purpose.INVITATION, WORDS_BACK: Purpose.WORD_BACK}

@@ -24,9 +24,10 @@ from smartia_jobs.phones import parse_phone
 from smartia_jobs.report import Report
 from smartia_jobs.run import Run
 from smartia_jobs.settings.checks import wrong_database
-from smartia_jobs.store.answers import StoredAnswer, find, told_by
+from smartia_jobs.store.answers import StoredAnswer, find
 from smartia_jobs.store.effects import Effect
 from smartia_jobs.store.opt_outs import opted_out, wants_no_message
+from smartia_jobs.store.told import told_by
 
 #: What the visits must be for a word to be true.
 _TRUE_OF = {

@@ -5,9 +5,9 @@ from typing import Any
 
 from sqlalchemy import Connection, case, func, update
 
-from smartia_jobs.store.answers import told_by
 from smartia_jobs.store.states import State
 from smartia_jobs.store.tables import outbox
+from smartia_jobs.store.told import told_by
 
 
 def settle_answered(

@@ -1,19 +1,16 @@
 """What patients answered: what waits to be acted on, what came of it, and how long it is kept."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, and_, delete, false, func, or_, select, update
+from sqlalchemy import Connection, and_, delete, false, func, select, update
 
 from smartia_jobs.incoming import Meaning, Source
 from smartia_jobs.store.effects import FOR_A_PERSON, Effect
-from smartia_jobs.store.states import MAY_BE_TOLD, State
 from smartia_jobs.store.tables import answers, outbox
 
-#: Ids in one IN list.
-_CHUNK = 500
 #: What a column holds.
 _LONGEST_WHY = 100
 #: What an answer about a visit leaves behind for those that come after it.
@@ -181,76 +178,6 @@ def void(connection: Connection, answer_id: int, *, why: str) -> None:
     )
 
 
-# -- what they answer -----------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Telling:
-    """One visit of a message of ours, as it was told.
-
-    Attributes:
-        outbox_id: of the row.
-        leader_id: of the row that leads its message: itself where it is told alone.
-        appointment_id: which visit.
-        patient_id: whose.
-        kind: which kind of message.
-        start: what the patient was told, clinic wall time.
-        phone: canonical; None: erased since.
-        state: where it stands.
-        template: the message's template at Meta.
-        message_id: WhatsApp's id of the message (holds the phone number: never log it).
-        sent_at: when it was, or may have been, accepted; aware UTC.
-    """
-
-    outbox_id: int
-    leader_id: int
-    appointment_id: int
-    patient_id: int
-    kind: str
-    start: datetime
-    phone: str | None
-    state: State
-    template: str | None
-    message_id: str | None
-    sent_at: datetime
-
-
-def told_by(connection: Connection, outbox_id: int) -> list[Telling]:
-    """Return all visits of the message that a row belongs to, the leader's first."""
-    one = select(outbox.c.leader_id, outbox.c.phone).where(outbox.c.id == outbox_id)
-    row = connection.execute(one).first()
-    if row is None:
-        return []
-    leader_id = row.leader_id or outbox_id
-    # No index finds followers by their leader; they share its phone.
-    follows = and_(outbox.c.phone == row.phone, outbox.c.leader_id == leader_id)
-    query = _tellings().where(or_(outbox.c.id == leader_id, follows))
-    return list(_read(connection, query.order_by(outbox.c.id)))
-
-
-def told_by_answered(connection: Connection, word_id: int) -> list[Telling]:
-    """Return all visits of the message whose answer got this word back."""
-    query = (
-        select(answers.c.outbox_id)
-        .join(outbox, outbox.c.answer_id == answers.c.id)
-        .where(outbox.c.id == word_id)
-    )
-    answered: int | None = connection.execute(query).scalar()
-    return [] if answered is None else told_by(connection, answered)
-
-
-def told_by_message(connection: Connection, message_id: str) -> list[Telling]:
-    """Return the rows of the message that WhatsApp knows by this id, the leader's first."""
-    query = _tellings().where(outbox.c.message_id == message_id).order_by(outbox.c.id)
-    return list(_read(connection, query))
-
-
-def told_to(connection: Connection, phone: str) -> list[Telling]:
-    """Return all that a phone was, or may have been, told, words back among it, oldest first."""
-    query = _tellings().where(outbox.c.phone == phone, outbox.c.state.in_(sorted(MAY_BE_TOLD)))
-    return sorted(_read(connection, query), key=lambda one: (one.sent_at, one.outbox_id))
-
-
 @dataclass(frozen=True, slots=True)
 class ActedOn:
     """An answer about a visit that was acted on before.
@@ -388,30 +315,6 @@ def erase_answers(
                 )
             )
     return len(theirs)
-
-
-def _tellings() -> Select[Any]:
-    return select(
-        outbox.c.id.label("outbox_id"),
-        func.coalesce(outbox.c.leader_id, outbox.c.id).label("leader_id"),
-        outbox.c.appointment_id,
-        outbox.c.patient_id,
-        outbox.c.kind,
-        outbox.c.start,
-        outbox.c.phone,
-        outbox.c.state,
-        outbox.c.template,
-        outbox.c.message_id,
-        # One that may have been accepted was not before it was claimed. (Its row changes later,
-        # when it is found to be unknown: its patient may have answered by then.)
-        func.coalesce(outbox.c.sent_at, outbox.c.claimed_at, outbox.c.updated_at).label("sent_at"),
-    )
-
-
-def _read(connection: Connection, query: Select[Any]) -> Iterator[Telling]:
-    for row in connection.execute(query):
-        values = row._asdict()
-        yield Telling(**{**values, "state": State(values["state"])})
 
 
 def _said_at(row: Any) -> datetime:

@@ -69,6 +69,12 @@ def reminders_to(
     return list(_read(connection, outbox.c.phone, phones, now, outbox.c.start >= since))
 
 
+def first_used_at(connection: Connection, kind: str) -> datetime | None:
+    """Return when the first row of this kind was made; None when the outbox holds none."""
+    query = select(outbox.c.created_at).where(outbox.c.kind == kind).order_by(outbox.c.id).limit(1)
+    return connection.execute(query).scalar()
+
+
 def kinds_used_since(connection: Connection) -> dict[str, datetime]:
     """Return since when each kind of message is sent from this database."""
     query = select(outbox.c.kind, func.min(outbox.c.created_at).label("since"))

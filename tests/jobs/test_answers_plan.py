@@ -11,7 +11,7 @@ from sqlalchemy import Connection, event
 from smartia_jobs.database import Database
 from smartia_jobs.outbox.answered import settle_answered
 from smartia_jobs.sandbox.server import Sandbox
-from smartia_jobs.store import answers
+from smartia_jobs.store import answers, told
 from tests.jobs.answer_desk import AnswerDesk
 from tests.support import Clinic
 
@@ -22,10 +22,10 @@ NOW = datetime(2026, 11, 23, 13, tzinfo=UTC)
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda connection, row: answers.told_by(connection, row),
-        lambda connection, row: answers.told_by_message(connection, "wamid.OUT"),
-        lambda connection, row: answers.told_by_answered(connection, row),
-        lambda connection, row: answers.told_to(connection, PHONE),
+        lambda connection, row: told.told_by(connection, row),
+        lambda connection, row: told.told_by_message(connection, "wamid.OUT"),
+        lambda connection, row: told.told_by_answered(connection, row),
+        lambda connection, row: told.told_to(connection, PHONE),
         lambda connection, row: answers.acted_on(connection, [1], ["confirm"]),
         lambda connection, row: answers.settle_disputes(connection, PHONE, at=NOW),
         lambda connection, row: settle_answered(connection, row, wamid=None, said_at=NOW, at=NOW),
