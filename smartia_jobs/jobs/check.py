@@ -120,7 +120,7 @@ class _Seen:
 
 
 def _look_at_database(run: Run, jobs: Jobs, found: Findings, seen: _Seen) -> None:
-    """Look at database and book, and at what was heard so far."""
+    """Look at database and book, and at what has come in so far."""
     if found.look("database", lambda: database_checks.reachable(run)) is None:
         return
     tables = found.look("smartia_tables", lambda: database_checks.smartia_tables(run))
@@ -150,7 +150,7 @@ def _look_at_database(run: Run, jobs: Jobs, found: Findings, seen: _Seen) -> Non
 
 
 def _look_at_what_was_heard(run: Run, found: Findings, seen: _Seen) -> None:
-    when = found.ask("statuses", lambda: listening.heard(run))
+    when = found.ask("statuses", lambda: listening.arrivals(run))
     if when is not None:
         found.look("statuses", lambda: listening.statuses(run, when))
         seen.silent = listening.is_silent(run, when)

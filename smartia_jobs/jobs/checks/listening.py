@@ -7,7 +7,7 @@ from smartia_jobs.clinic.findings import SHOWN, newest_status_kept
 from smartia_jobs.incoming import Notice
 from smartia_jobs.jobs.checks.finding import Finding, Level
 from smartia_jobs.run import Run
-from smartia_jobs.store.hearing import Hearing, hearing, newest_notices
+from smartia_jobs.store.listening import Arrivals, newest_notices, read_arrivals
 
 #: The first status of a message comes within seconds; a phone may be off for a day.
 _SILENCE = timedelta(days=1)
@@ -39,27 +39,27 @@ _ALARMING = {
 _REINSTATED = "REINSTATE"
 
 
-def heard(run: Run) -> Hearing:
-    """Ask our own tables when anything was said and heard."""
+def arrivals(run: Run) -> Arrivals:
+    """Ask our own tables when messages were accepted and statuses came."""
     with run.database.read() as connection:
-        return hearing(connection)
+        return read_arrivals(connection)
 
 
-def statuses(run: Run, when: Hearing) -> Finding:
+def statuses(run: Run, when: Arrivals) -> Finding:
     """Say whether a status of a message ever arrived, and whether they are taken in."""
-    if when.heard_at is None:
+    if when.status_at is None:
         text = "None ever came: what became of accepted messages is not known."
         if not is_silent(run, when):
             return Finding("statuses", Level.OK, text)
         text = "None ever came, nor any answer: nobody hears what patients tap on and write."
         step = "connect a webhook (deploy/README.md, Who hears what comes back)"
         return Finding("statuses", Level.WARNING, text, step)
-    text = f"The newest came on {_shown(when.heard_at, run)}."
+    text = f"The newest came on {_shown(when.status_at, run)}."
     if when.waiting_since is not None and run.now - when.waiting_since > _NOT_TAKEN_IN:
         text = f"{text} Not taken in yet: {when.waiting}, since {_shown(when.waiting_since, run)}."
         step = "schedule smartia-jobs replies every 5 to 10 minutes"
         return Finding("statuses", Level.WARNING, text, step)
-    if when.accepted_at is not None and when.accepted_at - when.heard_at > _SILENCE:
+    if when.accepted_at is not None and when.accepted_at - when.status_at > _SILENCE:
         text = (
             f"{text} Messages were accepted up to {_shown(when.accepted_at, run)}: silence since."
         )
@@ -68,10 +68,10 @@ def statuses(run: Run, when: Hearing) -> Finding:
     return Finding("statuses", Level.OK, text)
 
 
-def is_silent(run: Run, when: Hearing) -> bool:
+def is_silent(run: Run, when: Arrivals) -> bool:
     """Whether messages were accepted a while ago, and no status ever came."""
     said = when.accepted_at is not None and run.now - when.accepted_at > _NOT_TAKEN_IN
-    return said and when.heard_at is None
+    return said and when.status_at is None
 
 
 def smartia_hears(run: Run) -> Finding:
