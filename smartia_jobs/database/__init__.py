@@ -2,7 +2,7 @@
 
 from smartia_jobs.database.engine import DRIVER, Database
 from smartia_jobs.database.errors import explain, is_lock_timeout, is_transient, why
-from smartia_jobs.database.statements import insert_once, lock_names, wait_for_no_lock
+from smartia_jobs.database.statements import chunks, insert_once, lock_names, wait_for_no_lock
 from smartia_jobs.database.types import NativeEnum, UtcDateTime, now_plus
 
 # What the tables and queries need of the database comes from this one package.
@@ -11,6 +11,7 @@ __all__ = [
     "Database",
     "NativeEnum",
     "UtcDateTime",
+    "chunks",
     "explain",
     "insert_once",
     "is_lock_timeout",

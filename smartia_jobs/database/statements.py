@@ -1,9 +1,21 @@
 """Statements that each engine says in its own way."""
 
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, TypeVar
 
 from sqlalchemy import ARRAY, Connection, Table, Text, bindparam, text
+
+_Value = TypeVar("_Value", int, str)
+
+#: Values in one IN list: engines bound how many a statement may have.
+_CHUNK = 500
+
+
+def chunks(values: Collection[_Value]) -> Iterator[list[_Value]]:
+    """Yield values for the IN lists of as many statements, each value once, in order."""
+    wanted = sorted(set(values))
+    for first in range(0, len(wanted), _CHUNK):
+        yield wanted[first : first + _CHUNK]
 
 
 def insert_once(dialect: str, table: Table, *, key: Sequence[str]) -> Any:

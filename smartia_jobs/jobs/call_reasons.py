@@ -44,13 +44,9 @@ from smartia_jobs.store.reminded import (
 )
 from smartia_jobs.store.schema import tables_exist
 from smartia_jobs.store.states import State
-from smartia_jobs.store.unsettled import (
-    Told,
-    Unsettled,
-    notes_of,
-    unsettled_answers,
-    visits_answered,
-)
+from smartia_jobs.store.status_changes import changes_by_answers
+from smartia_jobs.store.told import Telling
+from smartia_jobs.store.unsettled import Unsettled, unsettled_answers, visits_answered
 
 #: Visits asked about at once.
 _CHUNK = 500
@@ -222,7 +218,7 @@ def find_reasons(connection: Connection, book: Book) -> Iterator[Found]:
 def _answered(connection: Connection, book: Book) -> Iterator[Found]:
     """Yield what patients answered that nobody has done anything about yet."""
     ids = {one.appointment_id for answer in book.answers for one in answer.told}
-    notes, changed = notes_of(connection, ids), changed_at(connection, ids)
+    notes, changed = changes_by_answers(connection, ids), changed_at(connection, ids)
     patients = patients_by_id(connection, {one.patient_id for a in book.answers for one in a.told})
     for answer in book.answers:
         for told in answer.told:
@@ -244,7 +240,7 @@ def _answered(connection: Connection, book: Book) -> Iterator[Found]:
 
 
 def _of_answer(
-    book: Book, why: Why, answer: Unsettled, told: Told, patient: Patient | None
+    book: Book, why: Why, answer: Unsettled, told: Telling, patient: Patient | None
 ) -> Found:
     """Say it of who has answered: the visit may be somebody else's by now."""
     name, stored = (patient.name, patient.phone) if patient else (None, None)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, assert_never
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, null, or_, select, update
+from sqlalchemy import Connection, bindparam, null, or_, select, update
 
 from smartia_jobs.database import insert_once, now_plus
 from smartia_jobs.incoming import Delivery, Status
@@ -21,6 +21,7 @@ from smartia_jobs.run import Run
 from smartia_jobs.store.installation import installation_word
 from smartia_jobs.store.states import ACCEPTED, State
 from smartia_jobs.store.tables import opt_outs, outbox, statuses
+from smartia_jobs.store.told import of_messages
 
 #: Statuses taken in by one transaction.
 _CHUNK = 1000
@@ -260,16 +261,8 @@ def _find(connection: Connection, word: str, heard: Iterable[_Heard], *, lock: b
     named = or_(outbox.c.id.in_(sorted(leaders)), outbox.c.message_id.in_(sorted(wamids)))
     rows = connection.execute(select(*columns).where(named)).all()
     leaders |= {row.leader_id or row.id for row in rows}
-    # No index finds followers by their leader; they share its phone.
-    phone: ColumnElement[bool] = outbox.c.phone.in_(
-        sorted({row.phone for row in rows if row.phone})
-    )
-    if any(row.phone is None for row in rows):  # erased
-        phone = or_(phone, outbox.c.phone.is_(None))
-    follows = and_(phone, outbox.c.leader_id.in_(sorted(leaders)))
-    rest = connection.execute(
-        select(*columns).where(or_(outbox.c.id.in_(sorted(leaders)), follows))
-    ).all()
+    all_of_them = of_messages(leaders, {row.phone for row in rows})
+    rest = connection.execute(select(*columns).where(all_of_them)).all()
     known = {row.id: row for row in (*rows, *rest)}
     read = _read(connection, known, lock=lock)
     free = {row.id for theirs in read.values() for row in theirs}

@@ -6,12 +6,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, select, update
 
-from smartia_jobs.database import insert_once
+from smartia_jobs.database import chunks, insert_once
 from smartia_jobs.message import Scope
 from smartia_jobs.store.tables import opt_outs
-
-#: Phones in one IN list.
-_CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +82,9 @@ def wants_no_message(connection: Connection, phones: Collection[str]) -> set[str
 
 def _among(connection: Connection, phones: Collection[str], scopes: Collection[Scope]) -> set[str]:
     found: set[str] = set()
-    wanted = sorted(phones)
-    for first in range(0, len(wanted), _CHUNK):
+    for some in chunks(phones):
         query = select(opt_outs.c.phone).where(
-            opt_outs.c.phone.in_(wanted[first : first + _CHUNK]), opt_outs.c.scope.in_(scopes)
+            opt_outs.c.phone.in_(some), opt_outs.c.scope.in_(scopes)
         )
         found.update(connection.execute(query).scalars())
     return found

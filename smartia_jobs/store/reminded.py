@@ -1,12 +1,13 @@
 """Which reminders were sent of visits, and to whom: read for a person, nothing is claimed."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
+from smartia_jobs.database import chunks
 from smartia_jobs.kinds import INVITATION
 from smartia_jobs.store.states import State
 from smartia_jobs.store.tables import outbox
@@ -14,8 +15,6 @@ from smartia_jobs.store.tables import outbox
 #: The patient has it, or may have it.
 TOLD = frozenset({State.SENT, State.DELIVERED, State.READ, State.UNKNOWN})
 
-#: Ids in one IN list.
-_CHUNK = 500
 #: No invitation, and no word back.
 _IS_REMINDER = (outbox.c.kind != INVITATION, outbox.c.answer_id.is_(None))
 
@@ -88,7 +87,7 @@ def _read(
     now: datetime,
     *more: ColumnElement[bool],
 ) -> Iterator[Reminder]:
-    for some in _chunks(wanted):
+    for some in chunks(wanted):
         for row in connection.execute(select(outbox).where(by.in_(some), *_IS_REMINDER, *more)):
             # Leases go by the database's clock; a minute of difference only delays the word.
             lost = row.state == State.CLAIMED and row.lease_until and row.lease_until < now
@@ -102,9 +101,3 @@ def _read(
                 status=row.appointment_status,
                 at=row.sent_at or row.updated_at,
             )
-
-
-def _chunks(wanted: Collection[Any]) -> Iterator[Sequence[Any]]:
-    ordered = sorted(set(wanted))
-    for first in range(0, len(ordered), _CHUNK):
-        yield ordered[first : first + _CHUNK]

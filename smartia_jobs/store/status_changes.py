@@ -7,16 +7,13 @@ from datetime import datetime
 from sqlalchemy import Connection, Select, select, update
 
 from smartia_jobs.appointment import Appointment, AppointmentStatus, Key
-from smartia_jobs.database import insert_once
+from smartia_jobs.database import chunks, insert_once
 from smartia_jobs.store.tables import status_changes
 
 #: In place of an answer: the visit was missed, which nobody has said.
 NO_ANSWER = 0
 #: Why, of a visit that was missed.
 MISSED = "missed"
-
-#: Ids in one IN list.
-_CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +48,9 @@ class StatusChange:
 def marked(connection: Connection, ids: Collection[int]) -> set[Key]:
     """Return the (appointment, start) among these visits that were ever marked, undone or not."""
     found: set[Key] = set()
-    wanted = sorted(ids)
-    for first in range(0, len(wanted), _CHUNK):
+    for some in chunks(ids):
         query = select(status_changes.c.appointment_id, status_changes.c.start).where(
-            status_changes.c.appointment_id.in_(wanted[first : first + _CHUNK]),
+            status_changes.c.appointment_id.in_(some),
             status_changes.c.answer_id == NO_ANSWER,
         )
         found.update((row.appointment_id, row.start) for row in connection.execute(query))
@@ -126,17 +122,30 @@ def marks_of(connection: Connection, run_id: str) -> list[StatusChange]:
 
 def changes_of(connection: Connection, answer_ids: Collection[int]) -> list[StatusChange]:
     """Return what became of visits by these answers."""
-    wanted = [one for one in sorted(answer_ids) if one != NO_ANSWER]
     return [
         change
-        for first in range(0, len(wanted), _CHUNK)
+        for some in chunks({*answer_ids} - {NO_ANSWER})
         for change in _read(
-            connection,
-            select(status_changes).where(
-                status_changes.c.answer_id.in_(wanted[first : first + _CHUNK])
-            ),
+            connection, select(status_changes).where(status_changes.c.answer_id.in_(some))
         )
     ]
+
+
+def changes_by_answers(
+    connection: Connection, appointment_ids: Collection[int]
+) -> dict[int, list[StatusChange]]:
+    """Return what answers have done to these visits, by appointment, the oldest first.
+
+    Where an answer only held a visit back, its status is the same before and after.
+    """
+    found: dict[int, list[StatusChange]] = {}
+    for some in chunks(appointment_ids):
+        query = select(status_changes).where(
+            status_changes.c.appointment_id.in_(some), status_changes.c.answer_id != NO_ANSWER
+        )
+        for change in _read(connection, query):
+            found.setdefault(change.appointment_id, []).append(change)
+    return found
 
 
 def note_undone(connection: Connection, undone: Collection[StatusChange], *, at: datetime) -> None:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
 
 from smartia_jobs.appointment import Key
+from smartia_jobs.database import chunks
 from smartia_jobs.store.states import ACCEPTED, MAY_BE_TOLD, State
 from smartia_jobs.store.tables import answers, outbox
 
@@ -28,6 +29,7 @@ class Telling:
         template: the message's template at Meta.
         message_id: WhatsApp's id of the message (holds the phone number: never log it).
         sent_at: when it was, or may have been, accepted; aware UTC.
+        status: SmartIA's of the visit when the message was claimed; None: not known.
     """
 
     outbox_id: int
@@ -41,19 +43,41 @@ class Telling:
     template: str | None
     message_id: str | None
     sent_at: datetime
+    status: str | None
 
 
 def told_by(connection: Connection, outbox_id: int) -> list[Telling]:
     """Return all visits of the message that a row belongs to, the leader's first."""
-    one = select(outbox.c.leader_id, outbox.c.phone).where(outbox.c.id == outbox_id)
-    row = connection.execute(one).first()
-    if row is None:
-        return []
-    leader_id = row.leader_id or outbox_id
+    return told_by_each(connection, [outbox_id]).get(outbox_id, [])
+
+
+def told_by_each(connection: Connection, outbox_ids: Collection[int]) -> dict[int, list[Telling]]:
+    """Return by row all visits of the message that it belongs to, the leader's first."""
+    told: dict[int, list[Telling]] = {}
+    for some in chunks(outbox_ids):
+        named = select(outbox.c.id, outbox.c.leader_id, outbox.c.phone)
+        rows = connection.execute(named.where(outbox.c.id.in_(some))).all()
+        leaders = {row.leader_id or row.id for row in rows}
+        theirs = of_messages(leaders, {row.phone for row in rows})
+        by_leader: dict[int, list[Telling]] = {}
+        for one in _read(connection, _tellings().where(theirs).order_by(outbox.c.id)):
+            by_leader.setdefault(one.leader_id, []).append(one)
+        told |= {row.id: by_leader.get(row.leader_id or row.id, []) for row in rows}
+    return told
+
+
+def of_messages(leader_ids: Collection[int], phones: Collection[str | None]) -> ColumnElement[bool]:
+    """Return the condition for all rows of some messages, by an index.
+
+    Args:
+        leader_ids: of the rows that lead them.
+        phones: of any row of each; None for a message whose phone was erased.
+    """
     # No index finds followers by their leader; they share its phone.
-    follows = and_(outbox.c.phone == row.phone, outbox.c.leader_id == leader_id)
-    query = _tellings().where(or_(outbox.c.id == leader_id, follows))
-    return list(_read(connection, query.order_by(outbox.c.id)))
+    known = [outbox.c.phone.in_(sorted(phone for phone in phones if phone is not None))]
+    erased = [outbox.c.phone.is_(None)] if None in phones else []
+    follows = and_(or_(*known, *erased), outbox.c.leader_id.in_(sorted(leader_ids)))
+    return or_(outbox.c.id.in_(sorted(leader_ids)), follows)
 
 
 def told_by_answered(connection: Connection, word_id: int) -> list[Telling]:
@@ -123,6 +147,7 @@ def _tellings() -> Select[Any]:
         # One that may have been accepted was not before it was claimed. (Its row changes later,
         # when it is found to be unknown: its patient may have answered by then.)
         func.coalesce(outbox.c.sent_at, outbox.c.claimed_at, outbox.c.updated_at).label("sent_at"),
+        outbox.c.appointment_status.label("status"),
     )
 
 

@@ -9,7 +9,9 @@ from smartia_jobs.incoming import Meaning
 from smartia_jobs.store.effects import Effect
 from smartia_jobs.store.reminded import Reminder
 from smartia_jobs.store.states import State
-from smartia_jobs.store.unsettled import Noted, Told, Unsettled
+from smartia_jobs.store.status_changes import StatusChange
+from smartia_jobs.store.told import Telling
+from smartia_jobs.store.unsettled import Unsettled
 
 #: What a patient answered stands on the list so long after the visit, or after the answer where
 #: nobody can tell which visit is meant.
@@ -123,11 +125,11 @@ def why_now(answer: Unsettled, start: datetime, wall_now: datetime) -> Why | Non
 
 def stands(
     answer: Unsettled,
-    told: Told,
+    told: Telling,
     visit: Appointment | None,
     *,
     phone: str | None,
-    notes: Sequence[Noted],
+    notes: Sequence[StatusChange],
     updated_at: datetime | None,
 ) -> bool:
     """Return whether nobody has done anything in SmartIA yet about an answer and its visit.
