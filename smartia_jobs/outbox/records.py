@@ -7,11 +7,11 @@ from typing import Any, assert_never
 
 from sqlalchemy import Boolean, Connection, and_, bindparam, case, null, or_, update
 
-from smartia_jobs.database import insert_once
 from smartia_jobs.message import Answer, SentMessage, Verdict
 from smartia_jobs.outbox.claims import Claim
+from smartia_jobs.store.opt_outs import add_from_whatsapp
 from smartia_jobs.store.states import State
-from smartia_jobs.store.tables import opt_outs, outbox
+from smartia_jobs.store.tables import outbox
 
 #: States in which the owner of a claim may still write its outcome: its own claim, one that
 #: recovery took for lost, and one that it put back itself.
@@ -207,16 +207,11 @@ def _rows(one: Finished) -> list[Mapping[str, Any]]:
 
 
 def _record_opt_outs(connection: Connection, finished: Iterable[Finished]) -> None:
-    refused = {
-        one.claim.phone.canonical: one.finished_at
-        for one in finished
-        if one.answer is not None and one.answer.opt_out
-    }
-    if refused:
-        connection.execute(
-            insert_once(connection.dialect.name, opt_outs, key=["phone"]),
-            [
-                {"phone": phone, "source": "whatsapp", "created_at": refused[phone]}
-                for phone in sorted(refused)
-            ],
-        )
+    add_from_whatsapp(
+        connection,
+        {
+            one.claim.phone.canonical: one.finished_at
+            for one in finished
+            if one.answer is not None and one.answer.opt_out
+        },
+    )

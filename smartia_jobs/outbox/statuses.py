@@ -14,13 +14,14 @@ from typing import Any, assert_never
 
 from sqlalchemy import Connection, bindparam, null, or_, select, update
 
-from smartia_jobs.database import insert_once, now_plus
+from smartia_jobs.database import now_plus
 from smartia_jobs.incoming import Delivery, Status
 from smartia_jobs.message import Answer, CallbackData, Verdict
 from smartia_jobs.run import Run
 from smartia_jobs.store.installation import installation_word
+from smartia_jobs.store.opt_outs import add_from_whatsapp
 from smartia_jobs.store.states import ACCEPTED, State
-from smartia_jobs.store.tables import opt_outs, outbox, statuses
+from smartia_jobs.store.tables import outbox, statuses
 from smartia_jobs.store.told import of_messages
 
 #: Statuses taken in by one transaction.
@@ -214,7 +215,7 @@ def _take_in(
     before = {row.id: row for rows in found.messages.values() for row in rows}
     overruled = _arrived(connection, heard)
     done: list[int] = []
-    silent: dict[str, datetime] = {}
+    opted_out: dict[str, datetime] = {}
     for one in heard:
         leader = _fit(one, word, found, now=run.now)
         if leader is None:
@@ -233,14 +234,14 @@ def _take_in(
             done.append(one.id)
             if failure is not None and failure.opt_out:
                 phones = (row.phone for row, _ in steps)
-                silent |= {phone: one.status.said_at for phone in phones if phone}
+                opted_out |= {phone: one.status.said_at for phone in phones if phone}
     applied.statuses += len(done)
     for rows in found.messages.values():
         _count(before[rows[0].id], rows[0], applied)
     if not run.dry_run:
         rows = [row for rows in found.messages.values() for row in rows if row != before[row.id]]
         _write(connection, sorted(rows, key=lambda row: row.id))
-        _opt_out(connection, silent)
+        add_from_whatsapp(connection, opted_out)
         taken = update(statuses).where(statuses.c.id.in_(done))
         connection.execute(taken.values(applied_at=run.clock.now()))
 
@@ -442,15 +443,3 @@ def _write(connection: Connection, rows: Sequence[_Row]) -> None:
             for row in rows
         ],
     )
-
-
-def _opt_out(connection: Connection, silent: Mapping[str, datetime]) -> None:
-    """Note who wants no marketing, as an answer of WhatsApp's own would have been."""
-    if silent:
-        connection.execute(
-            insert_once(connection.dialect.name, opt_outs, key=["phone"]),
-            [
-                {"phone": phone, "source": "whatsapp", "created_at": silent[phone]}
-                for phone in sorted(silent)
-            ],
-        )

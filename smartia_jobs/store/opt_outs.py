@@ -1,6 +1,6 @@
 """Who asked for no more invitations, or messages: typed, told by WhatsApp, or written."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -54,6 +54,23 @@ def add_opt_out(
     narrower = (opt_outs.c.phone == phone, opt_outs.c.scope != str(Scope.ALL))
     wider = {"scope": str(Scope.ALL), "source": source, "created_at": at}
     return connection.execute(update(opt_outs).where(*narrower).values(wider)).rowcount > 0
+
+
+def add_from_whatsapp(connection: Connection, asked_at: Mapping[str, datetime]) -> None:
+    """Note who told WhatsApp that they want no marketing from this clinic.
+
+    Args:
+        connection: inside a writing transaction.
+        asked_at: when, by canonical phone; a phone that has an opt-out already keeps that.
+    """
+    if asked_at:
+        connection.execute(
+            insert_once(connection.dialect.name, opt_outs, key=["phone"]),
+            [
+                {"phone": phone, "source": "whatsapp", "created_at": asked_at[phone]}
+                for phone in sorted(asked_at)
+            ],
+        )
 
 
 def remove_opt_out(connection: Connection, phone: str) -> bool:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, select, update
 
-from smartia_jobs.database import insert_once
+from smartia_jobs.store.opt_outs import add_from_whatsapp
 from smartia_jobs.store.tables import answers, opt_outs
 
 _TYPE = "user_preferences"
@@ -64,15 +64,8 @@ def act_on(
         run_id: who looked.
         at: now.
     """
-    stops = {phone: one for phone, one in newest.items() if one.payload == _STOP}
-    if stops:
-        connection.execute(
-            insert_once(connection.dialect.name, opt_outs, key=["phone"]),
-            [
-                {"phone": phone, "source": "whatsapp", "created_at": stops[phone].said_at}
-                for phone in sorted(stops)
-            ],
-        )
+    stops = {phone: one.said_at for phone, one in newest.items() if one.payload == _STOP}
+    add_from_whatsapp(connection, stops)
     resumes = sorted(phone for phone, one in newest.items() if one.payload == _RESUME)
     if resumes:
         connection.execute(
