@@ -210,10 +210,10 @@ def _decide(command: str, ids: Sequence[int], decision: str, env_file: Path | No
     from smartia_jobs.clock import SystemClock
     from smartia_jobs.errors import UsageError
     from smartia_jobs.jobs import outbox
-    from smartia_jobs.outbox.admin import Decision
+    from smartia_jobs.outbox.admin import Resolution
 
     with errors_as_status(f"outbox {command}"):
-        done = outbox.decide(read_settings(env_file), SystemClock(), ids, Decision(decision))
+        done = outbox.decide(read_settings(env_file), SystemClock(), ids, Resolution(decision))
         for one in done:
             if one.visits:
                 more = f" ({one.visits} visits, told in one message)" if one.visits > 1 else ""

@@ -49,8 +49,7 @@ def deliver(run: Run, source: Source, sender: Sender, report: Report) -> None:
         for outcome in preview(run, source, sender):
             report.add(outcome)
         return
-    recovery = recover(run, source)
-    report.missed += recovery.missed
+    report.missed += recover(run, source)
     report.held_unknown = _held(run, source)
     dispatcher = Dispatcher(run, source, sender)
     for outcome in dispatcher.outcomes():

@@ -15,7 +15,7 @@ from smartia_jobs.database import Database
 from smartia_jobs.errors import ConfigurationError, UsageError
 from smartia_jobs.message import Phone, Unsendable
 from smartia_jobs.outbox import admin
-from smartia_jobs.outbox.admin import Decision, Entry, Erased, Resolved
+from smartia_jobs.outbox.admin import Entry, Erased, Resolution, Resolved
 from smartia_jobs.phones import parse_phone
 from smartia_jobs.settings import Settings
 from smartia_jobs.store.schema import tables_exist
@@ -62,7 +62,7 @@ def look_up(
     """
     is_theirs = None if phone is None else _matcher(phone, settings)
     asked = phone is not None or appointment_id is not None or day is not None
-    wanted = states or (tuple(State) if asked else admin.HELD)
+    wanted = states or (tuple(State) if asked else admin.UNFINISHED)
     ahead = None if states or asked else _wall_now(settings, clock)
     with (
         closing(Database(settings.database_url, read_only=True)) as database,
@@ -86,7 +86,7 @@ def look_up(
 
 
 def decide(
-    settings: Settings, clock: Clock, ids: Sequence[int], decision: Decision
+    settings: Settings, clock: Clock, ids: Sequence[int], resolution: Resolution
 ) -> list[Resolved]:
     """Apply a person's decision to unknown messages; each id once, in the order given.
 
@@ -94,7 +94,7 @@ def decide(
         ConfigurationError: the database has no tables of ours.
     """
     with _opened(settings) as database, database.write() as connection:
-        return admin.resolve(connection, list(dict.fromkeys(ids)), decision, at=clock.now())
+        return admin.resolve(connection, list(dict.fromkeys(ids)), resolution, at=clock.now())
 
 
 def purge(settings: Settings, clock: Clock, *, older_than: timedelta) -> int:

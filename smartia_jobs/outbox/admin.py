@@ -1,4 +1,4 @@
-"""What a person does with the outbox: look at it, settle what is held, forget what is past."""
+"""What a person does with the outbox: look at it, settle what is unknown, delete what is past."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,16 +8,17 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
 
-from smartia_jobs.database import Database, now_plus
+from smartia_jobs.database import Database
 from smartia_jobs.errors import UnavailableError
 from smartia_jobs.message import CallbackData
+from smartia_jobs.outbox.recovery import is_lost, is_unknown
 from smartia_jobs.store.answers import delete_before, erase_answers
 from smartia_jobs.store.installation import installation_word
 from smartia_jobs.store.states import ACCEPTED, State
 from smartia_jobs.store.tables import opt_outs, outbox, status_changes, statuses
 
-#: What still wants something: shown when no state is asked for.
-HELD = (State.UNKNOWN, State.RETRY)
+#: What may still be sent, or needs a decision: shown when no state is asked for.
+UNFINISHED = (State.UNKNOWN, State.RETRY)
 #: Nothing more will happen to these.
 FINAL = (*sorted(ACCEPTED), State.FAILED, State.EXPIRED)
 #: Rows of nearer visits are what keeps a message from being sent again; invitations are sent
@@ -64,7 +65,7 @@ class Entry:
 
 def entries(
     connection: Connection,
-    states: Collection[State] = HELD,
+    states: Collection[State] = UNFINISHED,
     *,
     is_theirs: Callable[[str], bool] | None = None,
     appointment_id: int | None = None,
@@ -84,7 +85,7 @@ def entries(
         undelivered_from: also what did not arrive of visits told to begin then or later, clinic
             wall time.
     """
-    lost = and_(outbox.c.state == str(State.CLAIMED), _lapsed(connection))
+    lost = is_lost(connection)
     named = and_(outbox.c.state.in_([str(state) for state in states]), ~lost)
     wanted = [or_(named, lost) if State.UNKNOWN in states else named]
     if undelivered_from is not None:
@@ -122,11 +123,11 @@ def entries(
 
 def being_sent(connection: Connection) -> int:
     """Return of how many visits a message is being sent: claims whose lease has not ended."""
-    out = and_(outbox.c.state == str(State.CLAIMED), ~_lapsed(connection))
-    return connection.execute(select(func.count()).where(out)).scalar_one()
+    sending = (outbox.c.state == State.CLAIMED, ~is_lost(connection))
+    return connection.execute(select(func.count()).where(*sending)).scalar_one()
 
 
-class Decision(StrEnum):
+class Resolution(StrEnum):
     """What a person decides about a message that may have been accepted."""
 
     RESEND = "resend"
@@ -150,7 +151,7 @@ class Resolved:
 
 
 def resolve(
-    connection: Connection, ids: Sequence[int], decision: Decision, *, at: datetime
+    connection: Connection, ids: Sequence[int], resolution: Resolution, *, at: datetime
 ) -> list[Resolved]:
     """Apply a person's decision to messages that are unknown, all rows of each together.
 
@@ -169,24 +170,24 @@ def resolve(
             continue
         leader = row.leader_id or outbox_id
         if leader not in done:
-            done[leader] = _change(connection, leader, decision, at)
+            done[leader] = _change(connection, leader, resolution, at)
         resolved.append(Resolved(outbox_id, done[leader], State(row.state)))
     return resolved
 
 
-def _change(connection: Connection, leader: int, decision: Decision, at: datetime) -> int:
-    changes: dict[Decision, dict[str, Any]] = {
-        Decision.RESEND: {
+def _change(connection: Connection, leader: int, resolution: Resolution, at: datetime) -> int:
+    changes: dict[Resolution, dict[str, Any]] = {
+        Resolution.RESEND: {
             "state": str(State.RETRY),
             "error": "a person wants it sent again",
             "resends": outbox.c.resends + 1,  # the one that ON_UNKNOWN=resend would allow
         },
-        Decision.SENT: {
+        Resolution.SENT: {
             "state": str(State.SENT),
             "error": None,
             "sent_at": func.coalesce(outbox.c.claimed_at, at),
         },
-        Decision.FAILED: {"state": str(State.FAILED), "error": "a person found it undelivered"},
+        Resolution.FAILED: {"state": str(State.FAILED), "error": "a person found it undelivered"},
     }
     return connection.execute(
         update(outbox)
@@ -194,18 +195,8 @@ def _change(connection: Connection, leader: int, decision: Decision, at: datetim
             or_(outbox.c.id == leader, outbox.c.leader_id == leader),
             is_unknown(connection),
         )
-        .values(**changes[decision], lease_until=None, updated_at=at)
+        .values(**changes[resolution], lease_until=None, updated_at=at)
     ).rowcount
-
-
-def is_unknown(connection: Connection) -> ColumnElement[bool]:
-    """Return whether nobody knows if a row was accepted: its owner may have died meanwhile."""
-    dead = and_(outbox.c.state == str(State.CLAIMED), _lapsed(connection))
-    return or_(outbox.c.state == str(State.UNKNOWN), dead)
-
-
-def _lapsed(connection: Connection) -> ColumnElement[bool]:
-    return outbox.c.lease_until < now_plus(connection, 0)
 
 
 def purge(database: Database, *, before_wall: datetime, before_at: datetime) -> Iterator[int]:
@@ -291,8 +282,8 @@ def erase(
         UnavailableError: a message to them is being sent at this moment; nothing was changed.
     """
     rows = outbox.c.patient_id.in_(sorted(patient_ids))
-    in_flight = and_(rows, outbox.c.state == str(State.CLAIMED), ~_lapsed(connection))
-    if connection.execute(select(outbox.c.id).where(in_flight).limit(1)).first():
+    sending = (rows, outbox.c.state == State.CLAIMED, ~is_lost(connection))
+    if connection.execute(select(outbox.c.id).where(*sending).limit(1)).first():
         raise UnavailableError(
             "A message to this person is being sent at this moment; nothing was erased. "
             "Run it again in some minutes."

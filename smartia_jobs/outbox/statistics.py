@@ -10,11 +10,12 @@ from sqlalchemy import ColumnElement, Connection, FromClause, case, exists, fals
 
 from smartia_jobs.appointment import AppointmentStatus
 from smartia_jobs.kinds import INVITATION, WORDS_BACK
-from smartia_jobs.outbox.admin import FINAL, is_unknown
-from smartia_jobs.store.states import ACCEPTED, State
+from smartia_jobs.outbox.admin import FINAL
+from smartia_jobs.outbox.recovery import is_unknown
+from smartia_jobs.store.states import ACCEPTED, MAY_BE_TOLD, State
 from smartia_jobs.store.tables import outbox, statuses
 
-#: Rows held at once, however many there are.
+#: Rows in memory at once, however many there are.
 _ROWS = 1000
 
 #: Reasons shown; the rest is a long tail of single cases.
@@ -22,8 +23,6 @@ _TOP_REASONS = 5
 
 _DELIVERED = outbox.c.delivered_at.is_not(None) | outbox.c.read_at.is_not(None)
 _ACCEPTED = outbox.c.state.in_(sorted(ACCEPTED))
-#: Nobody knows what became of these: a claim of a visit that is over was left by a dead process.
-_MAYBE_ACCEPTED = frozenset({State.UNKNOWN, State.CLAIMED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +219,8 @@ def reminders(
         reminder, and whether the visit was confirmed when it was claimed.
     """
     columns, earlier = outbox.c, outbox.alias("earlier").c
-    told = sorted(ACCEPTED | _MAYBE_ACCEPTED)
+    # A claim of a visit that is over was left by a dead process.
+    told = sorted(MAY_BE_TOLD | {State.CLAIMED})
     # Moved away and back, a visit was told of this time twice, which is one reminder of it.
     told_before = exists().where(
         earlier.appointment_id == columns.appointment_id,
