@@ -19,7 +19,7 @@ from smartia_jobs.jobs.understanding import Understood, told_and_now
 from smartia_jobs.kinds import DAY_AHEAD, WORDS_BACK
 from smartia_jobs.message import Message, Phone
 from smartia_jobs.outbox.source import Source
-from smartia_jobs.outbox.words_back import USEFUL_FOR, Reply, Word, promise, withdraw, write_back
+from smartia_jobs.outbox.words_back import USEFUL_FOR, Reply, Word, enqueue, withdraw, write_back
 from smartia_jobs.phones import parse_phone
 from smartia_jobs.report import Report
 from smartia_jobs.run import Run
@@ -68,7 +68,7 @@ class WritingBack:
             return
         visits = {about.appointment_id, *(one.appointment_id for one in understood.told)}
         withdraw(connection, visits, run_id=self._run.id, at=at)
-        promise(
+        enqueue(
             connection,
             answer_id=answer.id,
             word=word,

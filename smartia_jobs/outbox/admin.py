@@ -275,7 +275,7 @@ def erase(
         is_theirs: whether a stored phone is theirs.
         patient_ids: who they are; all their rows go, under other phones too.
         appointment_ids: their visits in SmartIA, whose marks go too.
-        before_wall: no run looks at visits so long ago any more.
+        before_wall: no run looks at earlier visits.
         before_at: the same moment, aware UTC.
 
     Raises:
@@ -310,7 +310,7 @@ def erase(
 def _erase_statuses(
     connection: Connection, rows: ColumnElement[bool], outbox_ids: Collection[int]
 ) -> int:
-    """Delete what WhatsApp told of the messages of some rows, taken in by the outbox or not."""
+    """Delete the statuses of the messages of some rows, applied or not."""
     wamids = set(connection.scalars(select(outbox.c.message_id).where(rows)))
     word = installation_word(connection)
     found = connection.execute(select(statuses.c.id, statuses.c.wamid, statuses.c.callback))

@@ -13,7 +13,7 @@ from smartia_jobs.store.told import told_by
 def settle_answered(
     connection: Connection, leader_id: int, *, wamid: str | None, said_at: datetime, at: datetime
 ) -> None:
-    """Settle a message that was answered: nobody holds it, or sends it once more.
+    """Settle a message that was answered: nobody needs to decide about it or send it again.
 
     One that WhatsApp had given up has arrived after all.
 
@@ -37,7 +37,7 @@ def settle_answered(
         "sent_at": func.coalesce(outbox.c.sent_at, outbox.c.claimed_at, said_at),
     }
     if wamid is not None:
-        # Nothing of WhatsApp's comes back to a person who was erased.
+        # A person who was erased gets no id back.
         known["message_id"] = case((outbox.c.phone.is_not(None), wamid))
     connection.execute(
         update(outbox)

@@ -8,17 +8,17 @@ from smartia_jobs.errors import ExitStatus
 from smartia_jobs.message import Answer, Verdict
 from smartia_jobs.outbox.sender import RateLimiter
 
-#: So many results without an answer from WhatsApp, in a row, are a stall.
+#: A stall: this many results in a row without an answer from WhatsApp.
 STALL_AFTER = 3
 #: How long a stalled run waits before one message goes alone, in seconds.
 STALL_WAIT_S = 30.0
-#: So many lone tries without an answer end the run.
+#: This many single tries without an answer end the run.
 STALL_TRIES = 3
-#: So many refusals in a row of messages WhatsApp calls itself too busy for slow everyone down.
+#: After this many refusals in a row by a WhatsApp that is too busy, everyone slows down.
 BUSY_AFTER = 5
-#: So many equal request errors in a row are the request's fault, not these patients'.
+#: After this many equal request errors in a row the request is at fault, not these patients.
 EQUAL_ERRORS = 5
-#: Slow-downs may hold everyone this long in one run, together, in seconds.
+#: All slow-downs of one run may last this long together, in seconds.
 PATIENCE_S = 300.0
 #: Further apart than this the two clocks cannot both be right about which visits are still ahead.
 CLOCKS_APART = timedelta(minutes=10)
@@ -90,7 +90,7 @@ class Breaker:
                 is_busy = answer.from_graph
             case Verdict.SLOW_DOWN:
                 if answer.wait_s is not None and answer.wait_s > LONGEST_WAIT_S:
-                    self.stop("WhatsApp asks to wait for long", ExitStatus.RETRY)
+                    self.stop("WhatsApp asks for a long wait", ExitStatus.RETRY)
                 self._wait(self._rate.slow_down(started_s, answer.wait_s))
             case Verdict.STOP:
                 self.stop(answer.reason, answer.stop or ExitStatus.REFUSED)
@@ -124,7 +124,7 @@ class Breaker:
         return None
 
     def claimed(self) -> None:
-        """Note that something was claimed: during a stall, that is the lone try."""
+        """Note that something was claimed: during a stall, that is the single try."""
         self._trying = self._stalled_until_s is not None
 
     def stop(self, why: str, status: ExitStatus) -> None:

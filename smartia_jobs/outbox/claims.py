@@ -12,21 +12,21 @@ from smartia_jobs.database import insert_once, lock_names, now_plus
 from smartia_jobs.message import Message, Phone, Unsendable
 from smartia_jobs.outbox.sender import Sender
 from smartia_jobs.outbox.source import Source
-from smartia_jobs.outbox.tellings import Decision, Known, Row, Telling, decide, look_up
+from smartia_jobs.outbox.tellings import Decision, Intent, Known, Row, decide, look_up
 from smartia_jobs.report import Outcome, Reason, Result
 from smartia_jobs.run import Run
 from smartia_jobs.store.states import ACCEPTED, State
 from smartia_jobs.store.tables import outbox
 
-#: What the row by which a patient knows of a visit already, or may, says of another message.
+#: Why no message is due where another appointment's row told the patient, by its state.
 _TOLD_BY_TWIN: Mapping[State, Reason] = {
     **dict.fromkeys(ACCEPTED, Reason.ALREADY_TOLD),
     State.UNKNOWN: Reason.HELD_UNKNOWN,
     State.CLAIMED: Reason.BEING_SENT_ELSEWHERE,
 }
 
-#: What a pending retry can no longer be sent for.
-_OVERTAKEN = frozenset({Reason.MOVED, Reason.NO_LONGER_OPEN, Reason.TOO_LATE})
+#: Reasons that do not pass: a retry of such a visit expires.
+_OUTDATED = frozenset({Reason.MOVED, Reason.NO_LONGER_OPEN, Reason.TOO_LATE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +103,13 @@ class Claimant:
 
 @dataclass(slots=True)
 class Claimed:
-    """What one claiming transaction brought: claims to send and visits that are settled."""
+    """What one claiming transaction brought: claims to send, and outcomes of other visits."""
 
     claims: list[Claim] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
 
     def skip(self, visits: Iterable[Appointment], reason: Reason) -> None:
-        """Settle visits that are rightly not messaged."""
+        """Report visits that are rightly not messaged."""
         self.outcomes.extend(Outcome(a.id, Result.SKIPPED, reason) for a in visits)
 
 
@@ -138,11 +138,11 @@ def claim(
 ) -> Claimed:
     """Claim what may still be sent of ``batch``, in the caller's transaction.
 
-    Status, start and phone are read anew; a row appears by ``INSERT … ON CONFLICT DO NOTHING``
+    Status, start and phone are read again; a row appears by ``INSERT … ON CONFLICT DO NOTHING``
     or changes by an UPDATE that names the state it was seen in, so of any number of runs at
     once exactly one obtains it. Two appointments that are one visit to their patient take turns
     under a lock on the phone. A follower is claimed without its leader only when somebody
-    else has the leader, or the leader needs no message any more.
+    else has the leader, or the leader needs no message.
 
     Raises:
         sqlalchemy.exc.DBAPIError: nothing was claimed; the caller's transaction is lost.
@@ -204,7 +204,7 @@ def judge(
     phone = _phone_key(visit, sender.address(visit))
     decision = decide(
         known.rows.get(visit.id, ()),
-        Telling(visit.start, visit.patient_id, phone, to_patient=source.to_patient),
+        Intent(visit.start, visit.patient_id, phone, to_patient=source.to_patient),
         run_id=claimant.run_id,
         in_flight=claimant.in_flight,
         resend_unknown=claimant.resend_unknown,
@@ -230,10 +230,10 @@ def _groups(
     claimant: Claimant,
     claimed: Claimed,
 ) -> Iterator[_Group]:
-    """Yield what is still due, read anew and put together by where it goes."""
+    """Yield what is still due, read again and grouped by where it goes."""
     read_visits = {visit.id: visit for pending in batch for visit in pending.visits}
     current = source.reread(connection, read_visits.keys())
-    # Of two rows of one visit no unique key could forbid the second message.
+    # No unique key forbids a second message by another appointment that is the same visit.
     addresses = {sender.address(visit) for visit in current.values()}
     phones = {address.canonical for address in addresses if isinstance(address, Phone)}
     lock_names(connection, {f"{source.kind} {phone}" for phone in phones})
@@ -241,7 +241,7 @@ def _groups(
     useless: set[int] = set()
     seen: set[int] = set()
     for pending in batch:
-        # A phone that was changed meanwhile parts visits that were read as one person's.
+        # Visits read as one person's are separated where a phone was changed meanwhile.
         groups: dict[str, _Group] = {}
         for read in pending.visits:
             if read.id in seen:  # listed again, as it was moved while the pages were read
@@ -253,7 +253,7 @@ def _groups(
             useless.update(decision.useless)
             if visit is None or decision.reason is not None:
                 claimed.skip([read], decision.reason or Reason.NO_LONGER_OPEN)
-                if decision.reason in _OVERTAKEN:
+                if decision.reason in _OUTDATED:
                     useless.update(row.id for row in known.rows.get(read.id, ()))
                 continue
             address = sender.address(visit)
@@ -277,7 +277,7 @@ def _follow(
     known: Known,
     claimant: Claimant,
 ) -> None:
-    """Let visits of which another appointment's row told follow it: what comes back finds them."""
+    """Make visits that another appointment's row told follow it, so that answers find them."""
     rows = [
         {
             "appointment_id": visit_id,
@@ -312,13 +312,15 @@ def _obtain(
     """Insert or re-claim the rows of all groups; return what was obtained by appointment id.
 
     Rows are touched in one order by everyone (old ones by id, new ones by appointment), so
-    that two runs never wait for each other in a circle.
+    that two runs never deadlock.
     """
     obtained: dict[int, _Obtained] = {}
     old: list[tuple[Row, dict[str, Any]]] = []
     new: list[dict[str, Any]] = []
     for group in groups:
-        template = _template(sender, group)
+        is_sent = isinstance(group.address, Phone)
+        visits = [visit for visit, _ in group.visits]
+        template = sender.write(visits).template if is_sent else None
         for visit, decision in group.visits:
             values = {**_values(source, group, visit, claimant), "template": template}
             if decision.row is None:
@@ -342,7 +344,7 @@ def _obtain(
             **lease,
             "claims": row.claims + 1,
             "resends": row.resends + (row.state is State.UNKNOWN),
-            # What the last try left: its statuses must not be taken for this one's.
+            # Of the last try, whose statuses must not be taken for this one's.
             "message_id": None,
             "error_code": None,
             "leader_id": None,
@@ -360,13 +362,6 @@ def _obtain(
 
 def _insertion(dialect: str) -> Any:
     return insert_once(dialect, outbox, key=["appointment_id", "kind", "turn"])
-
-
-def _template(sender: Sender, group: _Group) -> str | None:
-    """Return the name at Meta of what tells of all these visits; None where nothing is sent."""
-    if isinstance(group.address, Unsendable):
-        return None
-    return sender.write([visit for visit, _ in group.visits]).template
 
 
 def _values(

@@ -32,10 +32,10 @@ logger = logging.getLogger(__name__)
 
 #: Claims are made for the starts of the next half second, no further ahead.
 HORIZON_S = 0.5
-#: How long a turn waits for something to finish before it looks around: within the horizon, so
+#: How long a turn waits for an answer before it looks at everything else: within the horizon, so
 #: that no slot of the rate limiter is lost.
 POLL_S = HORIZON_S / 2
-#: How long a database that failed is left alone before the next try.
+#: How long to wait before a database that failed is tried again.
 DATABASE_RETRY_S = 0.5
 #: How long requests in flight may still answer after the run was asked to end.
 SHUTDOWN_S = 8.0
@@ -55,7 +55,7 @@ class Dispatcher:
         self._breaker = Breaker(sender.rate)
         self._workers = Workers(sender, run.clock, stop=run.stop, gate=gate)
         self._recorder = Recorder(run, source, gate)
-        #: (when it is due again, on the monotonic clock; order; what)
+        #: A heap of what waits for its next try: when, in monotonic seconds; order; what.
         self._delayed: list[tuple[float, int, Pending]] = []
         self._order = count()
         self._request_errors: list[Finished] = []
@@ -77,8 +77,8 @@ class Dispatcher:
     def outcomes(self) -> Iterator[Outcome]:
         """Send what is due and yield what became of each appointment, once each.
 
-        An outcome is yielded only after it was committed. From here on a signal is a wish,
-        not an exception.
+        An outcome is yielded only after it was committed. From here on a signal asks the run
+        to end and raises nothing.
         """
         self._run.stop.on_forced_exit = self._log_unrecorded
         self._run.stop.is_polled = True
@@ -88,17 +88,17 @@ class Dispatcher:
                 self._take_turn()
                 yield from self._drain()
         except InterruptedRunError:
-            self._log_unrecorded()  # somebody who does not want to wait
+            self._log_unrecorded()  # a second signal: nothing is waited for
             raise
         except Exception:
-            self._finish()  # the database refuses, or a bug: what was posted is written down
+            self._finish()  # the database refuses, or a bug: what was posted is still recorded
             raise
         self._finish()
         yield from self._drain()
         yield from self._account_for_the_rest()
 
     def _log_unrecorded(self) -> None:
-        """Name what would be lost if the process left now; any thread may ask."""
+        """Log what would be lost if the process ended now; any thread may call it."""
         self._recorder.log_unrecorded(self._workers.uncollected)
 
     def _is_done(self) -> bool:
@@ -115,7 +115,7 @@ class Dispatcher:
         """Return how long the next turn may wait for something to finish, in seconds."""
         if self._recorder.waiting:
             return 0.0
-        if not self._room():  # nothing could leave, not even what is due again
+        if not self._room():  # nothing could be sent, not even a delayed message
             return POLL_S
         if not self._due.exhausted:
             return 0.0
@@ -123,7 +123,7 @@ class Dispatcher:
         return min(POLL_S, max(0.0, due_again_s - self._clock.monotonic()))
 
     def _on_finished(self, finished: Sequence[Finished]) -> None:
-        """Learn from what came back, and hand it to the recorder."""
+        """Tell the breaker what came back, and hand it to the recorder."""
         for one in finished:
             if one.is_bug:
                 self._breaker.stop("a bug in smartia-jobs; see the log", ExitStatus.BUG)
@@ -141,7 +141,7 @@ class Dispatcher:
         self._recorder.take(finished)
 
     def _take_turn(self) -> None:
-        """Record what has finished and claim for who is idle, in one transaction; hand out."""
+        """Record what has finished and claim for idle workers in one transaction; submit them."""
         if self._recorder.has_given_up:
             self._breaker.stop("the database cannot be reached", ExitStatus.UNAVAILABLE)
             return
@@ -164,7 +164,7 @@ class Dispatcher:
             if not is_transient(error) and not self._recorder.waiting:
                 raise
             self._recorder.on_failure(error)
-            logger.warning("the database did not take a turn; trying again")
+            logger.warning("the database could not be written; trying again")
             self._clock.wait(threading.Event(), DATABASE_RETRY_S)
             return
         written = self._recorder.written()  # first, as it lets the workers post again
@@ -176,16 +176,16 @@ class Dispatcher:
         self._recorder.write_interactions()
 
     def _add_due(self, batch: list[Pending]) -> None:
-        """Add to ``batch`` what is due, as much as may leave now: first what is due again."""
+        """Add to ``batch`` what may be sent now: delayed messages first, then new ones."""
         room, now_s = self._room(), self._clock.monotonic()
         while len(batch) < room and self._delayed and self._delayed[0][0] <= now_s:
             batch.append(heappop(self._delayed)[2])
         while len(batch) < room and (due := self._due.next()) is not None:
             batch.append(due)
-        self._outcomes.extend(self._due.settled())
+        self._outcomes.extend(self._due.skipped())
 
     def _room(self) -> int:
-        """Return for how many messages there is a worker, a slot, and leave to send them."""
+        """Return how many messages workers, rate limiter, breaker and limit allow to be claimed."""
         if self._run.stop.requested:
             return 0
         room = min(self._workers.idle, self._sender.rate.room(HORIZON_S))
@@ -203,9 +203,9 @@ class Dispatcher:
         return {outbox_id for one in claims for outbox_id in one.outbox_ids}
 
     def _after_commit(self, written: Iterator[Finished] | Sequence[Finished]) -> None:
-        """Report what was committed, or let it wait for its next try."""
+        """Report what was committed, or delay it until its next try."""
         for one in written:
-            self._log(one)
+            self._recorder.log(one)
             if one.state is not State.RETRY:
                 self._report(one, _RESULTS[one.state])
             elif one.is_request_error:
@@ -230,23 +230,6 @@ class Dispatcher:
             messages = int(result is Result.SENT and place == 0)
             self._outcomes.append(Outcome(visit.id, result, reason, messages=messages))
 
-    def _log(self, one: Finished) -> None:
-        duration_s = one.finished_s - one.started_s if one.started_s is not None else 0.0
-        logger.info(
-            "message",
-            extra={
-                "ctx": {
-                    "action": "message",
-                    "outbox_id": one.claim.outbox_ids[0],
-                    "kind": self._source.kind,
-                    "status": str(one.state),
-                    "code": one.answer.code if one.answer else None,
-                    "attempts": one.claim.attempts + int(one.started_s is not None),
-                    "duration_ms": round(duration_s * 1000),
-                }
-            },
-        )
-
     def _drain(self) -> Iterator[Outcome]:
         while self._outcomes:
             yield self._outcomes.popleft()
@@ -254,7 +237,7 @@ class Dispatcher:
     # -- the end ----------------------------------------------------------------------------
 
     def _finish(self) -> None:
-        """Give requests in flight a last chance to answer, write it down, name what cannot be."""
+        """Wait a last time for requests in flight, record them, and log what cannot be recorded."""
         if self._recorder.has_given_up:
             self._breaker.stop("the database cannot be reached", ExitStatus.UNAVAILABLE)
         self._workers.shut_down()
@@ -264,7 +247,7 @@ class Dispatcher:
                 break
             self._on_finished(self._workers.collect(POLL_S))
             self._try_to_record()
-        self._on_finished(self._workers.collect(0.0))  # what came while the database was tried
+        self._on_finished(self._workers.collect(0.0))  # what came while recording
         if self._workers.in_flight:
             self._recorder.take(self._workers.abandon())
         else:
@@ -282,7 +265,7 @@ class Dispatcher:
         self._judge_request_errors()
 
     def _try_to_record(self) -> None:
-        """Commit what waits, if the database lets us; it keeps waiting otherwise."""
+        """Commit what waits; what the database does not take keeps waiting."""
         try:
             if self._recorder.waiting and not self._recorder.in_doubt:
                 with self._run.database.write() as connection:
@@ -311,13 +294,13 @@ class Dispatcher:
                     at=self._clock.now(),
                 )
         except DBAPIError:
-            logger.warning("claims of this run may be left; they become unknown unsent")
+            logger.warning("claims of this run may be left; they become unknown, although unsent")
 
     def _judge_request_errors(self) -> None:
-        """Fail who was refused for the request twice, once others show that it can be read.
+        """Fail messages that WhatsApp could not read twice, once others prove the request good.
 
-        Messages of the same template show it. One that nobody shows to be good ends the run with
-        78, and fails nobody; so does a run that ends early.
+        Other messages of the same template prove it. Without that proof the run ends with 78
+        and fails nobody. Nor does a run that ends early.
         """
         refused = self._request_errors
         own = [one for one in refused if self._breaker.was_read(one.claim.message.template)]
@@ -349,7 +332,7 @@ class Dispatcher:
         try:
             yield from self._due.rest(quick=quick)
         except DBAPIError:
-            logger.warning("the database went away; what lies beyond is not counted")
+            logger.warning("the database is away; appointments not read yet are not counted")
             yield from self._due.rest(quick=True)
 
 

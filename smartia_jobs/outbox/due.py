@@ -22,7 +22,7 @@ class Due:
         self._sender = sender
         self._page: Sequence[PersonDay] | None = None
         self._ready: deque[Pending] = deque()
-        self._settled: deque[Outcome] = deque()
+        self._skipped: deque[Outcome] = deque()
         self._ended = False
 
     @property
@@ -40,10 +40,10 @@ class Due:
             self._read_page()
         return self._ready.popleft() if self._ready else None
 
-    def settled(self) -> Iterator[Outcome]:
-        """Yield the outcomes of appointments that need nothing."""
-        while self._settled:
-            yield self._settled.popleft()
+    def skipped(self) -> Iterator[Outcome]:
+        """Yield the outcomes of appointments that need no message."""
+        while self._skipped:
+            yield self._skipped.popleft()
 
     def rest(self, *, quick: bool) -> Iterator[Outcome]:
         """Account for everything not handed out: left, or rightly skipped.
@@ -52,7 +52,7 @@ class Due:
             quick: only what is in memory; the process must leave, or the database is away.
         """
         while True:
-            yield from self.settled()
+            yield from self.skipped()
             while self._ready:
                 pending = self._ready.popleft()
                 yield from (Outcome(visit.id, Result.LEFT) for visit in pending.visits)
@@ -76,12 +76,12 @@ class Due:
             ready: list[Appointment] = []
             for visit in day:
                 decision = judge(source, self._sender, visit, visit, known, claimant)
-                # Rows of ours may want to be expired, or to follow another: that is the claim's.
+                # To expire rows, or to let one follow another, is the claim's.
                 reason = decision.reason
                 if reason is None or decision.useless or reason is Reason.ALREADY_TOLD:
                     ready.append(visit)
                 else:
-                    self._settled.append(Outcome(visit.id, Result.SKIPPED, reason))
+                    self._skipped.append(Outcome(visit.id, Result.SKIPPED, reason))
             if ready:
                 self._ready.append(Pending(tuple(ready)))
         self._page = None

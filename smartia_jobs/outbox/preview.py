@@ -25,7 +25,7 @@ _Decided = tuple[PersonDay, Mapping[int, Reason | None]]
 def preview(run: Run, source: Source, sender: Sender) -> Iterator[Outcome]:
     """Yield what a run at this moment would do with each appointment, in the order of visits.
 
-    Our tables are not made: where they are missing, nothing was sent yet.
+    Our tables are not created: where they are missing, nothing was sent yet.
     """
     claimant = replace(Claimant.of(run), now=run.now)
     messages = 0
@@ -48,15 +48,15 @@ def _page(run: Run, source: Source, sender: Sender, claimant: Claimant) -> list[
             return None
         visits = [visit for day in page for visit in day]
         if tables_exist(connection):
-            known = _mended(connection, source, look_up(connection, source, sender, visits))
+            known = _as_recovered(connection, source, look_up(connection, source, sender, visits))
         else:
             known = Known({}, {}, source.vetoes(connection, visits))
     reasons = {v.id: judge(source, sender, v, v, known, claimant).reason for v in visits}
     return [(day, reasons) for day in page]
 
 
-def _mended(connection: Connection, source: Source, known: Known) -> Known:
-    """Return the rows as a run would find them once it had mended what dead owners left."""
+def _as_recovered(connection: Connection, source: Source, known: Known) -> Known:
+    """Return the rows as a real run would find them after its recovery."""
     lost = lost_claims(connection, source.kind)
     rows = {
         appointment_id: [

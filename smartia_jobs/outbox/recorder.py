@@ -1,4 +1,4 @@
-"""Getting outcomes into the database although it may be busy, gone, or refuse one of them."""
+"""Recording outcomes in a database that may be busy, away, or refuse one of them."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -15,9 +15,9 @@ from smartia_jobs.store.states import State
 
 logger = logging.getLogger(__name__)
 
-#: After an outcome has waited so long for the database, nothing more is posted.
+#: Nothing more is posted once an outcome has waited this long for the database.
 GATE_AFTER_S = 5.0
-#: After so long the run ends and says what it could not write down.
+#: The run ends once the database has failed for this long, and logs what it could not record.
 GIVE_UP_AFTER_S = 60.0
 
 
@@ -43,13 +43,13 @@ class Recorder:
         self.refused: list[Finished] = []
         self.interactions_missing = 0
         self._without_interaction: list[Finished] = []
-        #: Interactions that another program keeps out; the last try is theirs.
+        #: Interactions that another program's lock keeps out; they are tried once more at the end.
         self._kept_out: list[Finished] = []
         self._failing_since_s: float | None = None
         self._failing_s = 0.0
         self.in_doubt = False
         self.was_in_doubt = False
-        #: From the first lock that was waited for in vain: no outcome waits for another one.
+        #: Since a wait for a lock timed out: no outcome waits for a lock again.
         self._locked_out = False
 
     def take(self, finished: Sequence[Finished]) -> None:
@@ -58,7 +58,7 @@ class Recorder:
         self._close_gate_if_late()
 
     def write(self, connection: Connection) -> None:
-        """Write what waits in the caller's transaction, and its interactions while nobody locks."""
+        """Write what waits in the caller's transaction, interactions unless a lock timed out."""
         record(connection, self.waiting, run_id=self._run.id)
         if not self._locked_out:
             self._source.write_interactions(connection, [sent_message(one) for one in self._sent()])
@@ -86,7 +86,7 @@ class Recorder:
     def has_given_up(self) -> bool:
         """Whether the database has failed for so long that the run must end.
 
-        Measured from one failure to another: while nothing is asked of it, it may be well.
+        Measured from one failure to another: while it is not asked, it may be available.
         """
         return self._failing_s > GIVE_UP_AFTER_S
 
@@ -140,8 +140,8 @@ class Recorder:
         """Try to write each interaction that is still missing, alone, and wait for no lock.
 
         Args:
-            last_try: nothing is sent any more: one lock may be waited for, and what is kept out
-                then is given up.
+            last_try: nothing more is sent: one lock may be waited for, and what it keeps out is
+                given up.
         """
         missing, self._without_interaction = self._without_interaction, []
         if last_try:
@@ -172,11 +172,29 @@ class Recorder:
                 extra={"ctx": {"outbox_id": one.claim.outbox_ids[0], "why": why(error)}},
             )
 
+    def log(self, one: Finished) -> None:
+        """Log what became of one message."""
+        duration_s = one.finished_s - one.started_s if one.started_s is not None else 0.0
+        logger.info(
+            "message",
+            extra={
+                "ctx": {
+                    "action": "message",
+                    "outbox_id": one.claim.outbox_ids[0],
+                    "kind": self._source.kind,
+                    "status": str(one.state),
+                    "code": one.answer.code if one.answer else None,
+                    "attempts": one.claim.attempts + int(one.started_s is not None),
+                    "duration_ms": round(duration_s * 1000),
+                }
+            },
+        )
+
     def log_unrecorded(self, uncollected: Sequence[Finished] = ()) -> None:
-        """Name each outcome that could not be written, for ``smartia-jobs outbox settle``.
+        """Log each outcome that could not be written, for ``smartia-jobs outbox settle``.
 
         Args:
-            uncollected: what has finished, and nobody had the time to take.
+            uncollected: what has finished and was not collected.
         """
         for one in (*self.waiting, *self.refused, *uncollected):
             for outbox_id in one.claim.outbox_ids:

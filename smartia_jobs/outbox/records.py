@@ -17,8 +17,8 @@ from smartia_jobs.store.tables import outbox
 #: recovery took for lost, and one that it put back itself.
 _OWN = (State.CLAIMED, State.UNKNOWN, State.RETRY)
 
-#: A row whose last so many errors were the request's is this patient's own fault, once others
-#: have shown that WhatsApp can read such a request.
+#: After this many request errors in a row the fault lies with this patient's data, once other
+#: messages have shown that WhatsApp can read such a request.
 _REQUEST_ERRORS = 2
 
 
@@ -46,7 +46,7 @@ class Finished:
 
     @property
     def is_request_error(self) -> bool:
-        """Whether WhatsApp could not read the request: whose fault that is, others must show."""
+        """Whether WhatsApp could not read the request; other messages show whose fault that is."""
         return self.answer is not None and self.answer.verdict is Verdict.BAD_REQUEST
 
 
@@ -77,15 +77,15 @@ def record(connection: Connection, finished: Sequence[Finished], *, run_id: str)
     Only rows that this run still owns are changed, so a slow owner never overwrites what a
     person or another run has settled since.
     """
-    # In one order, so that two processes hardly wait for each other in a circle (they share rows
-    # only when a lease has ended); a database ends one, which tries again.
+    # In one order, so that two processes hardly ever deadlock (they share rows only when a lease
+    # has ended); the database ends one of them, which tries again.
     rows = [row for one in finished for row in _rows(one)]
     _write(connection, sorted(rows, key=lambda row: row["row_id"]), run_id)
     _record_opt_outs(connection, finished)
 
 
 def record_alone(connection: Connection, one: Finished, *, run_id: str) -> bool:
-    """Write one outcome that may have been committed before the database fell silent.
+    """Write one outcome that may have been committed before the connection was lost.
 
     Returns:
         whether it was written now: else it stands there already, its interaction included, or
@@ -161,7 +161,7 @@ def _write(connection: Connection, rows: Sequence[Mapping[str, Any]], run_id: st
     """Write outcomes; return how many of them, as the rows were still this run's to change."""
     if not rows:
         return 0
-    # Without a lease, the request was counted when it ended.
+    # Without a lease the request was counted already, by whoever ended the lease.
     leased = outbox.c.lease_until.is_not(None)
     posted = bindparam("posted", type_=outbox.c.attempts.type)
     errors = outbox.c.request_errors + 1
@@ -175,13 +175,13 @@ def _write(connection: Connection, rows: Sequence[Mapping[str, Any]], run_id: st
         )
         .values(
             attempts=case((leased, outbox.c.attempts + posted), else_=outbox.c.attempts),
-            # In a row: what was not posted is none, and breaks none.
+            # In a row: a claim that was not posted neither counts nor ends the row of errors.
             request_errors=case(
                 (and_(leased, bindparam("is_request_error", type_=Boolean)), errors),
                 (and_(leased, posted > 0), 0),
                 else_=outbox.c.request_errors,
             ),
-            # Nothing that WhatsApp answered comes back to a person who was erased meanwhile.
+            # A person who was erased meanwhile gets no id back.
             message_id=case((outbox.c.phone.is_not(None), wamid)),
             lease_until=null(),
         )

@@ -1,4 +1,4 @@
-"""What the outbox must be given to send: it knows no HTTP, only these doors."""
+"""What the outbox must be given to send: it knows no HTTP, only these interfaces."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -12,7 +12,7 @@ class RateLimiter(Protocol):
 
     @property
     def epoch(self) -> int:
-        """Grows with every slow-down: a slot that was reserved before it is void."""
+        """Grows with every slow-down: a slot reserved in an older epoch is void."""
         ...
 
     def slot(self) -> float:

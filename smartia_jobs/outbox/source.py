@@ -19,7 +19,7 @@ WriteInteractions = Callable[[Connection, Sequence[SentMessage]], None]
 
 
 def no_vetoes(_: Connection, __: Collection[Appointment]) -> Mapping[int, Reason]:
-    """Leave the decision to the visit itself."""
+    """Have no reason against any visit."""
     return {}
 
 
@@ -32,7 +32,7 @@ class Source:
         next_page: the next due person-days, nearest first; None after the last.
         reread: visits as they are now, by id; one that is gone is not among them.
         refusals: why nothing is sent about a visit at a moment, asked in turn; None: it is due.
-        send_before: the instant from which a visit's message must not be tried any more.
+        send_before: the instant from which a visit's message must no longer be tried.
         write_interactions: remembers accepted messages where the clinic reads its dialogues.
         vetoes: reasons against these visits that only other rows can tell, by id.
         to_patient: the patient row is the recipient, whatever phone it has: a person is invited

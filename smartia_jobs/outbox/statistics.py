@@ -30,7 +30,7 @@ class MessageCounts:
     """Messages of one kind; one that told two visits of a patient is one message.
 
     ``delivered``, ``read`` (which is delivered as well) and ``undelivered`` are parts of ``sent``,
-    and None while no status was ever heard.
+    and None while no status ever came.
     """
 
     sent: int = 0
@@ -118,7 +118,7 @@ def record(connection: Connection) -> Record | None:
     since, first_start, *heard = connection.execute(query).one()
     if since is None:
         return None
-    # Kept for days only, but also of messages that are no further than sent.
+    # Statuses are kept for days only, but those of messages merely sent count as well.
     heard.append(connection.execute(select(func.min(statuses.c.received_at))).scalar_one())
     return Record(since, first_start, min((at for at in heard if at is not None), default=None))
 
@@ -179,7 +179,7 @@ def read_messages(
 def top_reasons(
     connection: Connection, state: State, from_at: datetime, to_at: datetime
 ) -> list[FailureReason]:
-    """Return why messages of a span stand in a state: the most frequent reasons, first the top.
+    """Return why messages of a span stand in a state, the most frequent reasons first.
 
     Args:
         connection: inside a short transaction.
@@ -236,7 +236,7 @@ def reminders(
         func.coalesce(columns.appointment_status == AppointmentStatus.CONFIRMED, false()),
     ).where(
         columns.state.in_(told),
-        # Every other kind is a reminder, also one that the clinic's catalogue has no longer.
+        # Every other kind is a reminder, even one that the clinic's catalogue no longer has.
         columns.kind.not_in((INVITATION, WORDS_BACK)),
         columns.start.between(from_wall, to_wall),
         or_(columns.turn == 1, ~told_before),

@@ -1,6 +1,6 @@
 """What WhatsApp says later of a message: stored statuses, applied to the rows they are about.
 
-A status names its message by WhatsApp's id and, where a webhook of ours heard it, by what was
+A status names its message by WhatsApp's id and, where it came to our own webhook, by what was
 sent along: installation, leading row, attempt. Rows move only up (``outbox``), so neither order
 nor repetition matters.
 """
@@ -24,11 +24,11 @@ from smartia_jobs.store.states import ACCEPTED, State
 from smartia_jobs.store.tables import outbox, statuses
 from smartia_jobs.store.told import of_messages
 
-#: Statuses taken in by one transaction.
+#: Statuses applied in one transaction.
 _CHUNK = 1000
-#: A failure for WhatsApp's own reasons waits so long for a word that the message did arrive.
+#: How long a failure for WhatsApp's own reasons waits for a status that it did arrive.
 CONTRADICTION_WAIT = timedelta(minutes=5)
-#: A status that names no row waits so long for its sender to write down the message's id.
+#: How long a status that names no row waits for the message's id to be recorded.
 SENDER_WAIT = timedelta(minutes=5)
 
 #: How far up a row stands, once WhatsApp took its message; any other state is below.
@@ -55,7 +55,7 @@ class Ignored(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the outbox cannot know by itself.
+    """What only the caller knows.
 
     Attributes:
         explain: what Meta's reason for a failure means for a message that it had accepted:
@@ -69,7 +69,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A message that came to stand elsewhere: its leading row, for a dry run's decisions."""
+    """A message whose state changed, by its leading row: for a dry run's decisions."""
 
     appointment_id: int
     start: datetime
@@ -83,10 +83,10 @@ class Applied:
     """What the statuses of a run came to. A message counts once, where it stands in the end.
 
     Attributes:
-        statuses: taken in; those that wait for the next run are not among them.
+        statuses: applied; those that wait for the next run are not among them.
         moved: messages by the state they came to stand in.
         settled: messages among them of which nobody knew whether WhatsApp took them.
-        ignored: statuses that are about no row, or not any more.
+        ignored: statuses that are about no row, or no longer.
         moves: what ``moved`` counts.
     """
 
@@ -98,7 +98,7 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
+class _Stored:
     """A status with its id here and when it came; id 0: it is not stored (a dry run)."""
 
     id: int
@@ -137,24 +137,24 @@ class _Row:
 
 
 @dataclass(slots=True)
-class _Found:
+class _Messages:
     """The rows that statuses may be about, as the statuses so far have left them.
 
     Attributes:
-        messages: by the id of the leading row, that one first.
+        by_leader: the rows of a message by the id of the one that leads it, that one first.
         by_wamid: the leading row's id by WhatsApp's id of the message.
         busy: ids of rows of messages of which another process is writing one at this moment.
         busy_wamids: those of their messages.
     """
 
-    messages: dict[int, list[_Row]] = field(default_factory=dict)
+    by_leader: dict[int, list[_Row]] = field(default_factory=dict)
     by_wamid: dict[str, int] = field(default_factory=dict)
     busy: set[int] = field(default_factory=set)
     busy_wamids: set[str] = field(default_factory=set)
 
     def put(self, leader: int, rows: list[_Row]) -> None:
         """Keep the rows of one message."""
-        self.messages[leader] = rows
+        self.by_leader[leader] = rows
         self.by_wamid |= {row.message_id: leader for row in rows if row.message_id is not None}
 
 
@@ -174,30 +174,30 @@ def apply_statuses(run: Run, rules: Rules, *, unstored: Sequence[Status] = ()) -
     while left != 0 and not run.stop.requested:
         size = _CHUNK if left is None else min(_CHUNK, left)
         with run.database.read() if run.dry_run else run.database.write() as connection:
-            heard = _unapplied(connection, after, size, lock=not run.dry_run)
-            _take_in(connection, run, rules, heard, applied)
-        left = None if left is None else left - len(heard)
-        if len(heard) < size:
+            stored = _unapplied(connection, after, size, lock=not run.dry_run)
+            _apply(connection, run, rules, stored, applied)
+        left = None if left is None else left - len(stored)
+        if len(stored) < size:
             break
-        after = heard[-1].id
+        after = stored[-1].id
     if unstored:
-        new = [_Heard(0, status, run.now) for status in unstored[:left]]
+        new = [_Stored(0, status, run.now) for status in unstored[:left]]
         with run.database.read() as connection:
-            _take_in(connection, run, rules, new, applied)
+            _apply(connection, run, rules, new, applied)
     return applied
 
 
-def _unapplied(connection: Connection, after: int, size: int, *, lock: bool) -> list[_Heard]:
+def _unapplied(connection: Connection, after: int, size: int, *, lock: bool) -> list[_Stored]:
     query = (
         select(statuses)
         .where(statuses.c.applied_at.is_(None), statuses.c.id > after)
         .order_by(statuses.c.id)
         .limit(size)
     )
-    if lock:  # what another process is taking in is its own (SQLite has one writer at a time)
+    if lock:  # what another process is applying is its own (SQLite has one writer at a time)
         query = query.with_for_update(skip_locked=True)
     return [
-        _Heard(
+        _Stored(
             row.id,
             Status(row.wamid, Delivery(row.status), row.said_at, row.callback, row.code),
             row.received_at,
@@ -206,40 +206,43 @@ def _unapplied(connection: Connection, after: int, size: int, *, lock: bool) -> 
     ]
 
 
-def _take_in(
-    connection: Connection, run: Run, rules: Rules, heard: Sequence[_Heard], applied: Applied
+def _apply(
+    connection: Connection, run: Run, rules: Rules, stored: Sequence[_Stored], applied: Applied
 ) -> None:
     """Decide what these statuses change and, in a real run, write it."""
     word = installation_word(connection)
-    found = _find(connection, word, heard, lock=not run.dry_run)
-    before = {row.id: row for rows in found.messages.values() for row in rows}
-    overruled = _arrived(connection, heard)
+    messages = _read_messages(connection, word, stored, lock=not run.dry_run)
+    before = {row.id: row for rows in messages.by_leader.values() for row in rows}
+    overruled = _arrived(connection, stored)
     done: list[int] = []
     opted_out: dict[str, datetime] = {}
-    for one in heard:
-        leader = _fit(one, word, found, now=run.now)
+    for one in stored:
+        leader = _leader_of(one, word, messages, now=run.now)
         if leader is None:
             continue
         if isinstance(leader, Ignored):
             applied.ignored[leader] += 1
             done.append(one.id)
             continue
-        failure = _failure(one, rules)
+        is_failure = one.status.delivery is Delivery.FAILED
+        failure = rules.explain(one.status.code) if is_failure else None
         steps = [
-            _step(row, one, failure, run, rules, overruled=one.status.wamid in overruled)
-            for row in found.messages[leader]
+            _apply_to_row(row, one, failure, run, rules, overruled=one.status.wamid in overruled)
+            for row in messages.by_leader[leader]
         ]
-        found.put(leader, [row for row, _ in steps])
+        messages.put(leader, [row for row, _ in steps])
         if all(is_done for _, is_done in steps):
             done.append(one.id)
             if failure is not None and failure.opt_out:
                 phones = (row.phone for row, _ in steps)
                 opted_out |= {phone: one.status.said_at for phone in phones if phone}
     applied.statuses += len(done)
-    for rows in found.messages.values():
+    for rows in messages.by_leader.values():
         _count(before[rows[0].id], rows[0], applied)
     if not run.dry_run:
-        rows = [row for rows in found.messages.values() for row in rows if row != before[row.id]]
+        rows = [
+            row for rows in messages.by_leader.values() for row in rows if row != before[row.id]
+        ]
         _write(connection, sorted(rows, key=lambda row: row.id))
         add_from_whatsapp(connection, opted_out)
         taken = update(statuses).where(statuses.c.id.in_(done))
@@ -249,11 +252,13 @@ def _take_in(
 # -- which rows -------------------------------------------------------------------------------
 
 
-def _find(connection: Connection, word: str, heard: Iterable[_Heard], *, lock: bool) -> _Found:
+def _read_messages(
+    connection: Connection, word: str, stored: Iterable[_Stored], *, lock: bool
+) -> _Messages:
     """Read the rows that these statuses may be about; what others are writing is left out."""
     leaders: set[int] = set()
     wamids: set[str] = set()
-    for one in heard:
+    for one in stored:
         if one.status.callback is None:
             wamids.add(one.status.wamid)
         elif (callback := one.callback) is not None and callback.installation == word:
@@ -270,7 +275,7 @@ def _find(connection: Connection, word: str, heard: Iterable[_Heard], *, lock: b
     # All rows of a message move together, or wait together.
     waiting = {row.leader_id or row.id for row in known.values() if row.id not in free}
     busy = [row for row in known.values() if (row.leader_id or row.id) in waiting]
-    found = _Found(
+    messages = _Messages(
         busy={row.id for row in busy},
         busy_wamids={row.message_id for row in busy if row.message_id is not None},
     )
@@ -278,11 +283,11 @@ def _find(connection: Connection, word: str, heard: Iterable[_Heard], *, lock: b
         if leader in waiting:
             continue
         first, *others = sorted(theirs, key=lambda row: row.leader_id is not None)
-        found.put(leader, [first, *(row for row in others if _is_with(first, row))])
+        messages.put(leader, [first, *(row for row in others if _is_with(first, row))])
         for row in others:
             if not _is_with(first, row):
-                found.put(row.id, [row])
-    return found
+                messages.put(row.id, [row])
+    return messages
 
 
 def _read(connection: Connection, ids: Collection[int], *, lock: bool) -> dict[int, list[_Row]]:
@@ -304,9 +309,9 @@ def _read(connection: Connection, ids: Collection[int], *, lock: bool) -> dict[i
 
 
 def _is_with(first: _Row, row: _Row) -> bool:
-    """Whether a row is told by the present message of its leader.
+    """Whether a row belongs to the present message of its leader.
 
-    One that was not claimed again when its leader was still names it.
+    A row that was not claimed again together with its leader still names it.
     """
     if row.message_id is not None and first.message_id is not None:
         return row.message_id == first.message_id
@@ -316,20 +321,22 @@ def _is_with(first: _Row, row: _Row) -> bool:
     return row.state in ACCEPTED or row.run_id == first.run_id
 
 
-def _fit(one: _Heard, word: str, found: _Found, *, now: datetime) -> int | Ignored | None:
+def _leader_of(
+    one: _Stored, word: str, messages: _Messages, *, now: datetime
+) -> int | Ignored | None:
     """Return which row leads the message of a status, or why none does; None: it must wait."""
     wamid = one.status.wamid
     if one.status.callback is None:
-        if (leader := found.by_wamid.get(wamid)) is not None:
+        if (leader := messages.by_wamid.get(wamid)) is not None:
             return leader
-        may_come = wamid in found.busy_wamids or one.received_at > now - SENDER_WAIT
+        may_come = wamid in messages.busy_wamids or one.received_at > now - SENDER_WAIT
         return None if may_come else Ignored.NOT_OURS
     callback = one.callback
     if callback is None or callback.installation != word:
         return Ignored.NOT_OURS
-    if callback.outbox_id in found.busy:
+    if callback.outbox_id in messages.busy:
         return None
-    rows = found.messages.get(callback.outbox_id)
+    rows = messages.by_leader.get(callback.outbox_id)
     if rows is None:
         return Ignored.ROW_GONE
     if rows[0].id != callback.outbox_id or rows[0].claims != callback.attempt:
@@ -342,25 +349,21 @@ def _fit(one: _Heard, word: str, found: _Found, *, now: datetime) -> int | Ignor
 # -- what becomes of them ---------------------------------------------------------------------
 
 
-def _arrived(connection: Connection, heard: Iterable[_Heard]) -> set[str]:
+def _arrived(connection: Connection, stored: Iterable[_Stored]) -> set[str]:
     """Return those of the messages reported as failed of which it is known that they arrived."""
     arrived = [Delivery.DELIVERED, Delivery.READ]
-    failed = {one.status.wamid for one in heard if one.status.delivery is Delivery.FAILED}
+    failed = {one.status.wamid for one in stored if one.status.delivery is Delivery.FAILED}
     if not failed:
         return set()
     query = select(statuses.c.wamid).where(
         statuses.c.wamid.in_(sorted(failed)), statuses.c.status.in_(arrived)
     )
-    here = {one.status.wamid for one in heard if one.status.delivery in arrived}
+    here = {one.status.wamid for one in stored if one.status.delivery in arrived}
     return failed & {*connection.scalars(query), *here}
 
 
-def _failure(one: _Heard, rules: Rules) -> Answer | None:
-    return rules.explain(one.status.code) if one.status.delivery is Delivery.FAILED else None
-
-
-def _step(
-    row: _Row, one: _Heard, failure: Answer | None, run: Run, rules: Rules, *, overruled: bool
+def _apply_to_row(
+    row: _Row, one: _Stored, failure: Answer | None, run: Run, rules: Rules, *, overruled: bool
 ) -> tuple[_Row, bool]:
     """Return a row as one status leaves it, and whether that is all the status has to say."""
     status = one.status
@@ -369,7 +372,7 @@ def _step(
     after = row
     never_left = row.sent_at is None and row.state in (State.RETRY, State.EXPIRED)
     if row.state is State.UNKNOWN or never_left:
-        # Whatever was heard at the time: there is a status, so WhatsApp took it.
+        # Whatever the answer was: there is a status, so WhatsApp took the message.
         sent_at = row.sent_at or row.claimed_at or status.said_at
         after = replace(row, state=State.SENT, sent_at=sent_at, error=None, error_code=None)
     if row.message_id is None and row.phone is not None:  # an erased person gets no id back
@@ -380,7 +383,7 @@ def _step(
             pass
         case Delivery.DELIVERED:
             after = _up(after, State.DELIVERED, delivered_at=status.said_at)
-        case Delivery.READ:  # which implies it: the other is left out when the chat was open
+        case Delivery.READ:  # WhatsApp leaves out "delivered" when the chat is open
             after = _up(after, State.READ, delivered_at=status.said_at, read_at=status.said_at)
         case Delivery.FAILED:
             if failure is not None and after.state is State.SENT and not overruled:
@@ -393,14 +396,14 @@ def _step(
 
 
 def _up(row: _Row, state: State, **told: datetime) -> _Row:
-    """Return a row that came at least so far; of two moments the earlier one counts."""
+    """Return a row moved up to at least this state; of two moments the earlier one counts."""
     moments: dict[str, Any] = {name: min(at, getattr(row, name) or at) for name, at in told.items()}
     if _RANK.get(row.state, 0) >= _RANK[state]:
         return replace(row, **moments)
     return replace(row, state=state, error=None, error_code=None, **moments)
 
 
-def _fail(row: _Row, one: _Heard, failure: Answer, run: Run, rules: Rules) -> tuple[_Row, bool]:
+def _fail(row: _Row, one: _Stored, failure: Answer, run: Run, rules: Rules) -> tuple[_Row, bool]:
     """Return a row whose accepted message did not arrive, and whether that is decided."""
     why: dict[str, Any] = {"error_code": one.status.code, "error": failure.reason[:500]}
     of_use = rules.useful_until(row.kind, row.start) > run.now

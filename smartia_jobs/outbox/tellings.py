@@ -23,7 +23,7 @@ _NEVER_LEFT = frozenset({State.RETRY, State.EXPIRED, State.FAILED})
 _OUT = MAY_BE_TOLD | {State.CLAIMED}
 
 
-#: So long an unknown message waits for a status before ``ON_UNKNOWN=resend`` sends it again:
+#: How long an unknown message waits for a status before ``ON_UNKNOWN=resend`` sends it again:
 #: without one by then, WhatsApp has probably never taken it.
 STATUS_WAIT = timedelta(minutes=30)
 
@@ -46,10 +46,9 @@ class Row:
         leader_id: the row that leads its message; None: itself.
         sent_at: when it was accepted.
         template: the name at Meta of what was sent, or is to be.
-        may_be_heard: statuses are heard, and it was claimed so lately that one may still settle
-            it.
-        is_over: the patient has cancelled since, and was told so: should the visit take place
-            after all, they know nothing of it.
+        status_may_come: it was claimed so recently that a status may still settle it.
+        is_over: the patient has cancelled since, and was told so: if the visit takes place after
+            all, they do not know of it.
     """
 
     id: int
@@ -65,12 +64,12 @@ class Row:
     leader_id: int | None
     sent_at: datetime | None = None
     template: str | None = None
-    may_be_heard: bool = False
+    status_may_come: bool = False
     is_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
+class Intent:
     """What a message would tell now, and whom.
 
     Attributes:
@@ -103,7 +102,7 @@ class Decision:
         reason: why no message is due; None when one is.
         row: the row to claim again; None for a new one.
         turn: of the new one.
-        useless: ids of rows that never left and that nothing wants any more.
+        useless: ids of rows that never left and that nothing needs.
     """
 
     reason: Reason | None = None
@@ -114,7 +113,7 @@ class Decision:
 
 def decide(
     rows: Sequence[Row],
-    telling: Telling,
+    intent: Intent,
     *,
     run_id: str,
     in_flight: Collection[int],
@@ -128,7 +127,7 @@ def decide(
 
     Args:
         rows: of one visit and kind, by turn.
-        telling: what the message would say, and to whom.
+        intent: what the message would tell, and whom.
         run_id: this process, and no other.
         in_flight: rows whose message this process is sending, or whose outcome it has not
             recorded yet: its dispatcher knows them, the rows do not tell.
@@ -143,23 +142,23 @@ def decide(
     if any(row.run_id != run_id or row.id in in_flight for row in claimed):
         return Decision(Reason.BEING_SENT_ELSEWHERE)
     last = last_told(rows)
-    if last is not None and telling.repeats(last):
+    if last is not None and intent.repeats(last):
         younger = (row for row in rows if row.turn > last.turn and row.state is State.RETRY)
         useless = tuple(row.id for row in younger)
         if last.state is not State.UNKNOWN:
             return Decision(Reason.ALREADY_SENT, useless=useless)
         again = resend_unknown and last.resends == 0 and last.run_id != run_id
-        if again and not last.may_be_heard:
+        if again and not last.status_may_come:
             return Decision(row=last, useless=useless)
         return Decision(Reason.HELD_UNKNOWN, useless=useless)
-    refused = newest.state is State.FAILED and newest.start == telling.start
-    if refused and telling.has_phone_of(newest):
+    refused = newest.state is State.FAILED and newest.start == intent.start
+    if refused and intent.has_phone_of(newest):
         return Decision(Reason.ALREADY_FAILED)
-    # The buttons of a message name its row. Where an earlier try may have reached a phone, they
-    # speak of what that one told, and the row tells nothing else any more.
+    # The buttons of a message name its row. Once a try may have reached a phone they stand for
+    # what it told, so the row cannot tell anything else.
     may_have_left = newest.sent_at is not None or newest.resends > 0
     is_free = newest.state in _NEVER_LEFT or newest.state is State.CLAIMED
-    if is_free and (not may_have_left or telling.repeats(newest)):
+    if is_free and (not may_have_left or intent.repeats(newest)):
         useless = tuple(row.id for row in rows[:-1] if row.state is State.RETRY)
         return Decision(row=newest, useless=useless)
     useless = tuple(row.id for row in rows if row.state is State.RETRY)
@@ -193,14 +192,14 @@ def told_by_another(
     """Return, for visits nobody was told of, the row by which their patient knows, or may.
 
     A visit that a program deletes and writes again, or books a second time, is another row of
-    SmartIA's, and the same for the patient: the newest telling of that other one has this very
-    start and phone, and it is gone, closed, or still stands there for the same patient.
+    SmartIA's, and the same visit to the patient: they know of it if the newest telling of that
+    other row has this very start and phone, and that row is gone, closed, or the same patient's.
 
     Args:
         connection: inside a short transaction.
         source: the kind of message.
         sender: tells where each visit's message goes.
-        visits: nobody was told of by this kind.
+        visits: those of which nobody was told by this kind.
     """
     wanted: dict[tuple[str, datetime], list[Appointment]] = {}
     for visit in visits:
@@ -256,7 +255,7 @@ class Known:
 def look_up(
     connection: Connection, source: Source, sender: Sender, visits: Collection[Appointment]
 ) -> Known:
-    """Read everything that decides about these visits beside themselves."""
+    """Read everything that decides about these visits, besides the visits themselves."""
     rows = rows_of(connection, source.kind, {visit.id for visit in visits})
     untold = [visit for visit in visits if last_told(rows.get(visit.id, ())) is None]
     twins = told_by_another(connection, source, sender, untold)
@@ -264,7 +263,7 @@ def look_up(
 
 
 def _select(connection: Connection) -> Select[Any]:
-    # Only what a webhook of ours heard names the row of a message whose id is not known.
+    # Only what our own webhook stores names the row of a message whose id is not known.
     listening = exists().where(statuses.c.callback.is_not(None))
     lately = outbox.c.claimed_at > now_plus(connection, -STATUS_WAIT.total_seconds())
     cancelled_since = exists().where(
@@ -288,7 +287,7 @@ def _select(connection: Connection) -> Select[Any]:
         outbox.c.leader_id,
         outbox.c.sent_at,
         outbox.c.template,
-        func.coalesce(and_(lately, listening), false()).label("may_be_heard"),
+        func.coalesce(and_(lately, listening), false()).label("status_may_come"),
         cancelled_since.label("is_over"),
     )
 
@@ -296,5 +295,5 @@ def _select(connection: Connection) -> Select[Any]:
 def _rows(connection: Connection, query: Select[Any]) -> Iterator[Row]:
     for row in connection.execute(query):
         values = row._asdict()
-        told = {name: bool(values[name]) for name in ("may_be_heard", "is_over")}
+        told = {name: bool(values[name]) for name in ("status_may_come", "is_over")}
         yield Row(**{**values, **told, "state": State(values["state"])})

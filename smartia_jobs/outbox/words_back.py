@@ -1,8 +1,8 @@
-"""Words back: one short free text per answer, sent through the outbox as every message is.
+"""Words back: one short free text per answer, sent through the outbox like every message.
 
 The row is made in the transaction that acts on the answer, under the answer's own key, so that
-there is one at most. It waits as ``retry``, is claimed, posted and recorded, and a claim whose
-owner died becomes ``unknown`` as all do. One after the other: a clinic has some dozens a day.
+there is at most one. It waits as ``retry``, is claimed, posted and recorded, and a claim whose
+owner died becomes ``unknown``, as always. They go one by one: a clinic has some dozens a day.
 """
 
 import logging
@@ -33,12 +33,12 @@ from smartia_jobs.store.tables import outbox
 
 logger = logging.getLogger(__name__)
 
-#: Later than this after the answer a word back is no answer any more.
+#: How long after the answer a word back is of use.
 USEFUL_FOR = timedelta(hours=2)
-#: So long after the answer the patient still looks at the chat, and no quiet hour is broken.
+#: How long after the answer the patient still looks at the chat, so that quiet hours do not count.
 AT_ONCE = timedelta(minutes=15)
 
-#: After these the next one is tried; after any other answer the rest is left to the next run.
+#: After these verdicts the next one is tried; after any other the rest waits for the next run.
 _GO_ON = frozenset(
     {Verdict.SENT, Verdict.GIVE_UP, Verdict.BAD_REQUEST, Verdict.SLOW_DOWN_RECIPIENT}
 )
@@ -89,7 +89,7 @@ class Reply:
 Compose = Callable[[Connection, Word], Reply | None]
 
 
-def promise(
+def enqueue(
     connection: Connection,
     *,
     answer_id: int,
@@ -102,11 +102,11 @@ def promise(
     run_id: str,
     at: datetime,
 ) -> None:
-    """Note, in the transaction that acts on an answer, that its patient is to get a word back.
+    """Queue a word back to a patient, in the transaction that acts on their answer.
 
     Args:
         connection: that transaction.
-        answer_id: the answer: it gets one word at most.
+        answer_id: the answer, which gets at most one word.
         word: which text.
         appointment_id: a visit of the message that was answered.
         start: as its patient was told it, clinic wall time.
@@ -142,7 +142,7 @@ def promise(
 def withdraw(
     connection: Connection, appointment_ids: Collection[int], *, run_id: str, at: datetime
 ) -> None:
-    """Let words that wait about these visits go: something else is so now."""
+    """Expire words that wait about these visits: what they say no longer holds."""
     connection.execute(
         update(outbox)
         .where(
@@ -170,16 +170,16 @@ def write_back(
     *,
     is_quiet: Callable[[datetime], bool],
 ) -> WrittenBack:
-    """Send the words that wait, one after the other; what cannot be sent now waits on.
+    """Send the words that wait, one after the other; what cannot be sent now keeps waiting.
 
-    Each is looked at again when it is claimed: what is no longer true, or of use, expires.
+    Each is checked again when it is claimed: what is no longer true or of use expires.
 
     Args:
         run: what to work with; its limit counts.
         source: remembers accepted messages where the clinic reads its dialogues.
         sender: posts.
         compose: says what is sent about a word.
-        is_quiet: whether nothing may be sent at a moment but what was asked for just now.
+        is_quiet: whether only what was asked for just now may be sent at a moment.
 
     Raises:
         sqlalchemy.exc.DBAPIError: the database is away, and nothing is being sent.
@@ -201,7 +201,7 @@ def write_back(
                 break
             after = claim.outbox_ids[0]
             workers.submit([claim], installation)
-            one = _outcome(run, workers)
+            one = _wait_for_answer(run, workers)
             _record(run, recorder, one)
             done.written += one.state is State.SENT
             done.is_bug = one.is_bug
@@ -227,7 +227,7 @@ def _claim_next(
     *,
     after: int,
 ) -> Claim | None:
-    """Claim the next word that is still of use and true; let go what is not."""
+    """Claim the next word that is still of use and true; expire the others."""
     now, now_s = run.clock.now(), run.clock.monotonic()
     for word in _waiting(connection, after):
         if now >= word.send_before:
@@ -238,7 +238,7 @@ def _claim_next(
         reply = compose(connection, word)
         if reply is None:
             _expire(connection, run, word, now)
-        elif _obtain(connection, run, word, now):
+        elif _claim(connection, run, word, now):
             return Claim(
                 outbox_ids=(word.row_id,),
                 number=word.claims + 1,
@@ -274,9 +274,9 @@ def _waiting(connection: Connection, after: int) -> Sequence[Word]:
     ]
 
 
-def _obtain(connection: Connection, run: Run, word: Word, now: datetime) -> bool:
-    """Make a waiting word this run's, unless somebody else was faster."""
-    obtained = connection.execute(
+def _claim(connection: Connection, run: Run, word: Word, now: datetime) -> bool:
+    """Claim a waiting word, unless another process was faster."""
+    claimed = connection.execute(
         update(outbox)
         .where(
             outbox.c.id == word.row_id,
@@ -289,32 +289,32 @@ def _obtain(connection: Connection, run: Run, word: Word, now: datetime) -> bool
             claims=word.claims + 1,
             claimed_at=now_plus(connection, 0),
             lease_until=now_plus(connection, run.settings.claim_lease.total_seconds()),
-            # What the last try left: its statuses must not be taken for this one's.
+            # Of the last try, whose statuses must not be taken for this one's.
             message_id=None,
             error_code=None,
             error=None,
             updated_at=now,
         )
     )
-    return obtained.rowcount == 1
+    return claimed.rowcount == 1
 
 
 def _expire(connection: Connection, run: Run, word: Word, now: datetime) -> None:
-    # One that WhatsApp took, and gave up for reasons of its own, did leave.
-    left = outbox.c.sent_at.is_not(None)
+    # One that WhatsApp took, and gave up for reasons of its own, was sent.
+    was_sent = outbox.c.sent_at.is_not(None)
     connection.execute(
         update(outbox)
         .where(outbox.c.id == word.row_id, outbox.c.state == State.RETRY)
         .values(
-            state=case((left, str(State.UNDELIVERED)), else_=str(State.EXPIRED)),
+            state=case((was_sent, str(State.UNDELIVERED)), else_=str(State.EXPIRED)),
             run_id=run.id,
             updated_at=now,
         )
     )
 
 
-def _outcome(run: Run, workers: Workers) -> Finished:
-    """Wait for the one request in flight; no longer than a process that was asked to end may."""
+def _wait_for_answer(run: Run, workers: Workers) -> Finished:
+    """Wait for the one request in flight, and only for seconds once the run was asked to end."""
     leave_at_s: float | None = None
     while not (finished := workers.collect(POLL_S)):
         if run.stop.requested:
@@ -325,21 +325,21 @@ def _outcome(run: Run, workers: Workers) -> Finished:
                 break
     (one,) = finished
     if one.is_request_error:
-        # No other message shows whose fault it is, and it is of use for two hours at most.
+        # No other message shows whose fault it is, and it is of use for at most two hours.
         one = replace(one, state=State.FAILED)
     return one
 
 
 def _record(run: Run, recorder: Recorder, one: Finished) -> None:
-    """Write down what became of a word, although the database may be busy or gone for a while."""
+    """Record what became of a word, although the database may be busy or away for a while."""
     recorder.take([one])
     while recorder.waiting and not recorder.has_given_up:
         try:
             for written in recorder.write_one_by_one():
-                _log(written)
+                recorder.log(written)
         except DBAPIError as error:
             recorder.on_failure(error)
-            logger.warning("the database did not take a word back; trying again")
+            logger.warning("a word back could not be recorded; trying again")
             run.clock.wait(threading.Event(), DATABASE_RETRY_S)
     if recorder.waiting or recorder.refused:
         recorder.log_unrecorded()
@@ -347,20 +347,3 @@ def _record(run: Run, recorder: Recorder, one: Finished) -> None:
             "What became of a word back could not be recorded: the log names it. It becomes unknown"
             " and is not sent again."
         )
-
-
-def _log(one: Finished) -> None:
-    logger.info(
-        "message",
-        extra={
-            "ctx": {
-                "action": "message",
-                "outbox_id": one.claim.outbox_ids[0],
-                "kind": WORDS_BACK,
-                "status": str(one.state),
-                "code": one.answer.code if one.answer else None,
-                "attempts": int(one.started_s is not None),
-                "duration_ms": round(1000 * (one.finished_s - (one.started_s or one.finished_s))),
-            }
-        },
-    )

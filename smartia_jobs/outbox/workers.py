@@ -20,15 +20,15 @@ from smartia_jobs.store.states import State
 logger = logging.getLogger(__name__)
 
 #: No POST starts on a claim older than this. Claims are made half a second ahead of their slots,
-#: so none is so old for nothing; and with it a request ends well before the lease (120 s) does,
-#: although a slow name server and several addresses may each add to the time-outs of
-#: connecting (5 s) and reading (30 s).
+#: so only a process that was held up has one this old. Thus each request ends well before its
+#: lease (120 s), although a slow name server and several addresses may add to the time-outs for
+#: connecting (5 s) and for the answer (30 s).
 OLDEST_CLAIM_S = 20.0
 
 
 @dataclass(slots=True)
 class Gate:
-    """Closed while an outcome waits too long for the database: nothing more is posted then."""
+    """Closed while an outcome waits too long for the database; nothing is posted then."""
 
     closed: bool = False
 
@@ -125,9 +125,9 @@ class Workers:
             self._tasks.put(None)
 
     def join_threads(self) -> None:
-        """Wait until the dismissed threads have ended; only when nothing is in flight any more.
+        """Wait until the threads have ended; only when nothing is in flight.
 
-        A thread that is still ending while the interpreter ends too can crash it.
+        A thread that still runs while the interpreter shuts down can crash it.
         """
         for thread in self._threads:
             thread.join()
@@ -139,7 +139,7 @@ class Workers:
         except RuntimeError:
             if not self._threads:
                 raise
-            # The machine allows no more threads: those there are do the work.
+            # The machine allows no more threads: the existing ones do the work.
             self._count = len(self._threads)
             logger.warning("no more than %d workers could be started", self._count)
         else:
@@ -151,7 +151,7 @@ class Workers:
             self._any_finished.set()
 
     def _deliver(self, task: _Task) -> Finished:
-        """Send one claim, or give it back; whatever fails in here, it comes back."""
+        """Send one claim or give it back; a bug in here loses no claim."""
         claim, clock = task.claim, self._clock
         started_s: float | None = None
         try:
@@ -165,10 +165,10 @@ class Workers:
             return Finished(claim, answer, state, clock.now(), clock.monotonic(), started_s)
         except Exception:
             logger.exception("this is a bug in smartia-jobs; please report it with these lines")
-            return _broken(claim, started_s)
+            return _after_bug(claim, started_s)
 
     def _must_give_back(self, task: _Task) -> bool:
-        """Whether the claim must be given back: checked last, right before the request."""
+        """Whether the claim must be given back; asked right before the request."""
         clock = self._clock
         return (
             self._stop.requested
@@ -179,7 +179,7 @@ class Workers:
         )
 
 
-def _broken(claim: Claim, started_s: float | None) -> Finished:
+def _after_bug(claim: Claim, started_s: float | None) -> Finished:
     """Return what becomes of a claim whose worker met a bug: unknown if its request had begun.
 
     The machine's clocks, because the run's may be what failed.

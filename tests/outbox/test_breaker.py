@@ -305,7 +305,7 @@ def test_answers_do_not_give_the_patience_back() -> None:
 def test_a_wait_of_more_than_a_minute_is_left_to_the_next_run() -> None:
     assert after(replace(TOO_FAST, wait_s=LONGEST_WAIT_S)).end is None
     assert after(replace(TOO_FAST, wait_s=LONGEST_WAIT_S + 1)).end == End(
-        "WhatsApp asks to wait for long", ExitStatus.RETRY
+        "WhatsApp asks for a long wait", ExitStatus.RETRY
     )
 
 

@@ -14,7 +14,7 @@ from smartia_jobs.clinic.interactions import write_interactions
 from smartia_jobs.errors import ExitStatus
 from smartia_jobs.message import Answer, Message, Phone, Verdict
 from smartia_jobs.outbox.source import Source
-from smartia_jobs.outbox.words_back import Reply, Word, WrittenBack, promise, withdraw, write_back
+from smartia_jobs.outbox.words_back import Reply, Word, WrittenBack, enqueue, withdraw, write_back
 from smartia_jobs.run import Run, Stop
 from smartia_jobs.store.schema import ensure
 from tests.outbox.desk import Desk
@@ -46,7 +46,7 @@ class Chat:
         """Promise a word back to a new patient's answer; return the visit."""
         visit = self.desk.book()
         with self.desk.opened() as run:
-            self.promise(run, answer_id, visit, ago=ago)
+            self.enqueue(run, answer_id, visit, ago=ago)
         return visit
 
     def given_up(self, *, ago: timedelta) -> None:
@@ -56,12 +56,12 @@ class Chat:
             "UPDATE smartia_outbox SET claims = 1, sent_at = created_at, message_id = 'wamid.FIRST'"
         )
 
-    def promise(
+    def enqueue(
         self, run: Run, answer_id: int, visit: int, *, ago: timedelta = timedelta(minutes=1)
     ) -> None:
         patient = self.clinic.value("SELECT patient_id FROM appointments WHERE id = :id", id=visit)
         with run.database.write() as connection:
-            promise(
+            enqueue(
                 connection,
                 answer_id=answer_id,
                 word="confirmed",
@@ -144,7 +144,7 @@ def test_each_answer_gets_one_word_and_the_dialogue_shows_it(chat: Chat) -> None
 def test_an_answer_is_promised_one_word_at_most(chat: Chat) -> None:
     visit = chat.answered(1)
     with chat.desk.opened() as run:
-        chat.promise(run, 1, visit)
+        chat.enqueue(run, 1, visit)
 
     assert len(chat.rows()) == 1
 
@@ -152,7 +152,7 @@ def test_an_answer_is_promised_one_word_at_most(chat: Chat) -> None:
 def test_several_words_about_one_visit_are_rows_of_their_own(chat: Chat) -> None:
     visit = chat.answered(1)
     with chat.desk.opened() as run:
-        chat.promise(run, 2, visit)
+        chat.enqueue(run, 2, visit)
 
     assert [(row["turn"], row["answer_id"]) for row in chat.rows()] == [(1, 1), (2, 2)]
 
@@ -162,7 +162,7 @@ def test_a_younger_answer_s_word_takes_the_place_of_one_that_waits(chat: Chat) -
     with chat.desk.opened() as run, run.database.write() as connection:
         withdraw(connection, {visit}, run_id=run.id, at=run.clock.now())
     with chat.desk.opened() as run:
-        chat.promise(run, 3, visit)
+        chat.enqueue(run, 3, visit)
     sender = FakeSender()
 
     chat.write(sender)
