@@ -78,7 +78,7 @@ class CallbackData:
     """What WhatsApp sends back with everything that is about a message: which one it was.
 
     Attributes:
-        installation: the word of the database it was sent from.
+        installation: the id of the database it was sent from.
         outbox_id: the row that leads it there.
         attempt: how often that row had been claimed: two tries have two names.
     """

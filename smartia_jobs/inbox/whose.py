@@ -83,7 +83,7 @@ class Tap:
 
     Attributes:
         word: what a tap on it means.
-        installation: the word of the database that the message was sent from.
+        installation: the id of the database that the message was sent from.
         outbox_id: the row that leads it there.
     """
 
@@ -178,7 +178,7 @@ def whose(
         answer: what was heard; its phone may be written as WhatsApp writes it.
         messages: those to this phone, and those that :class:`Tap` or ``context_id`` names. Others
             do no harm.
-        installation: the word of our database.
+        installation: the id of our database.
         clinic_phone: the clinic's own number, canonical.
     """
     if answer.type not in _FROM_PEOPLE:

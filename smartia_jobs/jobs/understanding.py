@@ -21,7 +21,7 @@ from smartia_jobs.phones import parse_phone
 from smartia_jobs.run import Run
 from smartia_jobs.settings import Settings
 from smartia_jobs.store.answers import StoredAnswer
-from smartia_jobs.store.installation import installation_word
+from smartia_jobs.store.installation import installation_id
 from smartia_jobs.store.told import Telling, told_by, told_by_answered, told_by_message, told_to
 from smartia_jobs.vocabulary import Vocabulary
 
@@ -81,7 +81,7 @@ class Understanding:
         found = whose(
             heard,
             [self._candidate(message) for message in messages],
-            installation=installation_word(connection),
+            installation=installation_id(connection),
             clinic_phone=self._canonical(self._run.settings.clinic_phone),
         )
         if isinstance(found, NotAnAnswer):

@@ -13,7 +13,7 @@ from smartia_jobs.errors import UnavailableError
 from smartia_jobs.message import CallbackData
 from smartia_jobs.outbox.recovery import is_lost, is_unknown
 from smartia_jobs.store.answers import delete_before, erase_answers
-from smartia_jobs.store.installation import installation_word
+from smartia_jobs.store.installation import installation_id
 from smartia_jobs.store.states import ACCEPTED, State
 from smartia_jobs.store.tables import opt_outs, outbox, status_changes, statuses
 
@@ -312,10 +312,12 @@ def _erase_statuses(
 ) -> int:
     """Delete the statuses of the messages of some rows, applied or not."""
     wamids = set(connection.scalars(select(outbox.c.message_id).where(rows)))
-    word = installation_word(connection)
+    installation = installation_id(connection)
     found = connection.execute(select(statuses.c.id, statuses.c.wamid, statuses.c.callback))
     theirs = [
-        row.id for row in found if row.wamid in wamids or _is_about(row.callback, word, outbox_ids)
+        row.id
+        for row in found
+        if row.wamid in wamids or _is_about(row.callback, installation, outbox_ids)
     ]
     for status_id in theirs:
         connection.execute(delete(statuses).where(statuses.c.id == status_id))

@@ -25,7 +25,7 @@ from smartia_jobs.outbox.source import Source
 from smartia_jobs.outbox.workers import Gate, Workers
 from smartia_jobs.report import Outcome, Result
 from smartia_jobs.run import Run
-from smartia_jobs.store.installation import installation_word
+from smartia_jobs.store.installation import installation_id
 from smartia_jobs.store.states import State
 
 logger = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ class Dispatcher:
                 claimant = Claimant.of(self._run, self._in_flight())
                 claimed = claim(connection, self._source, self._sender, batch, claimant)
                 if claimed.claims and not self._installation:
-                    self._installation = installation_word(connection)
+                    self._installation = installation_id(connection)
         except DBAPIError as error:
             for pending in batch:
                 self._delay(pending, after_s=0.0)

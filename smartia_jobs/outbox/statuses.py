@@ -18,7 +18,7 @@ from smartia_jobs.database import now_plus
 from smartia_jobs.incoming import Delivery, Status
 from smartia_jobs.message import Answer, CallbackData, Verdict
 from smartia_jobs.run import Run
-from smartia_jobs.store.installation import installation_word
+from smartia_jobs.store.installation import installation_id
 from smartia_jobs.store.opt_outs import add_from_whatsapp
 from smartia_jobs.store.states import ACCEPTED, State
 from smartia_jobs.store.tables import outbox, statuses
@@ -210,14 +210,14 @@ def _apply(
     connection: Connection, run: Run, rules: Rules, stored: Sequence[_Stored], applied: Applied
 ) -> None:
     """Decide what these statuses change and, in a real run, write it."""
-    word = installation_word(connection)
-    messages = _read_messages(connection, word, stored, lock=not run.dry_run)
+    installation = installation_id(connection)
+    messages = _read_messages(connection, installation, stored, lock=not run.dry_run)
     before = {row.id: row for rows in messages.by_leader.values() for row in rows}
     overruled = _arrived(connection, stored)
     done: list[int] = []
     opted_out: dict[str, datetime] = {}
     for one in stored:
-        leader = _leader_of(one, word, messages, now=run.now)
+        leader = _leader_of(one, installation, messages, now=run.now)
         if leader is None:
             continue
         if isinstance(leader, Ignored):
@@ -253,7 +253,7 @@ def _apply(
 
 
 def _read_messages(
-    connection: Connection, word: str, stored: Iterable[_Stored], *, lock: bool
+    connection: Connection, installation: str, stored: Iterable[_Stored], *, lock: bool
 ) -> _Messages:
     """Read the rows that these statuses may be about; what others are writing is left out."""
     leaders: set[int] = set()
@@ -261,7 +261,7 @@ def _read_messages(
     for one in stored:
         if one.status.callback is None:
             wamids.add(one.status.wamid)
-        elif (callback := one.callback) is not None and callback.installation == word:
+        elif (callback := one.callback) is not None and callback.installation == installation:
             leaders.add(callback.outbox_id)
     columns = outbox.c.id, outbox.c.leader_id, outbox.c.phone, outbox.c.message_id
     named = or_(outbox.c.id.in_(sorted(leaders)), outbox.c.message_id.in_(sorted(wamids)))
@@ -322,7 +322,7 @@ def _is_with(first: _Row, row: _Row) -> bool:
 
 
 def _leader_of(
-    one: _Stored, word: str, messages: _Messages, *, now: datetime
+    one: _Stored, installation: str, messages: _Messages, *, now: datetime
 ) -> int | Ignored | None:
     """Return which row leads the message of a status, or why none does; None: it must wait."""
     wamid = one.status.wamid
@@ -332,7 +332,7 @@ def _leader_of(
         may_come = wamid in messages.busy_wamids or one.received_at > now - SENDER_WAIT
         return None if may_come else Ignored.NOT_OURS
     callback = one.callback
-    if callback is None or callback.installation != word:
+    if callback is None or callback.installation != installation:
         return Ignored.NOT_OURS
     if callback.outbox_id in messages.busy:
         return None

@@ -27,7 +27,7 @@ from smartia_jobs.outbox.sender import Sender
 from smartia_jobs.outbox.source import Source
 from smartia_jobs.outbox.workers import Gate, Workers
 from smartia_jobs.run import Run
-from smartia_jobs.store.installation import installation_word
+from smartia_jobs.store.installation import installation_id
 from smartia_jobs.store.states import State
 from smartia_jobs.store.tables import outbox
 
@@ -196,7 +196,7 @@ def write_back(
         while not run.stop.requested and (run.limit is None or done.written < run.limit):
             with run.database.write() as connection:
                 claim = _claim_next(connection, run, compose, is_quiet, after=after)
-                installation = installation or installation_word(connection)
+                installation = installation or installation_id(connection)
             if claim is None:
                 break
             after = claim.outbox_ids[0]

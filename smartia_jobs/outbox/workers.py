@@ -86,7 +86,7 @@ class Workers:
 
         Args:
             claims: made just now.
-            installation: the word of the database they were made in.
+            installation: the id of the database they were made in.
         """
         epoch = self._sender.rate.epoch
         for claim in claims:

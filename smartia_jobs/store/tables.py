@@ -196,7 +196,7 @@ installation = Table(
     metadata,
     # Exactly one row.
     Column("id", Integer, primary_key=True, autoincrement=False),
-    #: A random word: which database a message was sent from.
+    #: A random id: which database a message was sent from.
     Column("word", String(32), nullable=False),
     #: Up to which of SmartIA's interactions nothing is read again; NULL: none was read yet.
     Column("interactions_seen", BigInteger),

@@ -38,7 +38,7 @@ from smartia_jobs.run import Run
 from smartia_jobs.settings import Settings
 from smartia_jobs.store.answers import StoredAnswer
 from smartia_jobs.store.forwarded import give_back, sent_among, take
-from smartia_jobs.store.installation import installation_word
+from smartia_jobs.store.installation import installation_id
 from smartia_jobs.whatsapp.connections import Adapter, NotSentError, SharedTLS
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class _Ours:
     """What of a post is for us alone.
 
     Attributes:
-        installation: the word that our messages carry.
+        installation: the id that our messages carry.
         sent: the ids by which WhatsApp knows messages that we sent.
         understood: the ids of the answers that we act on.
     """
@@ -190,7 +190,7 @@ class Forwarding:
         if answers and self._appointments is None:
             self._appointments = open_clinic(run)
         with database.read() as connection:
-            installation = installation_word(connection)
+            installation = installation_id(connection)
             understood: set[str] = set()
             if self._appointments is not None:
                 understanding = Understanding(run, self._appointments)

@@ -26,7 +26,7 @@ from smartia_jobs.sandbox.account import PHONE_NUMBER_ID
 from smartia_jobs.sandbox.scripts import Scripted
 from smartia_jobs.sandbox.server import Sandbox
 from smartia_jobs.settings import Settings
-from smartia_jobs.store.installation import installation_word
+from smartia_jobs.store.installation import installation_id
 from smartia_jobs.store.schema import ensure
 from smartia_jobs.store.tables import answers, outbox
 from tests.support import Clinic
@@ -78,7 +78,7 @@ class AnswerDesk:
             ensure(database, auto_migrate=True)
             ensure_indexes(database)
             with database.read() as connection:
-                self.word = installation_word(connection)
+                self.installation = installation_id(connection)
 
     def setting(self, **changes: Any) -> None:
         """Change settings."""
@@ -144,7 +144,7 @@ class AnswerDesk:
         values = {
             "type": "button",
             "text": means,
-            "payload": f"{means}:{self.word}:{row}",
+            "payload": f"{means}:{self.installation}:{row}",
             "phone": told["phone"].removeprefix("+"),
             "context_id": told["message_id"] or f"wamid.LATE{row}",
         }

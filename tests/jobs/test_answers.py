@@ -388,10 +388,12 @@ def test_a_forged_payload_has_no_effect(sqlite_desk: AnswerDesk) -> None:
     desk = sqlite_desk
     mine, theirs = desk.book(), desk.book()
     my_row, their_row = desk.tell(mine), desk.tell(theirs)
-    forged = f"cancel:{desk.word}:{their_row}"
+    forged = f"cancel:{desk.installation}:{their_row}"
     desk.tap(my_row, "cancel", payload=forged, context_id=None)
     desk.tap(their_row, "cancel", payload=f"cancel:elsewhere:{their_row}", context_id="wamid.X")
-    desk.tap(their_row, "cancel", payload=f"cancel:{desk.word}:9999999", context_id="wamid.X")
+    desk.tap(
+        their_row, "cancel", payload=f"cancel:{desk.installation}:9999999", context_id="wamid.X"
+    )
 
     desk.act()
 

@@ -13,7 +13,7 @@ from smartia_jobs.database import Database
 from smartia_jobs.jobs.outbox import erase, purge
 from smartia_jobs.settings import Settings
 from smartia_jobs.store.answers import forget
-from smartia_jobs.store.installation import installation_word
+from smartia_jobs.store.installation import installation_id
 from smartia_jobs.store.schema import ensure
 from smartia_jobs.store.tables import answers, outbox, statuses
 from tests.support import Clinic
@@ -129,10 +129,10 @@ def test_erasing_a_person_takes_what_whatsapp_told_of_their_messages(book: Book)
     book.message(1, HERS, patient_id=1)
     book.message(2, HIS, patient_id=2)
     with book.writing() as connection:
-        word = installation_word(connection)
+        installation = installation_id(connection)
     book.status(1, "wamid.1")
-    book.status(2, "wamid.lost", f"{word}:1:1")
-    book.status(3, "wamid.2", f"{word}:2:1")
+    book.status(2, "wamid.lost", f"{installation}:1:1")
+    book.status(3, "wamid.2", f"{installation}:2:1")
     book.status(4, "wamid.foreign", "another:1:1")
 
     erased = erase(book.settings, ShiftedClock(NOW), phone=HERS)

@@ -35,7 +35,7 @@ from smartia_jobs.clinic.index import INDEXES, IndexState, ensure_indexes
 from smartia_jobs.database import Database, insert_once, now_plus
 from smartia_jobs.errors import ConfigurationError, ExitStatus
 from smartia_jobs.store import schema, tables
-from smartia_jobs.store.installation import installation_word
+from smartia_jobs.store.installation import installation_id
 from tests.support import Clinic
 
 Start = Callable[[str, str], subprocess.Popen[str]]
@@ -167,10 +167,10 @@ def test_the_id_of_an_answer_never_comes_again(database: Database) -> None:
         assert connection.execute(made).scalar_one() > first
 
 
-def test_a_database_is_one_installation_with_a_word_of_its_own(database: Database) -> None:
+def test_a_database_is_one_installation_with_an_id_of_its_own(database: Database) -> None:
     schema.ensure(database, auto_migrate=True)
     with database.read() as connection:
-        word = installation_word(connection)
+        word = installation_id(connection)
     assert re.fullmatch(r"[0-9a-f]{8}", word)
 
     for number in (1, 2):
@@ -178,7 +178,7 @@ def test_a_database_is_one_installation_with_a_word_of_its_own(database: Databas
             connection.execute(insert(tables.installation).values(id=number, word="two"))
 
     with database.read() as connection:
-        assert installation_word(connection) == word
+        assert installation_id(connection) == word
 
 
 def test_an_opt_out_is_one_from_invitations_unless_it_says_all(database: Database) -> None:
@@ -471,7 +471,7 @@ def test_the_webhooks_role_stores_what_is_heard_with_the_documented_grants(
 ) -> None:
     with as_webhook.read() as connection:
         assert schema.tables_exist(connection)
-        assert installation_word(connection)
+        assert installation_id(connection)
 
     with as_webhook.write() as connection:
         for table in INBOX:
@@ -534,7 +534,7 @@ def use_everything(clinic: Clinic, database: Database) -> None:
             is_it = table.c.id == connection.execute(made).scalar_one()
             connection.execute(update(table).where(is_it).values(row))
             connection.execute(delete(table).where(is_it))
-        assert installation_word(connection)
+        assert installation_id(connection)
         connection.execute(update(tables.installation).values(interactions_seen=1))
 
 

@@ -17,7 +17,7 @@ from smartia_jobs.outbox.recovery import recover_lost
 from smartia_jobs.outbox.statuses import Applied, Ignored, Rules, apply_statuses
 from smartia_jobs.run import Run
 from smartia_jobs.settings import Settings
-from smartia_jobs.store.installation import installation_word
+from smartia_jobs.store.installation import installation_id
 from smartia_jobs.store.schema import ensure
 from smartia_jobs.store.states import State
 from smartia_jobs.store.tables import opt_outs, outbox, statuses
@@ -82,7 +82,7 @@ class StatusDesk:
     database: Database
     settings: Settings = field(default_factory=Settings)
     now: datetime = NOW
-    word: str = ""
+    installation: str = ""
     useful_until: datetime = NOW + timedelta(hours=5)
     _ids: Iterator[int] = field(default_factory=lambda: count(1))
 
@@ -130,7 +130,7 @@ class StatusDesk:
                     status=status,
                     said_at=SAID_AT[status],
                     received_at=came_at or NOW - 9 * MINUTE,
-                    callback=f"{self.word}:{row}:{attempt}" if callback == "" else callback,
+                    callback=f"{self.installation}:{row}:{attempt}" if callback == "" else callback,
                     code=code,
                 )
             )
@@ -173,8 +173,8 @@ def status_desk(clinic: Clinic) -> Iterator[StatusDesk]:
     database = Database(clinic.url)
     ensure(database, auto_migrate=True)
     with database.read() as connection:
-        word = installation_word(connection)
-    yield StatusDesk(clinic, database, word=word)
+        installation = installation_id(connection)
+    yield StatusDesk(clinic, database, installation=installation)
     database.close()
 
 
@@ -448,7 +448,7 @@ def test_ten_thousand_statuses_are_taken_in_within_ten_seconds(desk: StatusDesk)
                         "status": "delivered",
                         "said_at": SAID_AT["delivered"],
                         "received_at": NOW,
-                        "callback": f"{desk.word}:{number}:1",
+                        "callback": f"{desk.installation}:{number}:1",
                     }
                     for number in numbers[first : first + 1000]
                 ],
@@ -472,7 +472,7 @@ def test_two_runs_at_once_take_each_status_in_once(postgres_clinic: Clinic) -> N
     database = Database(postgres_clinic.url)
     ensure(database, auto_migrate=True)
     with database.read() as connection:
-        desk = StatusDesk(postgres_clinic, database, word=installation_word(connection))
+        desk = StatusDesk(postgres_clinic, database, installation=installation_id(connection))
     rows = [desk.row(**SENT_ROW) for _ in range(60)]
     for row in rows:
         for status in ("delivered", "sent", "read"):
@@ -493,7 +493,7 @@ def test_what_another_process_is_taking_in_is_left_to_it(postgres_clinic: Clinic
     database, other = Database(postgres_clinic.url), Database(postgres_clinic.url)
     ensure(database, auto_migrate=True)
     with database.read() as connection:
-        desk = StatusDesk(postgres_clinic, database, word=installation_word(connection))
+        desk = StatusDesk(postgres_clinic, database, installation=installation_id(connection))
     row = desk.row(**SENT_ROW)
     desk.receive(row, "delivered")
 
@@ -510,7 +510,7 @@ def test_a_row_that_another_process_is_writing_is_not_waited_for(postgres_clinic
     database, other = Database(postgres_clinic.url), Database(postgres_clinic.url)
     ensure(database, auto_migrate=True)
     with database.read() as connection:
-        desk = StatusDesk(postgres_clinic, database, word=installation_word(connection))
+        desk = StatusDesk(postgres_clinic, database, installation=installation_id(connection))
     busy, free = desk.row(**SENT_ROW), desk.row(**SENT_ROW)
     desk.receive(busy, "delivered")
     desk.receive(free, "delivered")
@@ -532,7 +532,7 @@ def test_a_message_waits_whole_while_another_process_is_writing_one_of_its_rows(
     database, other = Database(postgres_clinic.url), Database(postgres_clinic.url)
     ensure(database, auto_migrate=True)
     with database.read() as connection:
-        desk = StatusDesk(postgres_clinic, database, word=installation_word(connection))
+        desk = StatusDesk(postgres_clinic, database, installation=installation_id(connection))
     leader = desk.row(**SENT_ROW)
     phone = desk.values(leader).phone
     follower = desk.row(**SENT_ROW | {"leader_id": leader, "phone": phone})
