@@ -1,4 +1,4 @@
-"""What comes in: what became of a message, and what patients write, as values."""
+"""What comes in, as values: what became of a message, and what patients write."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Delivery(StrEnum):
-    """How far a message came, in Meta's words."""
+    """How far a message got, in Meta's words."""
 
     SENT = "sent"
     DELIVERED = "delivered"
@@ -20,7 +20,7 @@ class Status:
 
     Attributes:
         wamid: WhatsApp's id of the message (holds the phone number: never log it).
-        delivery: how far it came.
+        delivery: how far it got.
         said_at: when it happened, as Meta says, aware UTC.
         callback: what was sent along with the message; None: nothing.
         code: Meta's reason, with ``failed`` alone.
@@ -34,7 +34,7 @@ class Status:
 
 
 class Source(StrEnum):
-    """Where it was heard: what nobody signs counts for less."""
+    """Where it came from: what nobody signs counts for less."""
 
     WEBHOOK = "webhook"
     SMARTIA = "smartia"
@@ -49,19 +49,19 @@ class Meaning(StrEnum):
     CANCEL = "cancel"
     #: The patient wants another time.
     MOVE = "move"
-    #: No messages any more.
+    #: The patient wants no more messages.
     STOP = "stop"
-    #: Messages again.
+    #: The patient wants messages again.
     START = "start"
     #: The number is somebody else's: true until somebody corrects it.
     NOT_ME = "not_me"
-    #: Nothing that anybody must do something about.
+    #: Nothing that anybody must act on.
     COURTESY = "courtesy"
     #: A person must read it.
     UNCLEAR = "unclear"
 
 
-#: They hold a visit back, and only as the patient was told it: its reminders, its no-show.
+#: They hold back reminders and no-show of a visit, as long as it is as the patient was told.
 SAYS_NO = (Meaning.CANCEL, Meaning.MOVE)
 
 
@@ -72,7 +72,7 @@ class PatientAnswer:
     Attributes:
         message_id: WhatsApp's id of it (holds the phone number: never log it); a preference,
             which has none, is named by phone and time.
-        source: where it was heard.
+        source: where it came from.
         phone: who wrote, as WhatsApp writes it: digits with the country code; None: hidden.
         type: as Meta says it: ``text``, ``button``, ``reaction``, ``audio``, ...;
             ``user_preferences`` for a preference.

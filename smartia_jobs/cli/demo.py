@@ -158,12 +158,12 @@ def _listening(sandbox: "Sandbox", settings: "Settings") -> Iterator[None]:
     def store(request: "Request") -> Reply:
         at = SystemClock().now() + sandbox.clock_offset
         number = settings.meta_phone_number_id
-        heard = read(request.body, phone_number_id=number, received_at=at)
-        if heard is None:
+        post = read(request.body, phone_number_id=number, received_at=at)
+        if post is None:
             return Reply(400)
         with closing(Database(settings.database_url)) as database, database.write() as connection:
-            store_statuses(connection, heard.statuses, received_at=at)
-            store_answers(connection, heard.answers, received_at=at)
+            store_statuses(connection, post.statuses, received_at=at)
+            store_answers(connection, post.answers, received_at=at)
         return Reply(200)
 
     listener = Listener(0, store)

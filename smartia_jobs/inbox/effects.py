@@ -27,7 +27,7 @@ class Told:
     Attributes:
         appointment_id: which.
         start: what the patient was told, clinic wall time.
-        phone: who was told, canonical; None: erased since, which counts as this patient's.
+        phone: who was told, canonical; None: erased since, which counts as this patient.
         visit: as it is now; None when it is gone.
         phone_now: canonical; None when its patient has no usable phone now.
     """
@@ -39,7 +39,7 @@ class Told:
     phone_now: str | None
 
     @property
-    def is_theirs_then(self) -> bool:
+    def is_same_visit(self) -> bool:
         """Whether it is still the same person's visit at the same time, whatever its status."""
         same = self.phone is None or self.phone == self.phone_now
         return same and self.visit is not None and self.visit.start == self.start
@@ -59,7 +59,7 @@ class Earlier:
         meaning: confirm, cancel or move: what decides about a visit.
         effect: what was done.
         said_at: when it was given.
-        stands: nobody has changed since what it is about, and no person has settled it.
+        stands: nobody has changed its visit since, and no person has settled it.
     """
 
     meaning: Meaning
@@ -75,7 +75,7 @@ class Said:
     Attributes:
         meaning: what it says.
         tapped: on a button of ours, so that nothing had to be read.
-        source: where it was heard.
+        source: where it came from.
         said_at: when it was given.
         why_unclear: what a person should know of it; for an unclear one.
     """
@@ -95,13 +95,13 @@ class Decision:
         effect: what becomes of it.
         why: in plain words, for whoever looks: no personal data.
         word: what the patient is told in return; None: nothing.
-        holds: its visits get no more reminders and are not marked as missed while it stands.
+        holds_back: its visits get no reminder and are not marked as no-shows while it stands.
     """
 
     effect: Effect
     why: str = ""
     word: WordBack | None = None
-    holds: bool = False
+    holds_back: bool = False
 
 
 def decide(
@@ -114,15 +114,15 @@ def decide(
 ) -> Decision:
     """Return what follows from one answer.
 
-    Whatever is not surely right is a person's: one visit of the message that no longer stands
-    as it was told is enough.
+    Whatever is not surely right is for a person: one visit of the message that differs from what
+    was told is enough.
 
     Args:
         said: the answer.
         visits: of the message that it answers; none when nobody can tell which is meant.
-        earlier: what was acted on about these visits before, in the order of its own time.
+        earlier: what was acted on about these visits before, in the order in which it was said.
         on_cancel: ``tap``: a tap changes the agenda; ``any``: words do too; ``list``: nothing.
-        now: a visit that has begun is not confirmed or cancelled any more.
+        now: a visit that has begun is no longer confirmed or cancelled.
     """
     match said.meaning:
         case Meaning.COURTESY:
@@ -144,7 +144,7 @@ def decide(
 def stands(effect: Effect, told: Told, left: str | None) -> bool:
     """Return whether what an answer did about a visit, or asked for, is still so.
 
-    Whatever anybody else does about the visit afterwards settles it.
+    Whatever anybody else does to the visit afterwards settles it.
 
     Args:
         effect: what was done.
@@ -152,7 +152,7 @@ def stands(effect: Effect, told: Told, left: str | None) -> bool:
         left: the status in which the answer left the visit, or holds it back; None: it did
             neither.
     """
-    if told.visit is None or not told.is_theirs_then:
+    if told.visit is None or not told.is_same_visit:
         return False
     match effect:
         case Effect.CONFIRMED:
@@ -191,15 +191,15 @@ def _about_visits(
     if (why := next(filter(None, map(_not_as_told, visits)), None)) is not None:
         return _for_a_person(why)
     if not all(one.is_ahead(now) for one in visits):
-        # Too late for the agenda; whoever said no is still not called missed.
-        held = said.meaning is not Meaning.CONFIRM
-        return replace(_for_a_person("the visit had begun"), holds=held)
+        # Too late for the agenda, but a visit that was declined is no no-show.
+        says_no = said.meaning is not Meaning.CONFIRM
+        return replace(_for_a_person("the visit had begun"), holds_back=says_no)
     if said.meaning is Meaning.CONFIRM:
         return Decision(Effect.CONFIRMED, word=WordBack.CONFIRMED)
     if cancels:
         return Decision(Effect.CANCELLED, "the slot is free", WordBack.CANCELLED)
     why = "cannot come" if said.meaning is Meaning.CANCEL else "wants another time"
-    return Decision(Effect.LISTED, why, WordBack.PASSED_ON, holds=True)
+    return Decision(Effect.LISTED, why, WordBack.PASSED_ON, holds_back=True)
 
 
 def _may_cancel(said: Said, visits: Sequence[Told], on_cancel: str) -> bool:
@@ -218,7 +218,7 @@ def _not_as_told(told: Told) -> str | None:
     visit = told.visit
     if visit is None:
         return "the visit is gone"
-    if not told.is_theirs_then:
+    if not told.is_same_visit:
         moved = visit.start != told.start
         return "the visit was moved since" if moved else "the visit is somebody else's now"
     if not visit.is_open:

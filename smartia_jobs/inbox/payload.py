@@ -20,20 +20,20 @@ _EVENT_LENGTH, _SUBJECT_LENGTH, _DETAIL_LENGTH = 64, 540, 200
 
 #: Meta's seconds have ten digits until 2286; what has more counts milliseconds.
 _MILLISECONDS_FROM = 10**11
-#: Nothing was said before WhatsApp was there.
+#: Nothing was said before there was WhatsApp.
 _FIRST_AT = datetime(2009, 1, 1, tzinfo=UTC)
 
 _MEDIA = frozenset({"image", "video", "document"})
-#: What a person can answer with, besides what has a text of its own.
+#: What a person can answer with besides a text.
 _WORDLESS = frozenset(
     {"audio", "contacts", "edit", "location", "order", "sticker", "unsupported", *_MEDIA}
 )
-#: What stops messages, or will.
+#: What stops messages now or soon.
 _ACCOUNT_EVENTS = frozenset({"ACCOUNT_RESTRICTION", "ACCOUNT_VIOLATION", "DISABLED_UPDATE"})
 
 
 @dataclass(slots=True)
-class Heard:
+class Post:
     """What one post said.
 
     Attributes:
@@ -48,25 +48,25 @@ class Heard:
     notices: list[Notice] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
 
-    def pieces(self) -> Iterator["Heard"]:
-        """Yield each piece by itself."""
-        yield from (Heard(statuses=[one]) for one in self.statuses)
-        yield from (Heard(answers=[one]) for one in self.answers)
-        yield from (Heard(notices=[one]) for one in self.notices)
+    def pieces(self) -> Iterator["Post"]:
+        """Yield each piece as a post."""
+        yield from (Post(statuses=[one]) for one in self.statuses)
+        yield from (Post(answers=[one]) for one in self.answers)
+        yield from (Post(notices=[one]) for one in self.notices)
 
 
 class _Ignored(Exception):
     """An element that is left out, with the reason."""
 
 
-def read(body: bytes, *, phone_number_id: str | None, received_at: datetime) -> Heard | None:
+def read(body: bytes, *, phone_number_id: str | None, received_at: datetime) -> Post | None:
     """Return what a post says; None when it is no post of a WhatsApp account at all.
 
     Args:
         body: as it came.
         phone_number_id: the clinic's number at Meta; what is about another one is left out.
             None: every number is the clinic's.
-        received_at: when it came, aware UTC; stands for a time that is missing or to come.
+        received_at: when it came, aware UTC; stands for a time that is missing or in the future.
     """
     try:
         payload = json.loads(body)
@@ -74,11 +74,11 @@ def read(body: bytes, *, phone_number_id: str | None, received_at: datetime) -> 
         return None
     if not isinstance(payload, dict) or payload.get("object") != "whatsapp_business_account":
         return None
-    heard = Heard()
-    for entry in _list(payload, "entry", heard):
-        for change in _list(entry, "changes", heard):
-            _Change(entry, change, phone_number_id, received_at).read(heard)
-    return heard
+    post = Post()
+    for entry in _list(payload, "entry", post):
+        for change in _list(entry, "changes", post):
+            _Change(entry, change, phone_number_id, received_at).read(post)
+    return post
 
 
 class _Change:
@@ -94,27 +94,27 @@ class _Change:
         self.phone_number_id = phone_number_id
         self.received_at = received_at
 
-    def read(self, heard: Heard) -> None:
+    def read(self, post: Post) -> None:
         match self.field:
             case "messages" | "user_preferences" if not self.value:
-                heard.ignored["unreadable"] += 1
+                post.ignored["unreadable"] += 1
             case "messages":
-                self._each("statuses", self._status, heard.statuses, heard)
-                self._each("messages", self._answer, heard.answers, heard)
-                heard.ignored["error"] += len(_list(self.value, "errors", heard))
+                self._each("statuses", self._status, post.statuses, post)
+                self._each("messages", self._answer, post.answers, post)
+                post.ignored["error"] += len(_list(self.value, "errors", post))
             case "user_preferences":
-                self._each("user_preferences", self._preference, heard.answers, heard)
+                self._each("user_preferences", self._preference, post.answers, post)
             case "message_template_status_update" | "template_category_update" | "account_update":
                 try:
-                    heard.notices.append(self._notice())
+                    post.notices.append(self._notice())
                 except _Ignored as reason:
-                    heard.ignored[str(reason)] += 1
+                    post.ignored[str(reason)] += 1
             case _:
-                heard.ignored["field"] += 1
-        heard.ignored += Counter()  # without what is 0
+                post.ignored["field"] += 1
+        post.ignored += Counter()  # without what is 0
 
-    def _each(self, name: str, read_one: Any, found: list[Any], heard: Heard) -> None:
-        for element in _list(self.value, name, heard):
+    def _each(self, name: str, read_one: Any, found: list[Any], post: Post) -> None:
+        for element in _list(self.value, name, post):
             try:
                 if not self._is_ours():
                     raise _Ignored("another_number")
@@ -124,7 +124,7 @@ class _Change:
                     raise _Ignored("group")
                 found.append(read_one(element))
             except _Ignored as reason:
-                heard.ignored[str(reason)] += 1
+                post.ignored[str(reason)] += 1
 
     def _is_ours(self) -> bool:
         metadata = self.value.get("metadata")
@@ -145,15 +145,15 @@ class _Change:
         )
 
     def _answer(self, element: Mapping[str, Any]) -> PatientAnswer:
-        kind = element.get("type")
-        if not isinstance(kind, str):
+        type_ = element.get("type")
+        if not isinstance(type_, str):
             raise _Ignored("unreadable")
-        inner = _dict(element.get(kind))
+        inner = _dict(element.get(type_))
         context = _dict(element.get("context"))
         if context.get("forwarded") or context.get("frequently_forwarded"):
             raise _Ignored("forwarded")
         text, payload, context_id = None, None, context.get("id")
-        match kind:
+        match type_:
             case "text":
                 text = inner.get("body")
             case "button":
@@ -165,15 +165,15 @@ class _Change:
                 text, payload = reply.get("title"), reply.get("id")
             case "reaction":
                 text, context_id = inner.get("emoji"), inner.get("message_id")
-            case _ if kind in _MEDIA:
+            case _ if type_ in _MEDIA:
                 text = inner.get("caption")
-            case _ if kind not in _WORDLESS:
+            case _ if type_ not in _WORDLESS:
                 raise _Ignored("type")
         return PatientAnswer(
             message_id=_id(element.get("id")),
             source=Source.WEBHOOK,
             phone=_text(element.get("from"), _PHONE_LENGTH),
-            type=kind[:_TYPE_LENGTH],
+            type=type_[:_TYPE_LENGTH],
             said_at=self._said_at(element.get("timestamp")),
             text=_text(text, _TEXT_LENGTH),
             payload=_text(payload, _PAYLOAD_LENGTH),
@@ -187,7 +187,7 @@ class _Change:
         if phone is None:
             raise _Ignored("unreadable")
         said_at = self._said_at(element.get("timestamp"))
-        # As Meta counts it, also where our clock is behind: it comes again under the same name.
+        # As Meta counts it, even where our clock is behind: a repetition has the same id.
         second = _whole(element.get("timestamp")) or round(said_at.timestamp())
         return PatientAnswer(
             message_id=_id(f"user_preferences:{phone}:{second}"),
@@ -229,7 +229,7 @@ class _Change:
         )
 
     def _said_at(self, timestamp: Any) -> datetime:
-        """Return when it was said; when it came, if that is not told or lies ahead."""
+        """Return when it was said; when it came, if that is missing or in the future."""
         seconds = _whole(timestamp)
         if seconds is None:
             return self.received_at
@@ -249,15 +249,15 @@ def _restrictions(value: Mapping[str, Any]) -> Iterator[str]:
     yield from (one for one in said if isinstance(one, str) and one)
 
 
-def _list(parent: Any, name: str, heard: Heard) -> list[Any]:
+def _list(parent: Any, name: str, post: Post) -> list[Any]:
     """Return a list of a parent, which may be missing; anything else there is counted."""
     if not isinstance(parent, dict):
-        heard.ignored["unreadable"] += 1
+        post.ignored["unreadable"] += 1
         return []
     found = parent.get(name, [])
     if isinstance(found, list):
         return found
-    heard.ignored["unreadable"] += 1
+    post.ignored["unreadable"] += 1
     return []
 
 
@@ -270,7 +270,7 @@ def _dict(value: Any) -> Mapping[str, Any]:
 
 
 def _id(value: Any) -> str:
-    """Return an id as it is: one that had to be cut would be another's."""
+    """Return an id as it is: one that had to be cut would be the id of something else."""
     text = _text(value, _ID_LENGTH)
     if text is None or text != value:
         raise _Ignored("unreadable")
@@ -278,7 +278,7 @@ def _id(value: Any) -> str:
 
 
 def _text(value: Any, length: int) -> str | None:
-    """Return a text that every database takes; None for what is none, or empty."""
+    """Return a text that every database takes; None for what is no text, or empty."""
     if not isinstance(value, str):
         return None
     # NUL is refused by PostgreSQL, and half of a surrogate pair is no UTF-8.

@@ -11,13 +11,13 @@ from smartia_jobs.incoming import Meaning, PatientAnswer
 from smartia_jobs.message import Phone, Scope
 from smartia_jobs.phones import parse_phone
 
-#: What somebody writes so long after a reminder may be an answer to it.
+#: How long after a reminder what somebody writes may be an answer to it.
 ANSWERED_WITHIN = timedelta(hours=96)
 
 #: Meta tells whole seconds, and its clock is not ours.
 _CLOCKS_DIFFER = timedelta(minutes=1)
 
-#: They hold for the phone, however old our last message to it is.
+#: These apply to the phone, however old our last message to it is.
 _OF_THE_PHONE = frozenset({Meaning.STOP, Meaning.START, Meaning.NOT_ME})
 
 #: What a button of ours can mean.
@@ -101,7 +101,7 @@ class Tap:
 
     @property
     def meaning(self) -> Meaning:
-        """What it means; a word that this program sends no more is unclear."""
+        """What it means; a word that this program no longer sends is unclear."""
         return next((one for one in _ON_BUTTONS if one == self.word), Meaning.UNCLEAR)
 
 
@@ -175,7 +175,7 @@ def whose(
     to this phone told; where these differ, nobody can tell.
 
     Args:
-        answer: what was heard; its phone may be written as WhatsApp writes it.
+        answer: what came; its phone may be written as WhatsApp writes it.
         messages: those to this phone, and those that :class:`Tap` or ``context_id`` names. Others
             do no harm.
         installation: the id of our database.

@@ -22,8 +22,8 @@ def meaning_of(
 ) -> Meaning:
     """Return what an answer says that is no tap on a button of ours.
 
-    A reaction is its emoji, and says nothing when it was taken away. What would have to be heard,
-    looked at or compared with what stood there before (voice, pictures, edits) is unclear.
+    A reaction is its emoji, and says nothing when it was taken away. What needs to be listened to,
+    looked at or compared with an earlier text (voice, pictures, edits) is unclear.
 
     Args:
         answer: what the patient did.

@@ -265,7 +265,7 @@ class _Acting:
                         at=at,
                     ):
                         raise _ChangedError
-            case Effect.LISTED if decision.holds or understood.meaning not in SAYS_NO:
+            case Effect.LISTED if decision.holds_back or understood.meaning not in SAYS_NO:
                 # As they are now: whatever anybody does about them later settles the answer.
                 for visit in visits:
                     hold(

@@ -144,7 +144,7 @@ class Understanding:
             visits=frozenset((one.appointment_id, one.start) for one in message.told),
             sent_at=leader.sent_at,
             stands=all(
-                one.is_theirs_then and one.visit is not None and one.visit.is_open
+                one.is_same_visit and one.visit is not None and one.visit.is_open
                 for one in message.told
             ),
         )

@@ -159,5 +159,5 @@ def _is_true(what: WordBack, told: Sequence[Told], answer: StoredAnswer) -> bool
     if (status := _TRUE_OF.get(what)) is None:
         return answer.settled_at is None  # the reception has been in touch
     return len(told) > 0 and all(
-        one.is_theirs_then and one.visit is not None and one.visit.status is status for one in told
+        one.is_same_visit and one.visit is not None and one.visit.status is status for one in told
     )

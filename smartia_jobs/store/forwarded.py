@@ -1,4 +1,4 @@
-"""What was passed on, or may have been, to SmartIA's API: by marks that tell nothing."""
+"""What was, or may have been, forwarded to SmartIA's API: by digests that tell nothing."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -9,17 +9,17 @@ from smartia_jobs.database import insert_once
 from smartia_jobs.store.tables import forwarded, outbox
 
 
-def take(connection: Connection, marks: Collection[str], *, at: datetime) -> set[str]:
-    """Note that these are being passed on; return those that never were.
+def take(connection: Connection, digests: Collection[str], *, at: datetime) -> set[str]:
+    """Note that these are being forwarded; return those that never were.
 
-    Committed before anything leaves: of any number of services one passes a piece on, and after
+    Committed before anything is sent: of any number of services one forwards a piece, and after
     a crash nobody does, as it may have arrived.
     """
-    if not marks:
+    if not digests:
         return set()
     made = connection.execute(
         insert_once(connection.dialect.name, forwarded, key=["mark"]).returning(forwarded.c.mark),
-        [{"mark": mark, "forwarded_at": at} for mark in sorted(marks)],
+        [{"mark": digest, "forwarded_at": at} for digest in sorted(digests)],
     )
     return set(made.scalars())
 
@@ -32,11 +32,11 @@ def sent_among(connection: Connection, message_ids: Collection[str]) -> frozense
     return frozenset(connection.execute(query).scalars())
 
 
-def give_back(connection: Connection, marks: Collection[str]) -> None:
-    """Note that these have surely not left: they are to be passed on when they come again."""
-    connection.execute(delete(forwarded).where(forwarded.c.mark.in_(sorted(marks))))
+def give_back(connection: Connection, digests: Collection[str]) -> None:
+    """Note that these were surely not sent: they are forwarded when they come again."""
+    connection.execute(delete(forwarded).where(forwarded.c.mark.in_(sorted(digests))))
 
 
 def forget(connection: Connection, *, before: datetime) -> None:
-    """Forget what was passed on before a moment; Meta repeats nothing so old."""
+    """Delete what was forwarded before a moment; Meta repeats nothing this old."""
     connection.execute(delete(forwarded).where(forwarded.c.forwarded_at < before))

@@ -27,7 +27,7 @@ from smartia_jobs.clock import Clock
 from smartia_jobs.database import Database
 from smartia_jobs.database.errors import explain
 from smartia_jobs.errors import SmartiaJobsError
-from smartia_jobs.inbox.passing_on import Piece, only, pieces
+from smartia_jobs.inbox.forwarding import Piece, keep_only, pieces
 from smartia_jobs.inbox.whose import Tap
 from smartia_jobs.incoming import Meaning, PatientAnswer
 from smartia_jobs.jobs.opening import open_clinic
@@ -67,7 +67,7 @@ class _Ours:
     def has(self, piece: Piece) -> bool:
         """Whether a piece is ours, so that SmartIA's chatbot must not answer it."""
         element = piece.element if isinstance(piece.element, dict) else {}
-        match piece.kind:
+        match piece.part_of:
             case "statuses":
                 sent_along = CallbackData.parse(str(element.get("biz_opaque_callback_data")))
                 if sent_along is not None and sent_along.installation == self.installation:
@@ -84,11 +84,11 @@ class Underway:
     """A post on its way to SmartIA's API.
 
     Attributes:
-        marks: what it is made of.
+        digests: what it is made of.
         left: whether it left, or may have.
     """
 
-    marks: frozenset[str]
+    digests: frozenset[str]
     left: "Future[bool]"
 
 
@@ -140,16 +140,18 @@ class Forwarding:
         """
         payload: dict[str, Any] = json.loads(body)
         ours = self._ours(payload, answers, received_at)
-        theirs = {piece.mark: not ours.has(piece) for piece in pieces(payload)}
+        theirs = {piece.digest: not ours.has(piece) for piece in pieces(payload)}
         # Ours are noted, too: when they come again, what they are about may have changed.
         with self._database().write() as connection:
             new = take(connection, theirs, at=received_at)
-        marks = frozenset(mark for mark in new if theirs[mark])
-        rest = only(payload, marks)
+        digests = frozenset(digest for digest in new if theirs[digest])
+        rest = keep_only(payload, digests)
         if rest is None:
             return None
         signed = json.dumps(rest).encode()
-        return Underway(marks, self._threads.submit(self._send, signed, marks, time.monotonic()))
+        return Underway(
+            digests, self._threads.submit(self._send, signed, digests, time.monotonic())
+        )
 
     async def has_left(self, underway: Underway) -> bool:
         """Return whether it left or may have, after 5 s at the latest; False: it surely did not."""
@@ -161,20 +163,20 @@ class Forwarding:
                 return True
         # Its turn had not come.
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._inbox, self._give_back, underway.marks)
+        await loop.run_in_executor(self._inbox, self._give_back, underway.digests)
         return False
 
-    def _send(self, body: bytes, marks: frozenset[str], begun_s: float) -> bool:
+    def _send(self, body: bytes, digests: frozenset[str], begun_s: float) -> bool:
         if time.monotonic() - begun_s <= _TURN_S and self._post(body):
             return True
         # Before Meta hears of it, which may come again at once.
-        self._inbox.submit(self._give_back, marks).result()
+        self._inbox.submit(self._give_back, digests).result()
         return False
 
-    def _give_back(self, marks: frozenset[str]) -> None:
+    def _give_back(self, digests: frozenset[str]) -> None:
         try:
             with self._database().write() as connection:
-                give_back(connection, marks)
+                give_back(connection, digests)
         except (SQLAlchemyError, SmartiaJobsError) as error:
             why = explain(error) if isinstance(error, SQLAlchemyError) else error
             _log(logging.ERROR, f"SmartIA's API will not hear of a post that did not leave: {why}")
@@ -227,7 +229,7 @@ class Forwarding:
 
 def _status_ids(payload: Mapping[str, Any]) -> set[str]:
     """Return which messages the statuses of a post are about."""
-    elements = (piece.element for piece in pieces(payload) if piece.kind == "statuses")
+    elements = (piece.element for piece in pieces(payload) if piece.part_of == "statuses")
     ids = (element.get("id") for element in elements if isinstance(element, dict))
     # PostgreSQL takes no NUL, and nothing that is no UTF-8; no id has them.
     return {one for one in ids if isinstance(one, str) and one.isascii() and one.isprintable()}

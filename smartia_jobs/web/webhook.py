@@ -21,7 +21,7 @@ from smartia_jobs.clock import Clock
 from smartia_jobs.database import Database
 from smartia_jobs.database.errors import explain
 from smartia_jobs.errors import ConfigurationError, SmartiaJobsError
-from smartia_jobs.inbox.payload import Heard, read
+from smartia_jobs.inbox.payload import Post, read
 from smartia_jobs.logs import log_event
 from smartia_jobs.settings import Settings
 from smartia_jobs.store.inbox import store_answers, store_notices, store_statuses
@@ -118,57 +118,57 @@ class _Webhook:
         The status is 200 once it is committed, or can never be understood.
         """
         received_at = self._clock.now()
-        heard = read(
+        post = read(
             body,
             phone_number_id=self._settings.meta_phone_number_id,
             received_at=received_at,
         )
-        if heard is None:
+        if post is None:
             # Sent again for days, it would be understood no better.
             log_event(logger, logging.WARNING, "a signed post was not understood", event="webhook")
             return 200, None
         try:
-            if heard.statuses or heard.answers or heard.notices:
-                self._write(heard, received_at)
+            if post.statuses or post.answers or post.notices:
+                self._write(post, received_at)
         except (SQLAlchemyError, SmartiaJobsError) as error:
             _log_failure("a post was not stored", error)
             return 503, None  # Meta sends it again
-        _log(heard)
+        _log(post)
         status, underway = 200, None
         try:
             if self._forwarding is not None:
-                underway = self._forwarding.begin(body, heard.answers, received_at=received_at)
+                underway = self._forwarding.begin(body, post.answers, received_at=received_at)
         except (SQLAlchemyError, SmartiaJobsError) as error:
             _log_failure("a post was stored, and is not passed on yet", error)
             status = 503
-        if heard.statuses or heard.answers:
+        if post.statuses or post.answers:
             self._heard()
         return status, underway
 
-    def _write(self, heard: Heard, received_at: datetime) -> None:
+    def _write(self, post: Post, received_at: datetime) -> None:
         try:
-            self._write_all(heard, received_at)
+            self._write_all(post, received_at)
         except DataError:
             # Such as a letter that the database's encoding has not: it would be refused for days,
             # and all others with it.
-            for piece in heard.pieces():
+            for piece in post.pieces():
                 try:
                     self._write_all(piece, received_at)
                 except DataError:
-                    heard.ignored["refused"] += 1
+                    post.ignored["refused"] += 1
             log_event(
                 logger,
                 logging.WARNING,
                 "the database refused a part of a post, which is left out",
                 event="webhook",
-                refused=heard.ignored["refused"],
+                refused=post.ignored["refused"],
             )
 
-    def _write_all(self, heard: Heard, received_at: datetime) -> None:
+    def _write_all(self, post: Post, received_at: datetime) -> None:
         with self._inbox.write() as connection:
-            store_statuses(connection, heard.statuses, received_at=received_at)
-            store_answers(connection, heard.answers, received_at=received_at)
-            store_notices(connection, heard.notices, received_at=received_at)
+            store_statuses(connection, post.statuses, received_at=received_at)
+            store_answers(connection, post.answers, received_at=received_at)
+            store_notices(connection, post.notices, received_at=received_at)
 
     def _refused(self, status: int, why: str) -> Response:
         log_event(logger, logging.WARNING, why, event="webhook", status=status)
@@ -228,22 +228,22 @@ def _log_failure(what: str, error: SQLAlchemyError | SmartiaJobsError) -> None:
     log_event(logger, logging.ERROR, f"{what}: {why}", event="webhook")
 
 
-def _log(heard: Heard) -> None:
+def _log(post: Post) -> None:
     log_event(
         logger,
-        logging.INFO if heard.ignored else logging.DEBUG,
+        logging.INFO if post.ignored else logging.DEBUG,
         "heard",
         event="webhook",
-        statuses=len(heard.statuses),
-        answers=len(heard.answers),
-        notices=len(heard.notices),
-        ignored=dict(heard.ignored),
+        statuses=len(post.statuses),
+        answers=len(post.answers),
+        notices=len(post.notices),
+        ignored=dict(post.ignored),
     )
-    if heard.notices:
+    if post.notices:
         log_event(
             logger,
             logging.WARNING,
             "Meta tells something of the account or a template; smartia-jobs check lists it",
             event="webhook",
-            notices=len(heard.notices),
+            notices=len(post.notices),
         )

@@ -50,7 +50,11 @@ def status(visit: Told, status: AppointmentStatus | None) -> Told:
 def test_a_confirmation_confirms_all_visits_of_the_message(source: Source, tapped: bool) -> None:
     done = act(said(Meaning.CONFIRM, tapped=tapped, source=source), STANDS, OTHER)
 
-    assert (done.effect, done.word, done.holds) == (Effect.CONFIRMED, WordBack.CONFIRMED, False)
+    assert (done.effect, done.word, done.holds_back) == (
+        Effect.CONFIRMED,
+        WordBack.CONFIRMED,
+        False,
+    )
 
 
 def test_a_visit_that_the_reception_had_confirmed_stays_as_it_is() -> None:
@@ -80,7 +84,7 @@ def test_a_cancellation_changes_the_agenda_only_where_the_clinic_lets_it(
     done = act(answer, STANDS, on_cancel=on_cancel)
 
     assert done.effect is effect
-    assert done.holds is (effect is Effect.LISTED)
+    assert done.holds_back is (effect is Effect.LISTED)
     assert done.word is (WordBack.CANCELLED if effect is Effect.CANCELLED else WordBack.PASSED_ON)
 
 
@@ -88,13 +92,13 @@ def test_a_cancellation_changes_the_agenda_only_where_the_clinic_lets_it(
 def test_a_cancellation_of_a_message_about_two_visits_is_listed(on_cancel: str) -> None:
     done = act(said(Meaning.CANCEL), STANDS, OTHER, on_cancel=on_cancel)
 
-    assert (done.effect, done.holds) == (Effect.LISTED, True)
+    assert (done.effect, done.holds_back) == (Effect.LISTED, True)
 
 
 def test_the_wish_to_move_is_listed_and_holds_back() -> None:
     done = act(said(Meaning.MOVE), STANDS)
 
-    assert (done.effect, done.word, done.holds) == (Effect.LISTED, WordBack.PASSED_ON, True)
+    assert (done.effect, done.word, done.holds_back) == (Effect.LISTED, WordBack.PASSED_ON, True)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +116,7 @@ def test_what_needs_no_visit_asks_for_none(
 ) -> None:
     done = act(said(meaning))
 
-    assert (done.effect, done.word, done.holds) == (effect, word, False)
+    assert (done.effect, done.word, done.holds_back) == (effect, word, False)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +140,7 @@ def test_a_visit_that_no_longer_stands_as_told_makes_the_whole_answer_a_persons(
 ) -> None:
     done = act(said(meaning), *beside, changed, on_cancel="any")
 
-    assert (done.effect, done.word, done.holds) == (Effect.LISTED, WordBack.PASSED_ON, False)
+    assert (done.effect, done.word, done.holds_back) == (Effect.LISTED, WordBack.PASSED_ON, False)
     assert done.why
 
 
@@ -150,7 +154,7 @@ def test_a_no_that_is_read_after_the_visit_began_is_a_persons_and_still_a_no(
 
     done = act(said(meaning), begun, on_cancel="any")
 
-    assert (done.effect, done.word, done.holds) == (Effect.LISTED, WordBack.PASSED_ON, holds)
+    assert (done.effect, done.word, done.holds_back) == (Effect.LISTED, WordBack.PASSED_ON, holds)
 
 
 def test_a_row_that_was_erased_counts_as_this_patients() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Column, String
 
-from smartia_jobs.inbox.payload import Heard, read
+from smartia_jobs.inbox.payload import Post, read
 from smartia_jobs.incoming import Delivery, Notice, PatientAnswer, Source, Status
 from smartia_jobs.store.tables import answers, notices, statuses
 from tests.web.meta import PHONE_NUMBER_ID, encoded, failed, message, post, status, value, written
@@ -20,18 +20,18 @@ SAID_AT = datetime.fromtimestamp(1795000007, UTC)
 ANSWERED_AT = datetime.fromtimestamp(1795000100, UTC)
 
 
-def heard(payload: Any, number: str | None = PHONE_NUMBER_ID) -> Heard:
+def read_post(payload: Any, number: str | None = PHONE_NUMBER_ID) -> Post:
     found = read(encoded(payload), phone_number_id=number, received_at=RECEIVED_AT)
     assert found is not None
     return found
 
 
-def of_statuses(*elements: Any) -> Heard:
-    return heard(post(value(statuses=list(elements))))
+def of_statuses(*elements: Any) -> Post:
+    return read_post(post(value(statuses=list(elements))))
 
 
-def of_messages(*elements: Any) -> Heard:
-    return heard(post(value(messages=list(elements))))
+def of_messages(*elements: Any) -> Post:
+    return read_post(post(value(messages=list(elements))))
 
 
 def test_all_entries_changes_and_elements_are_read_and_a_broken_one_costs_no_other() -> None:
@@ -42,7 +42,7 @@ def test_all_entries_changes_and_elements_are_read_and_a_broken_one_costs_no_oth
         {"field": "messages", "value": value(messages=[written()])}
     )
 
-    found = heard(payload)
+    found = read_post(payload)
 
     assert [(one.wamid, one.delivery) for one in found.statuses] == [
         ("a", Delivery.DELIVERED),
@@ -222,9 +222,9 @@ def test_a_status_of_no_use_is_counted_by_its_reason(element: Any, reason: str) 
 def test_what_is_about_another_number_is_left_out() -> None:
     other = {**value(statuses=[status()]), "metadata": {"phone_number_id": "123456123"}}
 
-    assert heard(post(other)).ignored == {"another_number": 1}
-    assert heard(post({**other, "metadata": None})).ignored == {"another_number": 1}
-    assert len(heard(post(other), number=None).statuses) == 1
+    assert read_post(post(other)).ignored == {"another_number": 1}
+    assert read_post(post({**other, "metadata": None})).ignored == {"another_number": 1}
+    assert len(read_post(post(other), number=None).statuses) == 1
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_what_is_no_post_of_an_account_is_none(body: bytes) -> None:
 @pytest.mark.parametrize("field", ["messages", "user_preferences"])
 @pytest.mark.parametrize("what", [None, [], "text", 7])
 def test_a_change_that_says_nothing_readable_is_counted(field: str, what: Any) -> None:
-    assert heard(post(what, field=field)).ignored == {"unreadable": 1}
+    assert read_post(post(what, field=field)).ignored == {"unreadable": 1}
 
 
 def test_a_preference_has_the_same_name_whenever_it_comes() -> None:
@@ -257,18 +257,18 @@ def test_a_preference_has_the_same_name_whenever_it_comes() -> None:
         value(user_preferences=[{**wish, "timestamp": 1_800_000_000}]), field="user_preferences"
     )
 
-    (one,) = heard(ahead).answers
+    (one,) = read_post(ahead).answers
 
     assert (one.said_at, one.message_id) == (RECEIVED_AT, "user_preferences:5541:1800000000")
 
 
 @pytest.mark.parametrize("field", ["standby", "smb_message_echoes", "calls", None, 7])
 def test_other_fields_are_counted(field: Any) -> None:
-    assert heard(post(value(messages=[written()]), field=field)).ignored == {"field": 1}
+    assert read_post(post(value(messages=[written()]), field=field)).ignored == {"field": 1}
 
 
 def test_errors_that_stand_in_place_of_messages_are_counted() -> None:
-    assert heard(post(value(errors=[{"code": 130429}]))).ignored == {"error": 1}
+    assert read_post(post(value(errors=[{"code": 130429}]))).ignored == {"error": 1}
 
 
 @pytest.mark.parametrize("wish", ["stop", "resume"])
@@ -280,7 +280,7 @@ def test_a_preference_is_an_answer_named_by_phone_and_time(wish: str) -> None:
         "timestamp": 1795000200,
     }
 
-    (one,) = heard(post(value(user_preferences=[preference]), field="user_preferences")).answers
+    (one,) = read_post(post(value(user_preferences=[preference]), field="user_preferences")).answers
 
     assert (one.type, one.payload, one.phone) == ("user_preferences", wish, "554198765432")
     assert one.message_id == "user_preferences:554198765432:1795000200"
@@ -347,7 +347,7 @@ def test_a_preference_is_an_answer_named_by_phone_and_time(wish: str) -> None:
 def test_notices_of_templates_and_the_account_are_kept(
     field: str, said: dict[str, Any], expected: tuple[str, str, str | None]
 ) -> None:
-    (one,) = heard(post(said, field=field)).notices
+    (one,) = read_post(post(said, field=field)).notices
 
     assert one == Notice(
         field, expected[0], expected[1], datetime.fromtimestamp(1795000300, UTC), expected[2]
@@ -363,7 +363,7 @@ def test_notices_of_templates_and_the_account_are_kept(
     ],
 )
 def test_a_notice_of_no_use_is_counted(field: str, said: dict[str, Any], reason: str) -> None:
-    assert heard(post(said, field=field)).ignored == {reason: 1}
+    assert read_post(post(said, field=field)).ignored == {reason: 1}
 
 
 _ANYTHING = st.recursive(
@@ -392,7 +392,7 @@ def test_anything_in_any_place_is_read_or_counted(place: str, anything: Any) -> 
         case "element":
             change["value"]["statuses"].append(anything)
 
-    found = heard(payload)
+    found = read_post(payload)
 
     if place in ("statuses", "messages", "element"):
         assert found.statuses or found.answers
@@ -420,7 +420,7 @@ def test_what_is_kept_is_as_long_as_its_column() -> None:
     long = "é" * 10_000
     (said,) = of_statuses(status(biz_opaque_callback_data=long)).statuses
     (answer,) = of_messages(written(long, context={"id": long}, **{"from": long})).answers
-    (notice,) = heard(
+    (notice,) = read_post(
         post(
             {"event": long, "message_template_name": long, "reason": long},
             field="message_template_status_update",

@@ -79,15 +79,15 @@ def answer(type: str, text: str | None = None) -> PatientAnswer:
 
 @pytest.mark.parametrize("meaning", Meaning)
 def test_what_patients_usually_answer_is_understood(meaning: Meaning) -> None:
-    heard = {text: read(text, WORDS, asked=True) for text in phrases(SAID[meaning])}
+    meanings = {text: read(text, WORDS, asked=True) for text in phrases(SAID[meaning])}
 
-    assert heard == dict.fromkeys(heard, meaning)
+    assert meanings == dict.fromkeys(meanings, meaning)
 
 
 def test_what_is_not_surely_understood_is_unclear() -> None:
-    heard = {text: read(text, WORDS, asked=True) for text in phrases(UNCLEAR)}
+    meanings = {text: read(text, WORDS, asked=True) for text in phrases(UNCLEAR)}
 
-    assert heard == dict.fromkeys(heard, Meaning.UNCLEAR)
+    assert meanings == dict.fromkeys(meanings, Meaning.UNCLEAR)
 
 
 def test_a_short_no_a_digit_and_a_thumb_count_only_as_an_answer_to_a_question() -> None:
@@ -176,10 +176,10 @@ def test_the_longest_messages_are_read_in_no_time() -> None:
     ]
     started = time.process_time()
 
-    heard = [read(text, WORDS, asked=False) for text in longest]
+    meanings = [read(text, WORDS, asked=False) for text in longest]
 
     assert time.process_time() - started < 1
-    assert heard == [
+    assert meanings == [
         Meaning.UNCLEAR,
         Meaning.COURTESY,
         Meaning.COURTESY,
