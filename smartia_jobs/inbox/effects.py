@@ -179,7 +179,7 @@ def _about_visits(
     if not visits:
         return _for_a_person("it is not clear which visit is meant")
     if any(said.said_at < one.said_at for one in earlier):
-        return Decision(Effect.OVERTAKEN, "a younger answer had been acted on")
+        return Decision(Effect.OVERTAKEN, "a later answer had been acted on")
     cancels = said.meaning is Meaning.CANCEL and _may_cancel(said, visits, on_cancel)
     last = next((one for one in reversed(earlier) if one.stands), None)
     if last is not None and last.meaning is said.meaning:

@@ -28,7 +28,7 @@ from smartia_jobs.store.answers import (
     acted_on,
     find,
     forget,
-    mark,
+    record_effect,
     settle_disputes,
     take,
     unacted,
@@ -187,7 +187,7 @@ class _Acting:
                 at=at,
             )
         self._do(connection, answer, understood, told, decision, at)
-        marked = mark(
+        recorded = record_effect(
             connection,
             answer,
             meaning=None if decision.effect is Effect.IGNORED else understood.meaning,
@@ -197,7 +197,7 @@ class _Acting:
             run_id=self.run.id,
             at=at,
         )
-        if not marked:
+        if not recorded:
             raise _ChangedError
         self.words.promise(connection, answer, understood, decision.word, at=at)
         return decision

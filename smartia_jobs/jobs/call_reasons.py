@@ -46,7 +46,7 @@ from smartia_jobs.store.schema import tables_exist
 from smartia_jobs.store.states import State
 from smartia_jobs.store.status_changes import changes_by_answers
 from smartia_jobs.store.told import Telling
-from smartia_jobs.store.unsettled import Unsettled, unsettled_answers, visits_answered
+from smartia_jobs.store.unsettled import Unsettled, unsettled_answers, visits_declined
 
 #: Visits asked about at once.
 _CHUNK = 500
@@ -282,7 +282,7 @@ def _told_otherwise(connection: Connection, book: Book) -> Iterator[Found]:
             if now is not None:
                 off.append((newest, now))
     ids = {row.appointment_id for row, _ in off}
-    know = visits_answered(connection, ids)
+    know = visits_declined(connection, ids)
     in_chat = book.cancellations.among(
         connection, [book.visits[one] for one in sorted(ids) if one in book.visits]
     )

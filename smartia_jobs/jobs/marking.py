@@ -9,7 +9,7 @@ from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.held_back import said_no
 from smartia_jobs.clinic.no_shows import change_status, stored_dates
 from smartia_jobs.run import Run
-from smartia_jobs.store.status_changes import MISSED, StatusChange, note_undone, remember
+from smartia_jobs.store.status_changes import WHY_NO_SHOW, StatusChange, note_undone, remember
 
 #: Visits changed in one short transaction.
 _BATCH = 200
@@ -56,7 +56,7 @@ def _mark(
     unchanged = [visit for visit in unchanged if visit.id not in answered]
     dates = stored_dates(connection, {visit.id for visit in unchanged})
     after = AppointmentStatus.NO_SHOW
-    new = remember(connection, unchanged, dates, after=after, why=MISSED, run_id=run.id, at=at)
+    new = remember(connection, unchanged, dates, after=after, why=WHY_NO_SHOW, run_id=run.id, at=at)
     marked = 0
     for before in {visit.status for visit in unchanged if visit.status is not None}:
         ids = [visit.id for visit in unchanged if visit.status is before and visit.id in new]

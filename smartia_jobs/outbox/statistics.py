@@ -12,7 +12,7 @@ from smartia_jobs.appointment import AppointmentStatus
 from smartia_jobs.kinds import INVITATION, WORDS_BACK
 from smartia_jobs.outbox.admin import FINAL
 from smartia_jobs.outbox.recovery import is_unknown
-from smartia_jobs.store.states import ACCEPTED, MAY_BE_TOLD, State
+from smartia_jobs.store.states import ACCEPTED, MAYBE_ACCEPTED, State
 from smartia_jobs.store.tables import outbox, statuses
 
 #: Rows in memory at once, however many there are.
@@ -220,7 +220,7 @@ def reminders(
     """
     columns, earlier = outbox.c, outbox.alias("earlier").c
     # A claim of a visit that is over was left by a dead process.
-    told = sorted(MAY_BE_TOLD | {State.CLAIMED})
+    told = sorted(MAYBE_ACCEPTED | {State.CLAIMED})
     # Moved away and back, a visit was told of this time twice, which is one reminder of it.
     told_before = exists().where(
         earlier.appointment_id == columns.appointment_id,

@@ -13,14 +13,14 @@ from smartia_jobs.message import Phone
 from smartia_jobs.outbox.sender import Sender
 from smartia_jobs.outbox.source import Source
 from smartia_jobs.report import Reason
-from smartia_jobs.store.states import MAY_BE_TOLD, State
+from smartia_jobs.store.states import MAYBE_ACCEPTED, State
 from smartia_jobs.store.status_changes import NO_ANSWER
 from smartia_jobs.store.tables import outbox, status_changes, statuses
 
 #: Surely never left: the next message of the visit takes such a row, or nobody does.
 _NEVER_LEFT = frozenset({State.RETRY, State.EXPIRED, State.FAILED})
 #: The patient knows, may know, or will in a moment.
-_OUT = MAY_BE_TOLD | {State.CLAIMED}
+_OUT = MAYBE_ACCEPTED | {State.CLAIMED}
 
 
 #: How long an unknown message waits for a status before ``ON_UNKNOWN=resend`` sends it again:
@@ -170,7 +170,7 @@ def last_told(rows: Sequence[Row]) -> Row | None:
 
     What the patient was told before an answer of theirs cancelled the visit is over.
     """
-    told = (row for row in reversed(rows) if row.state in MAY_BE_TOLD and not row.is_over)
+    told = (row for row in reversed(rows) if row.state in MAYBE_ACCEPTED and not row.is_over)
     return next(told, None)
 
 

@@ -13,7 +13,7 @@ from smartia_jobs.store.tables import answers, outbox
 
 #: What a column holds.
 _LONGEST_WHY = 100
-#: What an answer about a visit leaves behind for those that come after it.
+#: Effects that matter to later answers about the same visit.
 _ABOUT_A_VISIT = (Effect.CONFIRMED, Effect.CANCELLED, Effect.LISTED, Effect.REPEATED)
 
 
@@ -24,7 +24,7 @@ class StoredAnswer:
     Attributes:
         id: what ``replies settle`` and ``replies undo`` are given.
         message_id: WhatsApp's id of it (holds the phone number: never log it).
-        source: where it was heard.
+        source: where it came from.
         phone: who wrote, as it came; None: hidden, or erased since.
         type: as Meta says it: ``text``, ``button``, ...
         text: what was written; None: nothing, or kept no longer.
@@ -33,7 +33,7 @@ class StoredAnswer:
         said_at: when, aware UTC; a clock that is ahead does not reach beyond its arrival.
         received_at: when it came here.
         outbox_id: the row that leads the message it answers; None: not known.
-        meaning: what it was read as; None: not yet.
+        meaning: what it was understood as; None: not yet.
         effect: what was done; None: nothing yet.
         why: in plain words.
         acted_at: when.
@@ -90,7 +90,7 @@ def find(connection: Connection, answer_id: int) -> StoredAnswer | None:
     return None if row is None else _answer(row)
 
 
-def mark(
+def record_effect(
     connection: Connection,
     answer: StoredAnswer,
     *,
@@ -101,9 +101,9 @@ def mark(
     run_id: str,
     at: datetime,
 ) -> bool:
-    """Write down what became of an answer; return False when somebody had acted on it.
+    """Record what became of an answer; return False when it had been acted on already.
 
-    One that is ignored is about no message of ours: what it says, and who said it, goes at once.
+    One that is ignored is about no message of ours: its text and phone are deleted at once.
     """
     values: dict[str, Any] = {
         "meaning": meaning,
@@ -134,7 +134,7 @@ def for_a_person(connection: Connection) -> list[StoredAnswer]:
 
 
 def settle(connection: Connection, answer_ids: Collection[int], *, at: datetime) -> set[int]:
-    """Note that a person is done with these answers; return those that were open till now."""
+    """Note that a person is done with these answers; return those that were still open."""
     changed = connection.execute(
         update(answers)
         .where(
@@ -149,14 +149,14 @@ def settle(connection: Connection, answer_ids: Collection[int], *, at: datetime)
 
 
 def settle_disputes(connection: Connection, phone: str, *, at: datetime) -> None:
-    """Let a phone that was said to be somebody else's be its patient's again: it confirms.
+    """Settle that a phone is somebody else's: it has confirmed, so it is its patient's.
 
     Args:
         connection: the transaction that acts on the confirmation.
         phone: canonical.
         at: now.
     """
-    # Its rows tell the phone as it is compared; the answer has it as WhatsApp wrote it.
+    # The outbox has the canonical phone, the answer the one that WhatsApp wrote.
     theirs = select(outbox.c.id).where(outbox.c.phone == phone)
     connection.execute(
         update(answers)
@@ -186,7 +186,7 @@ class ActedOn:
         answer_id: which.
         appointment_id: about which visit.
         start: as it was told then.
-        meaning: what it was read as.
+        meaning: what it was understood as.
         effect: what was done.
         said_at: when it was given.
         settled: a person is done with it.
@@ -233,12 +233,12 @@ def acted_on(
 # -- for how long they are kept -------------------------------------------------------------
 
 
-#: Meta delivers again what it has delivered for so long, and it must not be looked at again.
+#: How long Meta may deliver an answer again, which must not be acted on again.
 _DELIVERED_AGAIN = timedelta(days=8)
 
 
 def forget(connection: Connection, *, keep: timedelta, now: datetime) -> None:
-    """Forget what was written in answers that came so long ago, and those that were ignored."""
+    """Delete texts of answers older than ``keep``, and old answers that were ignored."""
     texts = (answers.c.received_at < now - keep, answers.c.text.is_not(None))
     connection.execute(update(answers).where(*texts).values(text=None))
     past = answers.c.received_at < now - max(keep, _DELIVERED_AGAIN)
@@ -248,11 +248,11 @@ def forget(connection: Connection, *, keep: timedelta, now: datetime) -> None:
 def delete_before(connection: Connection, before_at: datetime, *, most: int) -> int:
     """Delete answers that came before a moment; return how many.
 
-    Whoever says that a number is somebody else's is believed until a person has settled it.
+    An answer that the number is somebody else's stays until a person has settled it.
 
     Args:
         connection: a writing transaction.
-        before_at: so long ago that nothing else is held back by them any more.
+        before_at: old enough that earlier answers hold nothing else back.
         most: how many at once.
     """
     disputes = and_(
@@ -280,14 +280,14 @@ def erase_answers(
     """Remove what one person answered; return of how many answers something went.
 
     Those that came before ``before_at``, or that nobody has acted on, are deleted. The others
-    lose everything that says who wrote, and what: the rest keeps a visit from being reminded of
-    to somebody who cannot come.
+    lose everything that says who wrote, and what: the rest keeps a person who cannot come from
+    being reminded.
 
     Args:
         connection: the caller's transaction, for writing.
         is_theirs: whether a stored phone is theirs.
         outbox_ids: the rows of messages to them.
-        before_at: so long ago that nothing is held back by an answer any more.
+        before_at: old enough that no earlier answer holds anything back.
     """
     found = connection.execute(
         select(answers.c.id, answers.c.phone, answers.c.outbox_id, answers.c.received_at,

@@ -12,7 +12,7 @@ class Effect(StrEnum):
     CANCELLED = "cancelled"
     #: A person must look at it.
     LISTED = "listed"
-    #: The phone gets no more messages, or no more invitations.
+    #: The phone no longer gets messages, or invitations.
     OPTED_OUT = "opted_out"
     #: The phone gets messages again.
     OPTED_IN = "opted_in"
@@ -20,7 +20,7 @@ class Effect(StrEnum):
     COURTESY = "courtesy"
     #: The same was said before, and stands.
     REPEATED = "repeated"
-    #: A younger answer about the same visit had been acted on.
+    #: A later answer about the same visit had been acted on.
     OVERTAKEN = "overtaken"
     #: Not about a message of ours; its text is not kept.
     IGNORED = "ignored"

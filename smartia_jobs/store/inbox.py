@@ -1,4 +1,4 @@
-"""Storing what was heard: once each, however often it comes."""
+"""Storing what comes in: once each, however often it comes."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,7 +12,7 @@ from smartia_jobs.store.tables import answers, notices, statuses
 
 
 def store_statuses(
-    connection: Connection, heard: Sequence[Status], *, received_at: datetime
+    connection: Connection, received: Sequence[Status], *, received_at: datetime
 ) -> None:
     """Keep what became of messages; one that is there already stays as it is."""
     _insert(
@@ -28,14 +28,14 @@ def store_statuses(
                 "callback": one.callback,
                 "code": one.code,
             }
-            # In one order by everyone: two posts with the same statuses would wait in a circle.
-            for one in sorted(heard, key=lambda one: (one.wamid, one.delivery))
+            # Always in the same order, or two posts with the same statuses could deadlock.
+            for one in sorted(received, key=lambda one: (one.wamid, one.delivery))
         ],
     )
 
 
 def store_answers(
-    connection: Connection, heard: Sequence[PatientAnswer], *, received_at: datetime
+    connection: Connection, received: Sequence[PatientAnswer], *, received_at: datetime
 ) -> None:
     """Keep what patients did in the chat, as it came; one that is there already stays as it is."""
     _insert(
@@ -54,13 +54,13 @@ def store_answers(
                 "said_at": one.said_at,
                 "received_at": received_at,
             }
-            for one in heard
+            for one in received
         ],
     )
 
 
 def store_notices(
-    connection: Connection, heard: Sequence[Notice], *, received_at: datetime
+    connection: Connection, received: Sequence[Notice], *, received_at: datetime
 ) -> None:
     """Keep what Meta tells of templates and the account."""
     _insert(
@@ -76,7 +76,7 @@ def store_notices(
                 "said_at": one.said_at,
                 "received_at": received_at,
             }
-            for one in heard
+            for one in received
         ],
     )
 

@@ -1,4 +1,4 @@
-"""Who asked for no more invitations, or messages: typed, told by WhatsApp, or written."""
+"""Who wants no invitations, or no messages at all: as typed, told by WhatsApp, or written."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class OptOut:
         phone: canonical E.164.
         source: ``person`` (typed by the clinic), ``whatsapp`` (answer 131050, or the person's
             choice in WhatsApp itself) or ``answer`` (the person wrote it).
-        scope: what it gets no more.
+        scope: what it no longer gets.
         since: aware UTC.
     """
 
@@ -37,7 +37,7 @@ def add_opt_out(
     source: str = "person",
     at: datetime,
 ) -> bool:
-    """Note that a canonical phone gets no more of something; return False when it got none.
+    """Add an opt-out of a canonical phone; return False when it had it already.
 
     A phone has one row: ``ALL`` takes the place of ``INVITATIONS``, with whoever asked for it and
     when, and never the other way round.
@@ -74,7 +74,7 @@ def add_from_whatsapp(connection: Connection, asked_at: Mapping[str, datetime]) 
 
 
 def remove_opt_out(connection: Connection, phone: str) -> bool:
-    """Forget a canonical phone; return False when it was not there."""
+    """Delete the opt-out of a canonical phone; return False when it had none."""
     return connection.execute(delete(opt_outs).where(opt_outs.c.phone == phone)).rowcount > 0
 
 

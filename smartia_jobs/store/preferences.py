@@ -31,7 +31,7 @@ class Preference:
 
 
 def undecided(connection: Connection) -> set[int]:
-    """Return the ids of choices that no run has looked at, and keep them from other runs."""
+    """Return the ids of choices that no run has looked at, locked for this transaction."""
     query = (
         select(answers.c.id)
         .where(answers.c.type == _TYPE, answers.c.acted_at.is_(None))
@@ -41,7 +41,7 @@ def undecided(connection: Connection) -> set[int]:
 
 
 def preferences(connection: Connection) -> list[Preference]:
-    """Return all choices: which is a phone's newest, those of earlier runs tell as well."""
+    """Return all choices, those of earlier runs as well: any may be the newest of a phone."""
     query = select(answers.c.id, answers.c.phone, answers.c.payload, answers.c.said_at)
     found = connection.execute(query.where(answers.c.type == _TYPE))
     return [Preference(*row) for row in found]

@@ -1,4 +1,4 @@
-"""Which reminders were sent of visits, and to whom: read for a person, nothing is claimed."""
+"""Which reminders were sent of visits, and to whom; since when each kind is used. Only read."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -89,7 +89,7 @@ def _read(
 ) -> Iterator[Reminder]:
     for some in chunks(wanted):
         for row in connection.execute(select(outbox).where(by.in_(some), *_IS_REMINDER, *more)):
-            # Leases go by the database's clock; a minute of difference only delays the word.
+            # Leases are on the database's clock; a minute of difference only delays this.
             lost = row.state == State.CLAIMED and row.lease_until and row.lease_until < now
             yield Reminder(
                 id=row.id,

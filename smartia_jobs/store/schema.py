@@ -12,10 +12,10 @@ HEAD = "0001"
 #: Beside SmartIA's own ``alembic_version``, should it have one.
 VERSION_TABLE = "smartia_jobs_version"
 
-#: Any number that no other program would think of; an advisory lock has nothing but a number.
+#: A number that no other program is likely to use: an advisory lock has no other name.
 _MIGRATION_LOCK = 7_302_118_540_116_935_681
 
-#: Several processes may take their turns on a slow disk; nobody waits so long for one alone.
+#: How long to wait for other processes, several of which may migrate in turn on a slow disk.
 _SQLITE_PATIENCE_S = 30.0
 
 _EXISTS = {

@@ -10,7 +10,7 @@ class State(StrEnum):
     CLAIMED = "claimed"
     #: WhatsApp accepted it.
     SENT = "sent"
-    #: WhatsApp said later that it did not arrive; a later word that it did wins.
+    #: WhatsApp said later that it did not arrive; a later status that it did wins.
     UNDELIVERED = "undelivered"
     #: It reached the patient's phone.
     DELIVERED = "delivered"
@@ -22,7 +22,7 @@ class State(StrEnum):
     #: Surely not accepted, or given up by WhatsApp for reasons of its own; may be claimed again
     #: while it is still useful.
     RETRY = "retry"
-    #: It was never sent, and its visit was moved, cancelled, begun, or too near.
+    #: It was never sent, and its visit has moved, was cancelled, has begun, or was too near.
     EXPIRED = "expired"
     #: It may have been accepted; held until a status, a person or ``ON_UNKNOWN=resend`` decides.
     UNKNOWN = "unknown"
@@ -31,4 +31,4 @@ class State(StrEnum):
 #: WhatsApp took it.
 ACCEPTED = frozenset({State.SENT, State.UNDELIVERED, State.DELIVERED, State.READ})
 #: WhatsApp took it, or may have: the newest such row says who was last told what.
-MAY_BE_TOLD = ACCEPTED | {State.UNKNOWN}
+MAYBE_ACCEPTED = ACCEPTED | {State.UNKNOWN}

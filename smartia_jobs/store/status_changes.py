@@ -1,4 +1,4 @@
-"""What this program did to visits' statuses, and why: missed ones, and what patients answered."""
+"""What this program did to visits' statuses, and why: no-shows, and what patients answered."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from smartia_jobs.appointment import Appointment, AppointmentStatus, Key
 from smartia_jobs.database import chunks, insert_once
 from smartia_jobs.store.tables import status_changes
 
-#: In place of an answer: the visit was missed, which nobody has said.
+#: In place of an answer: nobody said anything, the visit was a no-show.
 NO_ANSWER = 0
-#: Why, of a visit that was missed.
-MISSED = "missed"
+#: Why, of a no-show.
+WHY_NO_SHOW = "no_show"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class StatusChange:
         stored_date: the same as SmartIA stored it, whatever it was taken to mean.
         before: its status before.
         after: and after; the same when an answer is about a visit that stays as it is.
-        answer_id: the answer; ``NO_ANSWER`` for a visit that was missed.
+        answer_id: the answer; ``NO_ANSWER`` for a no-show.
         changed_at: when, aware UTC.
         undone: whether it was taken back.
     """
@@ -68,10 +68,10 @@ def remember(
     run_id: str,
     at: datetime,
 ) -> set[int]:
-    """Note what is being done to these visits; return the ids of those it was not done to before.
+    """Note what is being done to these visits; return the ids of those that are new to it.
 
     Of any number of runs exactly one obtains a visit, and none does a second time for the same
-    start and answer: whoever has reopened a visit is not fought.
+    start and answer: a visit that somebody has reopened stays open.
 
     Args:
         connection: the transaction that changes them.
@@ -111,7 +111,7 @@ def remember(
 
 
 def marks_of(connection: Connection, run_id: str) -> list[StatusChange]:
-    """Return what one run has marked as missed, in that order; empty when it marked nothing."""
+    """Return what one run has marked as no-shows, in that order; empty when it marked nothing."""
     return _read(
         connection,
         select(status_changes).where(

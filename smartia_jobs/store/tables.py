@@ -20,7 +20,7 @@ from smartia_jobs.database import UtcDateTime
 
 metadata = MetaData()
 
-# SQLite numbers rows by itself only for a column that is exactly INTEGER PRIMARY KEY.
+# SQLite numbers rows only where the column is exactly INTEGER PRIMARY KEY.
 _Id = BigInteger().with_variant(Integer, "sqlite")
 
 outbox = Table(
@@ -51,7 +51,7 @@ outbox = Table(
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     #: Of the last ones, how many WhatsApp could not read, one after the other.
     Column("request_errors", Integer, nullable=False, server_default=text("0")),
-    #: How often an unknown message was sent once more.
+    #: How often an unknown message was sent again.
     Column("resends", Integer, nullable=False, server_default=text("0")),
     #: Both on the database's clock.
     Column("claimed_at", UtcDateTime),
@@ -75,7 +75,7 @@ outbox = Table(
     UniqueConstraint("answer_id", name="smartia_outbox_answer"),
     Index("smartia_outbox_told", "phone", "kind", "start"),
     Index("smartia_outbox_message", "message_id"),
-    # An id names a message to people, and to WhatsApp: it never comes again.
+    # An id names a message to people, and to WhatsApp: it is never reused.
     sqlite_autoincrement=True,
 )
 
@@ -103,17 +103,17 @@ status_changes = Table(
     Column("appointment_id", BigInteger, nullable=False),
     #: Whose visit it was.
     Column("patient_id", BigInteger, nullable=False),
-    #: Clinic wall time, as in the outbox: a visit is marked as missed at most once per start.
+    #: Clinic wall time, as in the outbox: a visit is marked as a no-show at most once per start.
     Column("start", DateTime(timezone=False), nullable=False),
-    #: SmartIA's date as it was stored: it tells a visit that was moved from one that is only
-    #: read otherwise since a time setting was corrected.
+    #: SmartIA's date as it was stored: tells a visit that was moved from one whose time only
+    #: means something else since a time setting was corrected.
     Column("stored_date", String(64), nullable=False),
     #: SmartIA's status before and after; the same where an answer left the visit as it was.
     Column("before", String(12), nullable=False),
     Column("after", String(12), nullable=False),
-    #: In a word: missed, confirmed, cancel, ...
+    #: In a word: no_show, confirmed, cancel, ...
     Column("why", String(20), nullable=False),
-    #: The answer that was acted on; 0: none, the visit was missed.
+    #: The answer that was acted on; 0: none, the visit was a no-show.
     Column("answer_id", BigInteger, nullable=False),
     Column("run_id", String(100), nullable=False),
     Column("changed_at", UtcDateTime, nullable=False),
@@ -151,7 +151,7 @@ statuses = Table(
     Column("callback", String(512)),
     #: Meta's reason, with failed alone.
     Column("code", Integer),
-    #: When the outbox had taken it in; NULL: not yet.
+    #: When it was applied to the outbox; NULL: not yet.
     Column("applied_at", UtcDateTime),
     UniqueConstraint("wamid", "status", name="smartia_statuses_once"),
 )
@@ -187,7 +187,7 @@ answers = Table(
     Column("settled_at", UtcDateTime),
     UniqueConstraint("message_id", name="smartia_answers_once"),
     Index("smartia_answers_outbox", "outbox_id"),
-    # An id names an answer to people, and to the outbox: it never comes again.
+    # An id names an answer to people, and to the outbox: it is never reused.
     sqlite_autoincrement=True,
 )
 
@@ -207,7 +207,7 @@ forwarded = Table(
     "smartia_forwarded",
     metadata,
     Column("id", _Id, primary_key=True),
-    #: A digest of what was passed on to SmartIA's API, or may have been.
+    #: A digest of what was, or may have been, forwarded to SmartIA's API.
     Column("mark", String(64), nullable=False),
     Column("forwarded_at", UtcDateTime, nullable=False),
     UniqueConstraint("mark", name="smartia_forwarded_once"),

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, selec
 
 from smartia_jobs.appointment import Key
 from smartia_jobs.database import chunks
-from smartia_jobs.store.states import MAY_BE_TOLD, State
+from smartia_jobs.store.states import MAYBE_ACCEPTED, State
 from smartia_jobs.store.tables import answers, outbox
 
 
@@ -99,7 +99,7 @@ def told_by_message(connection: Connection, message_id: str) -> list[Telling]:
 
 def told_to(connection: Connection, phone: str) -> list[Telling]:
     """Return all that a phone was, or may have been, told, words back among it, oldest first."""
-    query = _tellings().where(outbox.c.phone == phone, outbox.c.state.in_(sorted(MAY_BE_TOLD)))
+    query = _tellings().where(outbox.c.phone == phone, outbox.c.state.in_(sorted(MAYBE_ACCEPTED)))
     return sorted(_read(connection, query), key=lambda one: (one.sent_at, one.outbox_id))
 
 
@@ -120,7 +120,7 @@ def told_since(
         since_at: a message at this very moment is too old.
     """
     last_at = func.coalesce(outbox.c.sent_at, outbox.c.updated_at)
-    lately = outbox.c.state.in_(sorted(MAY_BE_TOLD)) & (last_at > since_at)
+    lately = outbox.c.state.in_(sorted(MAYBE_ACCEPTED)) & (last_at > since_at)
     query = select(outbox.c.phone, outbox.c.appointment_id, outbox.c.start).where(
         outbox.c.phone.in_(sorted(phones)),
         outbox.c.kind == kind,

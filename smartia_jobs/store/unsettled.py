@@ -25,7 +25,7 @@ class Unsettled:
         phone: who wrote, as it came; None: hidden, or erased since.
         type: as Meta says it: ``text``, ``button``, ``audio``, ...
         text: what was written; None: nothing, or kept no longer.
-        meaning: what it was read as.
+        meaning: what it was understood as.
         effect: what was done: ``listed``, ``cancelled`` or ``undone``.
         said_at: when it was given, aware UTC.
         received_at: when it came here.
@@ -68,12 +68,12 @@ def unsettled_answers(connection: Connection, *, now: datetime) -> list[Unsettle
     ]
 
 
-def visits_answered(
+def visits_declined(
     connection: Connection, appointment_ids: Collection[int]
 ) -> set[tuple[int, datetime]]:
-    """Return which of these visits, at which told time, their patients said no to, settled or not.
+    """Return which of these visits their patients declined at the told time, settled or not.
 
-    By appointment and clinic wall time: whoever asked to cancel or to move knows of it.
+    By appointment and clinic wall time: who asked to cancel or to move knows of it.
     """
     found: set[tuple[int, datetime]] = set()
     for some in chunks(appointment_ids):

@@ -400,7 +400,7 @@ def test_erase_forgets_marks_that_no_run_looks_at_any_more(site: Site) -> None:
             "INSERT INTO smartia_status_changes"
             " (appointment_id, patient_id, start, stored_date, before, after, why, answer_id,"
             " run_id, changed_at)"
-            " VALUES (:id, 1, :start, '', 'SCHEDULED', 'NO_SHOW', 'missed', 0, 'a run',"
+            " VALUES (:id, 1, :start, '', 'SCHEDULED', 'NO_SHOW', 'no_show', 0, 'a run',"
             " CURRENT_TIMESTAMP)",
             id=appointment_id,
             start=start if site.clinic.dialect != "sqlite" else f"{start:%Y-%m-%d %H:%M:%S.%f}",

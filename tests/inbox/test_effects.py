@@ -221,7 +221,7 @@ def test_what_is_older_than_an_answer_acted_on_is_overtaken(meaning: Meaning) ->
     younger = earlier(Meaning.CONFIRM, Effect.CONFIRMED, minutes=0, stands=False)
 
     assert act(said(meaning), STANDS, before=(younger,)) == Decision(
-        Effect.OVERTAKEN, "a younger answer had been acted on"
+        Effect.OVERTAKEN, "a later answer had been acted on"
     )
 
 

@@ -550,7 +550,7 @@ ROWS: list[tuple[Table, dict[str, Any]]] = [
             "stored_date": "2026-11-25 15:00",
             "before": "SCHEDULED",
             "after": "NO_SHOW",
-            "why": "missed",
+            "why": "no_show",
             "answer_id": 0,
         },
     ),

@@ -9,7 +9,7 @@ import pytest
 from smartia_jobs.appointment import Appointment, AppointmentStatus
 from smartia_jobs.database import Database
 from smartia_jobs.store.schema import ensure
-from smartia_jobs.store.status_changes import MISSED, marked, marks_of, note_undone, remember
+from smartia_jobs.store.status_changes import WHY_NO_SHOW, marked, marks_of, note_undone, remember
 from tests.support import Clinic
 
 NO_SHOW = AppointmentStatus.NO_SHOW
@@ -36,7 +36,13 @@ def stored(*visits: Appointment) -> dict[int, str]:
 def note(database: Database, *visits: Appointment, run_id: str = "run") -> set[int]:
     with database.write() as connection:
         return remember(
-            connection, visits, stored(*visits), after=NO_SHOW, why=MISSED, run_id=run_id, at=AT
+            connection,
+            visits,
+            stored(*visits),
+            after=NO_SHOW,
+            why=WHY_NO_SHOW,
+            run_id=run_id,
+            at=AT,
         )
 
 
@@ -79,7 +85,13 @@ def test_a_mark_that_is_not_committed_never_was(database: Database) -> None:
 
     with pytest.raises(Crash), database.write() as connection:
         remember(
-            connection, [visit(1)], stored(visit(1)), after=NO_SHOW, why=MISSED, run_id="r", at=AT
+            connection,
+            [visit(1)],
+            stored(visit(1)),
+            after=NO_SHOW,
+            why=WHY_NO_SHOW,
+            run_id="r",
+            at=AT,
         )
         raise Crash
 
