@@ -100,7 +100,7 @@ def _play(folder: Path) -> None:
             " Monday at 9:00.",
             f"WhatsApp is a sandbox on {sandbox.url}: no message leaves this machine.",
         )
-        with _listening(sandbox, settings):
+        with listening(sandbox, settings):
             _play_the_steps(folder, sandbox, settings)
         accepted = [(one["to"], one["text"]) for one in sandbox.received if one["accepted"]]
         twice = len(accepted) - len(set(accepted)) or "nobody"
@@ -147,7 +147,7 @@ def _wait_until_heard(sandbox: "Sandbox") -> None:
 
 
 @contextmanager
-def _listening(sandbox: "Sandbox", settings: "Settings") -> Iterator[None]:
+def listening(sandbox: "Sandbox", settings: "Settings") -> Iterator[None]:
     """Store what the sandbox posts, as ``smartia-jobs serve`` does."""
     from smartia_jobs.database import Database
     from smartia_jobs.inbox.payload import read
