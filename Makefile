@@ -22,7 +22,7 @@ measured = benchmarks/.venv/.measured
 unexport PYTHONDONTWRITEBYTECODE
 
 .NOTPARALLEL:
-.PHONY: help demo test test-long test-image check dist bench lock clean
+.PHONY: help demo test test-long test-image check dist bench pictures lock clean
 
 help: ## list the targets
 	@echo 'smartia-jobs: reminds the patients of a SmartIA clinic over WhatsApp'
@@ -62,6 +62,11 @@ bench: $(measured) ## measure the speed, 20 minutes, into docs/benchmarks.md (QU
 	@benchmarks/.venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps \
 		--force-reinstall .
 	@benchmarks/.venv/bin/python -m benchmarks $(if $(QUICK),--quick)
+
+# Chromium takes them; Pillow, which nothing else needs, makes them small.
+pictures: $(dev) ## take the pictures of the guide again, two minutes, into docs/pictures
+	@.venv/bin/python -m pip install -qq --disable-pip-version-check 'pillow>=11'
+	@.venv/bin/python -m tests.pictures
 
 lock: $(dev) ## pin the image's requirements anew, with the newest versions allowed
 	.venv/bin/python -m pip install -qq --disable-pip-version-check uv
