@@ -17,6 +17,7 @@ from smartia_jobs.settings.declarations import PLATFORM_VARIABLES, VARIABLES
 
 _ROOT = Path(__file__).parents[1]
 _GUIDE = _ROOT / "docs" / "guia.pt-BR.md"
+_REFERENCE = _ROOT / "docs" / "referencia.pt-BR.md"
 _DOCS = sorted((_ROOT / "docs").glob("*.md"))
 _DEPLOY = sorted(path for path in (_ROOT / "deploy").rglob("*") if path.is_file())
 _EVERYTHING = [_ROOT / "README.md", _ROOT / "crontab.example", *_DOCS, *_DEPLOY]
@@ -170,10 +171,10 @@ def test_a_call_is_found_wherever_a_scheduler_would_find_it(text: str, arguments
     assert found.strip() == arguments
 
 
-def test_every_command_is_shown_in_the_guide() -> None:
+def test_every_command_is_shown_in_the_guide_or_its_reference() -> None:
     command: Any = typer.main.get_command(app)
 
-    shown = {line.split()[0] for line in command_lines(_GUIDE)}
+    shown = {line.split()[0] for page in (_GUIDE, _REFERENCE) for line in command_lines(page)}
 
     assert shown >= set(command.commands)
 
@@ -199,18 +200,18 @@ def test_every_variable_that_a_deployment_sets_for_the_program_exists(path: Path
     assert unknown == set()
 
 
-def test_the_guide_explains_every_exit_status_and_no_other() -> None:
-    (table,) = re.findall(r"^\| código \|.*?\n\n", text_of(_GUIDE), re.MULTILINE | re.DOTALL)
+def test_the_guides_reference_explains_every_exit_status_and_no_other() -> None:
+    (table,) = re.findall(r"^\| código \|.*?\n\n", text_of(_REFERENCE), re.MULTILINE | re.DOTALL)
 
     explained = [int(number) for number in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)]
 
     assert explained == sorted(int(status) for status in ExitStatus)
 
 
-def test_the_guide_explains_every_line_of_a_result() -> None:
+def test_the_guides_reference_explains_every_line_of_a_result() -> None:
     explained = {
         term
-        for cell in re.findall(r"^\| (`[^|]+`) \|", text_of(_GUIDE), re.MULTILINE)
+        for cell in re.findall(r"^\| (`[^|]+`) \|", text_of(_REFERENCE), re.MULTILINE)
         for term in spans(cell)
     }
 

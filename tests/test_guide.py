@@ -1,4 +1,4 @@
-"""What the guide shows as the program's output is the program's output.
+"""What the guide and its reference show as the program's output is the program's output.
 
 The guide's story is told on a terminal, of a made-up clinic, on a Monday at nine. Runs get that
 moment as their clock; what only looks at the database is the real program, started today.
@@ -42,7 +42,9 @@ from tests.support.process import process_as_before
 from tests.support.program import start
 from tests.support.terminal import run_on_terminal
 
-_GUIDE = (Path(__file__).parents[1] / "docs" / "guia.pt-BR.md").read_text("utf-8")
+_DOCS = Path(__file__).parents[1] / "docs"
+#: The way of a quarter of an hour, and what is looked up.
+_PAGES = (_DOCS / "guia.pt-BR.md", _DOCS / "referencia.pt-BR.md")
 _SATURDAY = datetime.fromisoformat("2026-11-28T07:48-03:00")
 _MONDAY_9 = datetime.fromisoformat("2026-11-23T09:00-03:00")
 _COLUMNS = 88
@@ -69,14 +71,15 @@ def as_on_any_day(text: str) -> list[str]:
 
 
 def shown() -> dict[str, list[list[str]]]:
-    """Return, by the commands above it, each output in the guide, in order."""
+    """Return, by the commands above it, each output on the pages, in order."""
     outputs = defaultdict[str, list[list[str]]](list)
-    command = ""
-    for block in _FENCE.finditer(_GUIDE):
-        if block["language"] == "console":
-            command = "\n".join(as_on_any_day(block["text"]))
-        elif block["language"] == "text":
-            outputs[command].append(as_on_any_day(block["text"]))
+    for page in _PAGES:
+        command = ""
+        for block in _FENCE.finditer(page.read_text("utf-8")):
+            if block["language"] == "console":
+                command = "\n".join(as_on_any_day(block["text"]))
+            elif block["language"] == "text":
+                outputs[command].append(as_on_any_day(block["text"]))
     return outputs
 
 

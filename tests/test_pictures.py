@@ -8,6 +8,9 @@ import pytest
 
 from tests.pictures import LARGEST_BYTES, PICTURES, SHOWN, WIDTH, Aurora, pages_of, with_sections
 
+_DOCS = PICTURES.parent
+_SHOWN_ON_A_PAGE = re.compile(r"!\[([^\]]*)\]\(pictures/([^)]+)\)")
+
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
@@ -26,6 +29,15 @@ def test_a_picture_is_a_small_png_of_the_width_of_a_page(name: str) -> None:
     assert data.startswith(b"\x89PNG\r\n\x1a\n")
     assert struct.unpack(">I", data[16:20]) == (WIDTH,)
     assert len(data) <= LARGEST_BYTES
+
+
+def test_each_picture_is_shown_on_a_page_and_said_in_words() -> None:
+    texts = [path.read_text("utf-8") for path in _DOCS.glob("*.pt-BR.md")]
+
+    shown = {name: words for text in texts for words, name in _SHOWN_ON_A_PAGE.findall(text)}
+
+    assert shown.keys() == SHOWN.keys()
+    assert all(len(words) > 40 for words in shown.values())
 
 
 def test_the_page_of_calls_shows_what_the_receptions_page_tells_of_it(
