@@ -135,6 +135,25 @@ def test_sigterm_ends_all_in_order_and_no_message_is_lost(
     assert states.count("sent") == len(fleet.told())
 
 
+def test_a_clinic_that_hangs_is_named_before_the_platform_kills_the_fleet(
+    fleet: Fleet, start_cli: StartCli
+) -> None:
+    phone = fleet.book(fleet.add("silent"))
+    fleet.sandbox.script(phone, Scripted(delay_s=30, accepted=False))
+    process = start_cli("fleet", "24h", "--clinics", str(fleet.folder), "--json")
+    for _ in range(6000):
+        if fleet.sandbox.received or process.poll() is not None:
+            break
+        time.sleep(0.01)
+
+    process.send_signal(signal.SIGTERM)
+    stdout, _ = process.communicate(timeout=60)
+
+    body = json.loads(stdout)  # nothing is printed by a fleet that had to leave
+    assert process.returncode == 143
+    assert body["clinics"]["silent"]["advice"] == "was told to end; running again goes on"
+
+
 def test_the_clinics_of_both_engines_are_run_side_by_side(fleet: Fleet, postgres_url: str) -> None:
     numbers = phones()
     told = [fleet.book(fleet.add("lite"), str(next(numbers)))]

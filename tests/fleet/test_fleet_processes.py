@@ -1,6 +1,7 @@
 """A process for each clinic: whatever one does, the others are done, and its end is told."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -32,6 +33,7 @@ def start(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
+        start_new_session=True,
     )
     started.append(process)
     return process
@@ -94,7 +96,7 @@ def test_one_that_does_not_end_when_told_to_is_killed(started: list[subprocess.P
     assert told["good"]["exit_code"] == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_all_in_order_and_begins_no_other(
     started: list[subprocess.Popen[str]], number: signal.Signals
 ) -> None:
@@ -102,11 +104,14 @@ def test_a_signal_ends_all_in_order_and_begins_no_other(
     assert process.stderr is not None
     assert [process.stderr.readline() for _ in range(2)] == ["waits\n", "waits\n"]
 
-    process.send_signal(number)
+    if number == signal.SIGTERM:
+        process.send_signal(number)
+    else:  # a terminal tells every process
+        os.killpg(process.pid, number)
     told = ends(process)
 
     assert {name: told[name]["exit_code"] for name in told if name} == {
         "polite-1": 143,
         "polite-2": 143,
     }
-    assert told[""]["stopped"] == 128 + number
+    assert told[""]["stopped"] == (130 if number == signal.SIGINT else 143)
