@@ -36,7 +36,7 @@ _clinic: ContextVar["Clinic | None"] = ContextVar("clinic", default=None)
 
 #: A clinic of many leaves this much earlier after a signal than a process of its own, so that
 #: its end can be told before the whole fleet is killed.
-_LEAVES_EARLIER_S = 1.0
+_LEAVES_EARLIER_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,10 @@ from smartia_jobs.run import Stop
 from smartia_jobs.settings.clinics import Clinic
 
 #: How often the wish to end and the time limits are looked at.
-_LOOK_S = 0.25
-#: A clinic that was told to end leaves 8 s later by itself; what still hangs then is killed, and
-#: there is time to say so before the platform kills this process, 10 s after its own signal.
-_KILLED_AFTER_S = 8.5
+_LOOK_S = 0.1
+#: A clinic that was told to end leaves within 8.5 s. What still hangs then is killed, and there is
+#: time to say so before this process has to leave, 9 s after its own signal.
+_KILLED_AFTER_S = 8.7
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,8 @@ def work(clinic: Clinic) -> int:
             listen(stop)
             sys.stderr.write("waits\n")
             sys.stderr.flush()
-            return 143 if stop.event.wait(60) else 0
+            stop.event.wait(60)
+            return int(stop.status or 0)
         case "crowd":
             running = Path(f"/proc/{os.getppid()}/task/{os.getppid()}/children").read_text()
             sys.stdout.write(str(len(running.split())))
