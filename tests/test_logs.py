@@ -15,8 +15,8 @@ import pytest
 
 from smartia_jobs.logs import (
     configure_logs,
+    hold_logs,
     log_event,
-    logs_held,
 )
 from smartia_jobs.logs.lines import JsonLines
 
@@ -302,7 +302,7 @@ def test_lines_wait_while_they_are_held(stream: Stream) -> None:
     as_json(stream)
     writer = threading.Thread(target=logger.info, args=("later",))
 
-    with logs_held():
+    with hold_logs():
         writer.start()
         writer.join(0.05)
         before = stream.text

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from smartia_jobs.logs import a_person_watches, logs_held, stderr_console
+from smartia_jobs.logs import a_person_watches, hold_logs, stderr_console
 from smartia_jobs.report import Report, Result
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class ProgressBar:
         with self._lock:
             self._over = True
         if self._bar is not None:
-            with logs_held(), suppress(OSError):  # the terminal is gone, and the bar with it
+            with hold_logs(), suppress(OSError):  # the terminal is gone, and the bar with it
                 self._bar.stop()
 
     def expect(self, visits: int) -> None:
@@ -115,6 +115,6 @@ class ProgressBar:
             if self._over or not bar.console.is_interactive:
                 return
             self._move(bar)
-            with logs_held():  # a line in the middle of the first drawing would end up beside it
+            with hold_logs():  # a line in the middle of the first drawing would end up beside it
                 bar.start()
             self._bar = bar

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
 
+from smartia_jobs.database.redaction import raised, without_values
 from smartia_jobs.database.session import BEGIN_READING, BEGIN_WRITING, read_with_care
-from smartia_jobs.database.words import raised, without_values
 from smartia_jobs.errors import ConfigurationError, InterruptedRunError, how_to_install
 from smartia_jobs.settings import database_url
 
@@ -36,8 +36,8 @@ class Database:
     """One database, opened when it is first used, over at most one connection.
 
     Nothing is created or changed by opening it. Errors are SQLAlchemy's own, without the
-    values of any row; :func:`explain` turns them into advice. One thread uses it, that which
-    runs the job, and within a transaction there cannot be another.
+    values of any row; :func:`explain` turns them into advice. Only the thread that runs the job
+    uses it, and transactions do not nest.
     """
 
     def __init__(self, url: str, *, read_only: bool = False, busy_timeout_s: float = 5.0) -> None:
@@ -47,7 +47,7 @@ class Database:
             url: as ``DATABASE_URL``.
             read_only: the database itself refuses every change.
             busy_timeout_s: how long one SQLite statement waits while another program writes;
-                short, because a signal is only heard afterwards.
+                short, because a signal is only handled afterwards.
 
         Raises:
             ConfigurationError: the URL is not usable, or PostgreSQL's driver is not installed.
@@ -78,8 +78,8 @@ class Database:
         Args:
             patience_s: how long it waits for other programs, instead of ``busy_timeout_s``.
         """
-        kind = "read" if self._read_only and self.dialect == "postgresql" else "write"
-        return self._transaction(kind, patience_s)
+        mode = "read" if self._read_only and self.dialect == "postgresql" else "write"
+        return self._transaction(mode, patience_s)
 
     @contextmanager
     def outside_transaction(self) -> Iterator[Connection]:
@@ -95,10 +95,10 @@ class Database:
         self._engine.dispose()
 
     @contextmanager
-    def _transaction(self, kind: str, patience_s: float | None = None) -> Iterator[Connection]:
+    def _transaction(self, mode: str, patience_s: float | None = None) -> Iterator[Connection]:
         with self._engine.connect() as connection:
             try:
-                self._begin(connection, kind, patience_s)
+                self._begin(connection, mode, patience_s)
                 yield connection
             except InterruptedRunError:
                 # In the middle of a statement, a ROLLBACK would be refused.
@@ -112,11 +112,11 @@ class Database:
                 connection.invalidate()
                 raise
             if patience_s is not None:
-                connection.invalidate()  # it would go on being so patient
+                connection.invalidate()  # its busy time-out would stay this long
 
-    def _begin(self, connection: Connection, kind: str, patience_s: float | None) -> None:
-        begin = _BEGIN[self.dialect, kind]
-        if (self.dialect, kind) == ("sqlite", "write"):
+    def _begin(self, connection: Connection, mode: str, patience_s: float | None) -> None:
+        begin = _BEGIN[self.dialect, mode]
+        if (self.dialect, mode) == ("sqlite", "write"):
             usual_s = self._busy_timeout_s
             _queue_for_sqlite(connection, begin, usual_s if patience_s is None else patience_s)
             return
@@ -131,10 +131,10 @@ class Database:
 
 
 def _queue_for_sqlite(connection: Connection, begin: str, patience_s: float) -> None:
-    """Begin to write, waiting so long for other writers, and as long for readers at the end.
+    """Begin to write, waiting ``patience_s`` for other writers, and as long for readers at the end.
 
-    SQLite itself would look ever more rarely and hear no signal meanwhile: beside seven busy
-    writers that starves. Asked anew every so often, it looks often and a signal is heard.
+    SQLite itself would check ever more rarely, and no signal is handled meanwhile: among seven
+    busy writers it starves. Asked again every tenth of a second, it checks often enough.
     """
     # Not through SQLAlchemy, whose way to a statement takes longer than the rest of it. These
     # touch no file, so there is no error that it would have to translate.
@@ -161,7 +161,7 @@ def _sqlite_engine(url: str, read_only: bool, busy_timeout_s: float) -> Engine:
 
     def connect() -> sqlite3.Connection:
         try:
-            # isolation_level None: the driver begins nothing by itself, `_BEGIN` does.
+            # isolation_level None: the driver begins no transaction, `_BEGIN` does.
             connection = sqlite3.connect(
                 uri, uri=True, timeout=busy_timeout_s, isolation_level=None
             )
@@ -176,7 +176,7 @@ def _sqlite_engine(url: str, read_only: bool, busy_timeout_s: float) -> Engine:
 
 
 def _why_not_opened(path: os.PathLike[str]) -> str:
-    """Return why SQLite could not open ``path``, which its own error does not tell."""
+    """Return why SQLite could not open ``path``, which its own error does not say."""
     if os.path.isdir(path):
         return "this is a directory"
     if os.path.exists(path):
@@ -234,7 +234,7 @@ def _engine(url: str, **options: Any) -> Engine:
 
 
 def _forget_row_values(context: Any) -> None:
-    """Keep of an error what quotes no row: no DETAIL with name and phone, no value."""
+    """Remove from an error what quotes a row: DETAIL with name and phone, and every value."""
     original = context.original_exception
     diagnosis = getattr(original, "diag", None)
     if diagnosis is not None and diagnosis.message_primary:

@@ -30,8 +30,8 @@ _SQLITE: dict[int, tuple[type[SmartiaJobsError], str]] = {
 }
 
 #: PostgreSQL's SQLSTATEs by their beginning; of several the longest counts
-#: (https://www.postgresql.org/docs/current/errcodes-appendix.html, 2026-11). What is not here
-#: (42601, a syntax error) only this program can be at fault for.
+#: (https://www.postgresql.org/docs/current/errcodes-appendix.html, 2026-11). Whatever is not here
+#: (42601, a syntax error) can only be this program's fault.
 _SQLSTATE: dict[str, tuple[type[SmartiaJobsError], str]] = {
     "08": (UnavailableError, "the connection was lost"),
     "09": (ConfigurationError, "a trigger in it fails"),
@@ -51,8 +51,8 @@ _SQLSTATE: dict[str, tuple[type[SmartiaJobsError], str]] = {
     "3F000": (ConfigurationError, "a schema is missing"),
     "40001": (UnavailableError, "another program changed the same rows at the same moment"),
     "40002": (ConfigurationError, "a rule of its tables refuses a row"),
-    "40P01": (UnavailableError, "another program held what this one wanted, and the reverse"),
-    "42": (ConfigurationError, "it has something otherwise than SmartIA's"),
+    "40P01": (UnavailableError, "another program and this one waited for each other"),
+    "42": (ConfigurationError, "something in it differs from SmartIA's"),
     "42501": (ConfigurationError, "its user lacks a right (docs/postgresql.md lists the GRANTs)"),
     "42703": (ConfigurationError, "a column is missing"),
     "42704": (ConfigurationError, "a type is missing"),
@@ -70,7 +70,7 @@ _SQLSTATE: dict[str, tuple[type[SmartiaJobsError], str]] = {
     "57P": (UnavailableError, "it is being started or stopped"),
     "58": (UnavailableError, "its machine reports an error"),
     "72": (UnavailableError, "a statement took too long"),
-    "HV": (ConfigurationError, "a table of it lies in another database, which fails"),
+    "HV": (ConfigurationError, "one of its tables is in another database, which fails"),
     "P0": (ConfigurationError, "a function or trigger in it refuses"),
     "XX": (ConfigurationError, "it is damaged, or has an error itself; see its log"),
 }
@@ -98,7 +98,7 @@ _NO_SUCH = re.compile(r"no such (?:table|column): \S+")
 _SYNTAX_ERROR = "42601"
 #: The table that a statement of ours is about.
 _TABLE = re.compile(r"\b(?:INSERT INTO|UPDATE|DELETE FROM|FROM) (?P<name>[a-z_]\w*)")
-#: What SmartIA's own program brings into its SQLite connections, and we do not.
+#: What SmartIA adds to its own SQLite connections, and this program does not.
 _BROUGHT = re.compile(r"no such (?:function|collation sequence|module): \S+")
 
 
@@ -123,9 +123,9 @@ def is_transient(error: SQLAlchemyError) -> bool:
 
 
 def is_lock_timeout(error: DBAPIError) -> bool:
-    """Return whether another program's lock on a row was waited for in vain.
+    """Return whether waiting for another program's lock on a row timed out.
 
-    Nothing of the transaction was done. (SQLite locks no rows: there, everybody waits.)
+    Nothing of the transaction was done. (SQLite locks no rows: there, every writer waits.)
     """
     return getattr(error.orig, "sqlstate", None) == "55P03"
 
@@ -167,8 +167,8 @@ def _explain_sqlite(error: DBAPIError, orig: sqlite3.Error) -> SmartiaJobsError:
     known = _SQLITE.get(code)
     if known is None:
         return _bug(error)
-    kind, meaning = known
-    return kind(f"The database in DATABASE_URL cannot be used: {meaning} ({_words(error)}).")
+    error_class, meaning = known
+    return error_class(f"The database in DATABASE_URL cannot be used: {meaning} ({_words(error)}).")
 
 
 def _explain_postgresql(error: DBAPIError) -> SmartiaJobsError:
@@ -180,8 +180,8 @@ def _explain_postgresql(error: DBAPIError) -> SmartiaJobsError:
         )
         if known is None or sqlstate == _SYNTAX_ERROR:
             return _bug(error)
-        kind, meaning = known
-        return kind(f"The database in DATABASE_URL cannot be used: {meaning} ({words}).")
+        error_class, meaning = known
+        return error_class(f"The database in DATABASE_URL cannot be used: {meaning} ({words}).")
     if unknown := _UNKNOWN_ARGUMENT.search(words):
         return ConfigurationError(
             "DATABASE_URL has an argument that PostgreSQL's driver does not know:"
@@ -200,7 +200,7 @@ def _explain_postgresql(error: DBAPIError) -> SmartiaJobsError:
 
 
 def _words(error: SQLAlchemyError) -> str:
-    """Return the database's own words, which hold no value any more, and the table."""
+    """Return the database's own words, whose values were removed before, and the table."""
     words = " ".join(str(getattr(error, "orig", "")).split())[:500]
     table = _TABLE.search(getattr(error, "statement", None) or "")
     if table and not re.search(rf"\b{table['name']}\b", words):

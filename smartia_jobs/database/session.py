@@ -14,20 +14,20 @@ _SETTINGS = {
     "idle_in_transaction_session_timeout": "60s",
     # Keeps a naive value from meaning the server's zone.
     "TimeZone": "UTC",
-    # Of the others, psycopg reads no instant.
+    # In any other style psycopg cannot read instants.
     "DateStyle": "ISO, YMD",
     # Before version 14 a stored date is compared by the text of a double precision.
     "extra_float_digits": "1",
     # The index of appointments is found by the names of its columns.
     "quote_all_identifiers": "off",
 }
-# As UTF8 a database of encoding SQL_ASCII, which checks no text, would refuse what is none.
+# A database of encoding SQL_ASCII checks no text; asked for UTF8, it would refuse other bytes.
 _ENCODING = (
     "SELECT set_config('client_encoding', CASE current_setting('server_encoding') "
     "WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END, true)"
 )
-# It would end a pass that takes many short statements. Before PostgreSQL 17 nobody knows it, and
-# naming it is an error; a CASE asks first, in a tenth of what a WHERE takes.
+# It would end a transaction of many short statements. PostgreSQL before 17 does not know it, and
+# naming it is an error; a CASE asks first, in a tenth of the time of a WHERE.
 _NO_TRANSACTION_TIMEOUT = (
     "SELECT CASE WHEN current_setting('server_version_num')::int >= 170000 "
     "THEN set_config('transaction_timeout', '0', true) END"
@@ -59,7 +59,7 @@ def read_with_care(connection: Any) -> None:
     """Let a psycopg connection return as text what it cannot convert, as SQLite does.
 
     One name in another encoding, or one date such as ``infinity``, must not cost all others
-    their reminder. Of SQL_ASCII psycopg makes bytes, which are UTF-8 as far as they can be.
+    their reminder. From SQL_ASCII psycopg makes bytes, which are decoded as UTF-8 where possible.
     """
     from psycopg.pq import Format
 

@@ -37,7 +37,7 @@ def insert_once(dialect: str, table: Table, *, key: Sequence[str]) -> Any:
 def wait_for_no_lock(connection: Connection) -> None:
     """Let a statement of this transaction fail at once when another program holds a row it needs.
 
-    SQLite locks no rows: there, whoever may write waits for nobody.
+    SQLite locks no rows: there, a transaction that writes waits for nobody.
     """
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SET LOCAL lock_timeout = '10ms'")
@@ -50,6 +50,6 @@ def lock_names(connection: Connection, names: Collection[str]) -> None:
     """
     if connection.dialect.name == "postgresql" and names:
         lock = "SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) FROM unnest(:names) AS name"
-        # In one order by everyone, so that nobody waits in a circle.
+        # Always in the same order, so that no two processes deadlock.
         values = bindparam("names", sorted(names), type_=ARRAY(Text))
         connection.execute(text(lock).bindparams(values))

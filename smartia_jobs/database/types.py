@@ -17,7 +17,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 class UtcDateTime(TypeDecorator[datetime]):
     """An instant: aware UTC in and out.
 
-    ``timestamptz`` on PostgreSQL; on SQLite the UTC reading as text with microseconds, which
+    ``timestamptz`` on PostgreSQL; on SQLite the time in UTC as text with microseconds, which
     sorts and compares as the instants do.
     """
 
@@ -29,7 +29,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else utc(value)
 
     def bind_processor(self, dialect: Dialect) -> Any:
-        """Return what writes an instant: on SQLite in one step, for it is done for each row."""
+        """Return what writes an instant: on SQLite in one step, as each row needs it."""
         return utc_text if dialect.name == "sqlite" else super().bind_processor(dialect)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:

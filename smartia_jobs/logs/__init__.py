@@ -3,19 +3,19 @@
 from smartia_jobs.logs.handlers import (
     a_person_watches,
     configure_logs,
+    hold_logs,
     label_lines,
     log_event,
     logs_are_json,
-    logs_held,
     stderr_console,
 )
 
 __all__ = [
     "a_person_watches",
     "configure_logs",
+    "hold_logs",
     "label_lines",
     "log_event",
     "logs_are_json",
-    "logs_held",
     "stderr_console",
 ]

@@ -35,7 +35,7 @@ def configure_logs(
 ) -> None:
     """Send this program's log lines to standard error, in place of an earlier call's.
 
-    Other libraries are heard from WARNING on, whatever the level. On a terminal the lines that
+    Other libraries log from WARNING on, whatever the level. On a terminal the lines that
     are written for machines, one a message and the counts at the end, need ``DEBUG``: a progress
     bar and the report show the same.
 
@@ -56,7 +56,7 @@ def configure_logs(
         handler = logging.StreamHandler()
         handler.setFormatter(TextLines(_always.get()))
     handler.name = _NAME
-    # Looked up for each line otherwise, and no line of ours tells them: thread, process, and the
+    # Looked up for each line otherwise, although no line of ours has them: thread, process, and the
     # file and function that logged it (Python's "Logging HOWTO", Optimization).
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None
@@ -100,8 +100,8 @@ def stderr_console() -> "Console":
 
 
 @contextmanager
-def logs_held() -> Iterator[None]:
-    """Let no thread write a log line meanwhile; it waits."""
+def hold_logs() -> Iterator[None]:
+    """Make threads wait before they write a log line."""
     handlers = [one for one in logging.getLogger().handlers if one.name == _NAME]
     for handler in handlers:
         handler.acquire()
@@ -138,4 +138,4 @@ class _Terminal(logging.Handler):
         try:
             stderr_console().print(line, soft_wrap=True)
         except OSError:
-            self.handleError(record)  # nobody reads it any more; messages go on without a log
+            self.handleError(record)  # nobody reads it; sending goes on without a log

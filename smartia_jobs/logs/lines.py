@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-# Cloud Logging cuts an entry at 256 kB, and a cut line is no JSON any more
+# Cloud Logging cuts an entry at 256 kB, and a cut line is no longer JSON
 # (https://cloud.google.com/logging/quotas, 2026-11).
 _MESSAGE_BYTES = 8_000
 _STACK_BYTES = 60_000
@@ -84,7 +84,7 @@ class TextLines(logging.Formatter):
 
 
 def _stack(error: BaseException | None) -> str:
-    """Return where errors arose and of what kind they are, the first one first.
+    """Return where errors arose and of which type they are, the first one first.
 
     Without their words: those of an unexpected error may quote a patient's phone, name or text.
     """
@@ -103,9 +103,9 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _frames(error: BaseException) -> Iterator[str]:
     yield "Traceback (most recent call last):\n"
     yield from traceback.format_tb(error.__traceback__)
-    kind = type(error)
-    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
-    yield f"{module}{kind.__qualname__}"
+    error_type = type(error)
+    module = "" if error_type.__module__ == "builtins" else f"{error_type.__module__}."
+    yield f"{module}{error_type.__qualname__}"
 
 
 def _message(record: logging.LogRecord) -> str:

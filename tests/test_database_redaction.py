@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from smartia_jobs.database import Database
 from smartia_jobs.database.errors import explain, why
-from smartia_jobs.database.words import raised
+from smartia_jobs.database.redaction import raised
 from smartia_jobs.errors import ConfigurationError
 
 #: What stands in the rows: nothing of it may be told.

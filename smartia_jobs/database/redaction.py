@@ -45,7 +45,7 @@ def without_values(diagnosis: Any) -> str:
     about = [said]
     if diagnosis.table_name:
         about.append(f"table {table}")
-    about += [f"{kind} {name}" for kind, name in names.items() if name and name not in said]
+    about += [f"{what} {name}" for what, name in names.items() if name and name not in said]
     if function := _FUNCTION.search(diagnosis.context or ""):
         about.append(f"function {function[1]}, line {function[2]}")
     return "; ".join(about)
