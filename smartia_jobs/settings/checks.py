@@ -11,8 +11,8 @@ from smartia_jobs.settings.database_url import sqlite_path
 from smartia_jobs.settings.declarations import VARIABLES, Settings
 from smartia_jobs.settings.readers import is_loopback
 
-#: A POST may start on a claim up to 60 s old, connect for 5 s and be read for 30 s: a claim
-#: that ends earlier could be taken for dead, and its message be sent twice.
+#: A POST may start on a claim that is 20 s old, take long to connect, and wait 30 s for its
+#: answer: a lease that ends earlier would let another process send the message once more.
 SHORTEST_LEASE = timedelta(seconds=100)
 
 
@@ -40,7 +40,7 @@ def wrong_database(settings: Settings) -> tuple[str, str] | None:
     """Return why database and WhatsApp do not belong together, and what to do; None: they do.
 
     What a sandbox accepts counts as sent: with the clinic's own database no patient would get
-    those reminders any more. What WhatsApp accepts from a copy, patients get twice.
+    those reminders. What WhatsApp accepts from a copy, patients get twice.
     """
     if is_sandbox(settings) and not settings.database_is_a_copy:
         return (
@@ -97,7 +97,7 @@ def _service_problems(settings: Settings) -> Iterator[str]:
         )
     if settings.webhook_forward_url is not None and not has_webhook(settings):
         yield (
-            "WEBHOOK_FORWARD_URL passes on what the webhook hears, and there is none: set "
+            "WEBHOOK_FORWARD_URL forwards what the webhook receives, and there is none: set "
             "META_VERIFY_TOKEN and META_APP_SECRET, or remove it."
         )
     if settings.http_auth == "iam" and has_webhook(settings):

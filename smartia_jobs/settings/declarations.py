@@ -1,7 +1,6 @@
-"""Every setting there is: variable, sort, default, meaning and example beside each other.
+"""Every setting: its variable, type, default, meaning and example, declared in one place.
 
-This is the single place in which one is declared: reading it, the table in docs/reference.md,
-``check`` and the tests follow.
+Reading it, the table in docs/reference.md, ``check`` and the tests follow from here.
 """
 
 from collections.abc import Mapping
@@ -237,7 +236,7 @@ class Settings:
     no_show_grace: timedelta = setting(
         "NO_SHOW_GRACE_MINUTES",
         readers.duration(_MINUTE, 0, 10080),
-        "`no-show`: how long after its start a visit counts as missed, at least its duration",
+        "`no-show`: how long after its start a visit becomes a no-show, at least its duration",
         default=60 * _MINUTE,
     )
     no_show_lookback: timedelta = setting(
@@ -267,13 +266,13 @@ class Settings:
     reengage_after: timedelta | None = setting(
         "REENGAGE_AFTER_MINUTES",
         readers.duration(_MINUTE, 0, 20160),
-        "`no-show`: how long after its start a missed visit is written about; unset: the grace",
+        "`no-show`: how long after the start of a no-show its patient is invited; unset: the grace",
         example="90",
     )
     reengage_within: timedelta = setting(
         "REENGAGE_WITHIN_HOURS",
         readers.duration(_HOUR, 1, 720),
-        "`no-show`: after this nobody is written to about a missed visit",
+        "`no-show`: after this nobody is invited because of a no-show",
         default=48 * _HOUR,
     )
 
@@ -281,8 +280,9 @@ class Settings:
     listen_to: str = setting(
         "LISTEN_TO",
         readers.choice("auto", "webhook", "smartia"),
-        "`replies`: what is heard besides our webhook: `smartia`: SmartIA's own dialogues too;"
-        " `webhook`: nothing; `auto`: those, until a webhook of ours has stored something",
+        "`replies`: what is read besides what our webhook stored: `smartia`: SmartIA's own"
+        " dialogues; `webhook`: nothing; `auto`: those, until a webhook of ours has stored"
+        " something",
         default="auto",
     )
 
@@ -353,8 +353,8 @@ class Settings:
     webhook_forward_url: str | None = setting(
         "WEBHOOK_FORWARD_URL",
         readers.FORWARD_URL,
-        "`serve`: SmartIA's webhook, which hears the same number: it is passed everything but"
-        " statuses of our messages, taps on our buttons and words that we understand",
+        "`serve`: SmartIA's webhook, where it has the same number: everything is forwarded to it"
+        " but statuses of our messages, taps on our buttons and words that we understand",
         example="https://api.example.org/webhook/meta",
         personal=True,  # a wrong one may hold a password
     )
@@ -378,8 +378,8 @@ class Settings:
     ping_url: str | None = setting(
         "PING_URL",
         readers.PING_URL,
-        "asked at the begin of each run with `/start` and at its end with its exit status, as"
-        " healthchecks.io takes it; `{job}` and `{clinic}` are filled in",
+        "requested at the start of each run with `/start` and at its end with its exit status, as"
+        " healthchecks.io expects; `{job}` and `{clinic}` are filled in",
         example="https://hc-ping.com/KEY/smartia-{job}",
         secret=True,  # whoever knows it can report in our name
     )
@@ -395,7 +395,7 @@ class Settings:
     cloud_run_service: str | None = setting(
         "K_SERVICE",
         readers.ANY_TEXT,
-        "set on Cloud Run's services; SQLite is refused there, too",
+        "set on Cloud Run's services; SQLite is refused there as well",
         platform=True,
     )
     cloud_run_execution: str | None = setting(
@@ -438,7 +438,7 @@ _DECLARED = tuple(
 )
 #: What an operator may set, in the order of docs/reference.md.
 VARIABLES = tuple(variable for variable in _DECLARED if not variable.platform)
-#: What Cloud Run sets by itself.
+#: What Cloud Run sets.
 PLATFORM_VARIABLES = tuple(variable for variable in _DECLARED if variable.platform)
 
 

@@ -25,7 +25,7 @@ class Given:
         file: the settings file that was looked for, by its whole path.
         was_read: whether it was there and could be read.
         problems: what is wrong already.
-        warnings: what an operator should mend, and a run can do without.
+        warnings: what an operator should correct, although a run can go on.
         of_file: those names whose text is the file's.
         file_outranks: the environment, as that of one clinic of many does.
     """
@@ -113,13 +113,17 @@ def understand(given: Given) -> Settings:
         text = _text_of(variable, given, problems)
         if text:
             try:
-                values[variable.field] = _read(variable, text, given.directory)
+                value = variable.reader.read(text)
+                is_path = isinstance(value, Path)
+                values[variable.field] = given.directory / value if is_path else value
             except ValueError as error:
                 problems.append(_problem(variable, text, error))
     if not given.texts.get("ONLY_TO", "unset").strip():
         # As from a shell variable that is not set: the guard of a first live run fails closed.
         problems.append("ONLY_TO is set, but empty; remove it to write to everybody.")
-    settings = _assemble(values)
+    settings = Settings()
+    for path, value in values.items():
+        settings = _with(settings, path, value)
     problems += contradictions(settings)
     if problems:
         raise ConfigurationError(problems)
@@ -129,7 +133,8 @@ def understand(given: Given) -> Settings:
 def log_form(given: Given) -> tuple[str, str]:
     """Return ``LOG_FORMAT`` and ``LOG_LEVEL``, whatever else is wrong.
 
-    What is wrong is told in this form, too. The defaults hold where the two are wrong themselves.
+    Errors in other settings are logged in this form as well. Where these two are wrong, the
+    defaults hold.
     """
     values = {"log_format": Settings().log_format, "log_level": Settings().log_level}
     for variable in VARIABLES:
@@ -186,7 +191,7 @@ def _assignments(content: str | None, path: Path, problems: list[str]) -> dict[s
 
 
 def _outranked(file: Mapping[str, str], environ: Mapping[str, str], path: Path) -> Iterator[str]:
-    """Yield what the file says in vain: a crontab or a shell may have said otherwise long ago."""
+    """Yield what the file says without effect: a crontab or shell may have set it long ago."""
     for variable in VARIABLES:
         in_file, outside = (
             {name: text for name in variable.names if (text := given.get(name, "").strip())}
@@ -232,22 +237,10 @@ def _text_of(variable: Variable, given: Given, problems: list[str]) -> str:
     return (content or "").strip()
 
 
-def _read(variable: Variable, text: str, directory: Path) -> Any:
-    value = variable.reader.read(text)
-    return directory / value if isinstance(value, Path) else value
-
-
 def _problem(variable: Variable, text: str, error: ValueError) -> str:
     shown = "" if variable.secret or variable.personal else f" is {text[:80]!r}; it"
     example = "" if variable.secret else f", for example {variable.example or variable.default}"
     return f"{variable.name}{shown} {error}{example}."
-
-
-def _assemble(values: Mapping[str, Any]) -> Settings:
-    settings = Settings()
-    for path, value in values.items():
-        settings = _with(settings, path, value)
-    return settings
 
 
 def _with(whole: Any, path: str, value: Any) -> Any:

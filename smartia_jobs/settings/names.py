@@ -1,4 +1,4 @@
-"""Names that are almost a setting's: a guard that was mistyped guards nothing, unseen."""
+"""Names that are almost a setting's: a mistyped safeguard would silently protect nothing."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

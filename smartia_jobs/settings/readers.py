@@ -1,4 +1,4 @@
-"""How settings are read from text: what each may be, what a bad one is told, how one is shown.
+"""How settings are read from text: what each may be, what is said of a bad one, how it is shown.
 
 Every reader raises ValueError with what the text must be ("must be …"), never quoting it: a
 value may be a secret.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import time, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo
 
 from smartia_jobs.settings import database_url
@@ -22,7 +22,7 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """How one sort of setting is read and shown.
+    """How one type of setting is read and shown.
 
     Attributes:
         read: text (never empty, no space around it) to value.
@@ -145,52 +145,52 @@ def _read_zone(text: str) -> ZoneInfo:
         raise ValueError(f"must be an IANA time zone{advice}") from None
 
 
-def _read_api_url(text: str) -> str:
-    otherwise = "must be https:// and a host, with no path (the program adds it)"
+def _address(text: str, otherwise: str) -> SplitResult:
+    """Split an address that names a host; raise ValueError with ``otherwise`` for another text."""
     try:
         parts = urlsplit(text)
-        host = parts.hostname
         _ = parts.port
     except ValueError:
         raise ValueError(otherwise) from None
-    beyond = parts.path not in ("", "/") or parts.query or parts.fragment
-    if not host or beyond or "@" in parts.netloc or not text.isprintable():
+    if not parts.hostname or not text.isprintable() or re.search(r"\s", text):
         raise ValueError(otherwise)
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
+    return parts
+
+
+def _require_https(parts: SplitResult, why: str) -> None:
+    """Raise ValueError unless the address is https, or http on this machine."""
+    is_local = parts.scheme == "http" and is_loopback(parts.hostname or "")
+    if parts.scheme != "https" and not is_local:
         raise ValueError(
-            "is sent the access token; it must begin with https:// (http:// only for this machine "
-            "itself)"
+            f"{why}; it must begin with https:// (http:// only for this machine itself)"
         )
+
+
+def _read_api_url(text: str) -> str:
+    otherwise = "must be https:// and a host, with no path (the program adds it)"
+    parts = _address(text, otherwise)
+    if parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError(otherwise)
+    _require_https(parts, "receives the access token")
     return text.rstrip("/")
 
 
 def _read_forward_url(text: str) -> str:
     otherwise = "must be an address such as https://api.example.org/webhook/meta"
-    try:
-        parts = urlsplit(text)
-        host = parts.hostname
-        _ = parts.port
-    except ValueError:
-        raise ValueError(otherwise) from None
-    if not host or parts.scheme not in ("http", "https") or re.search(r"\s", text):
+    parts = _address(text, otherwise)
+    if parts.scheme not in ("http", "https"):
         raise ValueError(otherwise)
-    if parts.scheme == "http" and not is_loopback(host):
-        raise ValueError(
-            "is told what patients write; it must begin with https:// (http:// only for this "
-            "machine itself)"
-        )
+    _require_https(parts, "receives what patients write")
     return text
 
 
 def _read_ping_url(text: str) -> str:
     otherwise = "must be an address such as https://hc-ping.com/KEY/smartia-{job}"
     try:
-        parts = urlsplit(text.format(job="job", clinic="clinic"))
-        host = parts.hostname
-        _ = parts.port
+        filled = text.format(job="job", clinic="clinic")
     except (ValueError, LookupError, AttributeError):
-        raise ValueError(f"{otherwise}; {{job}} and {{clinic}} alone are filled in") from None
-    if not host or parts.scheme not in ("http", "https") or re.search(r"\s", text):
+        raise ValueError(f"{otherwise}; only {{job}} and {{clinic}} are filled in") from None
+    if _address(filled, otherwise).scheme not in ("http", "https"):
         raise ValueError(otherwise)
     return text
 

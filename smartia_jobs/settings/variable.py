@@ -22,8 +22,8 @@ class Variable:
         example: a good value, where there is no default.
         secret: never shown, and may be given as a file named by ``NAME_FILE``.
         personal: not quoted when it is wrong, because of what may stand in it.
-        shared: other programs have a setting of nearly this name, so that one in the
-            environment that is almost it may be theirs.
+        shared: other programs have a setting of nearly this name, so that a near miss in the
+            environment may be theirs.
         platform: set by Cloud Run, not by an operator.
         field: of the settings, with a dot for a part of one.
     """
