@@ -35,7 +35,7 @@ class Unsendable:
 
 
 class Scope(StrEnum):
-    """How far an opt-out goes: what a phone gets no more."""
+    """How far an opt-out goes: what a phone no longer gets."""
 
     #: No invitations; reminders go on.
     INVITATIONS = "invitations"
@@ -155,9 +155,9 @@ class Answer:
         from_graph: whether WhatsApp itself answered (accepted or refused); False for every
             time-out, cut connection, refused connection or foreign body.
         message_id: WhatsApp's id of the message (holds the phone number: never log it).
-        held: accepted, but Meta holds it for a quality check.
+        in_quality_check: accepted, but Meta checks its quality before it is delivered.
         stop: for ``STOP``, the exit status of the run.
-        opt_out: the patient asked for no more marketing from this clinic.
+        opt_out: the patient wants no marketing from this clinic.
         wait_s: how long Meta asks to wait, where it says so, in seconds.
         answered_at: when it was answered by the clock of whoever answered, aware UTC; None where
             that is not told.
@@ -168,7 +168,7 @@ class Answer:
     code: int | None = None
     from_graph: bool = True
     message_id: str | None = None
-    held: bool = False
+    in_quality_check: bool = False
     stop: ExitStatus | None = None
     opt_out: bool = False
     wait_s: float | None = None

@@ -263,7 +263,7 @@ def _outcome(answer: "Answer") -> str:
     from smartia_jobs.message import Verdict
 
     if answer.verdict is Verdict.SENT:
-        held = " and holds it for a quality check" if answer.held else ""
+        held = " and holds it for a quality check" if answer.in_quality_check else ""
         return f"WhatsApp accepted it{held}; look at the phone."
     code = f" (code {answer.code})" if answer.code is not None else ""
     return f"{answer.reason}{code}"
@@ -274,5 +274,5 @@ def _answer_json(answer: "Answer") -> dict[str, Any]:
         "verdict": str(answer.verdict),
         "reason": answer.reason or None,
         "code": answer.code,
-        "held": answer.held,
+        "held": answer.in_quality_check,
     }

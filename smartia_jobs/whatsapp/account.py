@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from smartia_jobs.whatsapp.management import Management, Rows
+from smartia_jobs.whatsapp.management import Management, Rows, as_text
 
-#: What a token may do to read templates, number and account.
-READING = "whatsapp_business_management"
-#: What a token needs: to send, and to read.
-NEEDED_SCOPES = ("whatsapp_business_messaging", READING)
+#: The scope that a token needs to read templates, number and account.
+MANAGEMENT_SCOPE = "whatsapp_business_management"
+#: The scopes that a token needs: to send, and to read.
+NEEDED_SCOPES = ("whatsapp_business_messaging", MANAGEMENT_SCOPE)
 
 #: Messages a second, by throughput level.
 #: Source: Meta, "Throughput" (2026-09).
@@ -31,7 +31,7 @@ DAILY_LIMITS: Mapping[str, int | None] = {
     "TIER_UNLIMITED": None,
 }
 
-#: Where Meta looks for a webhook's address, first to last.
+#: Where Meta looks for the address of a webhook, in this order.
 #: Source: Meta, "Webhook overrides" (2026-06-28).
 WEBHOOK_LEVELS = ("phone_number", "whatsapp_business_account", "application")
 
@@ -47,7 +47,7 @@ class Token:
         expires_at: None when it never does.
         scopes: what it may do.
         accounts: the objects that a scope is limited to; a scope without limits is left out.
-        app_id: of the app that made it; empty when Meta did not tell.
+        app_id: of the app that made it; empty when Meta did not say.
     """
 
     is_valid: bool
@@ -59,7 +59,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """The sender's number; a word that Meta did not tell is empty.
+    """The sender's number; a text that Meta did not give is empty.
 
     Attributes:
         name: as patients see it.
@@ -69,11 +69,11 @@ class Number:
         name_status: whether the name is approved.
         platform: ``CLOUD_API`` when it can be sent from here.
         mode: ``LIVE``, or ``SANDBOX`` for a test number.
-        rate: messages a second it may send; None when Meta did not tell.
+        rate: messages a second it may send; None when Meta did not say.
         tier: how many people may be written to a day, a key of :data:`DAILY_LIMITS`.
         health: ``AVAILABLE``, ``LIMITED`` or ``BLOCKED``.
-        webhooks: where Meta tells what becomes of its messages: address by level, the one that is
-            in force first.
+        webhooks: where Meta posts what becomes of its messages: address by level, the one in
+            force first.
     """
 
     name: str
@@ -91,12 +91,12 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """An app that hears of an account.
+    """An app that is subscribed to an account.
 
     Attributes:
         id: its Graph id.
         name: as Meta has it.
-        override: the address that the account tells it at instead of its own; empty: none.
+        override: the address that the account uses for it instead of its own; empty: none.
     """
 
     id: str
@@ -106,7 +106,7 @@ class App:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The WhatsApp Business account; a word that Meta did not tell is empty.
+    """The WhatsApp Business account; a text that Meta did not give is empty.
 
     Attributes:
         name: as Meta has it.
@@ -164,22 +164,22 @@ def number(management: Management, phone_number_id: str) -> Number:
         of="META_PHONE_NUMBER_ID",
     )
     row = _row(told)
-    rate = RATES.get(_word(_inside(row, "throughput", "level")))
+    rate = RATES.get(as_text(_inside(row, "throughput", "level")))
     return Number(
-        name=_word(row.get("verified_name")),
-        display=_word(row.get("display_phone_number")),
-        status=_word(row.get("status")),
-        quality=_word(row.get("quality_rating")) or "UNKNOWN",
-        name_status=_word(row.get("name_status")),
-        platform=_word(row.get("platform_type")),
-        mode=_word(row.get("account_mode")),
+        name=as_text(row.get("verified_name")),
+        display=as_text(row.get("display_phone_number")),
+        status=as_text(row.get("status")),
+        quality=as_text(row.get("quality_rating")) or "UNKNOWN",
+        name_status=as_text(row.get("name_status")),
+        platform=as_text(row.get("platform_type")),
+        mode=as_text(row.get("account_mode")),
         rate=RATE_WITH_APP if row.get("is_on_biz_app") is True else rate,
-        tier=_word(row.get(_LIMIT)),
-        health=_word(_inside(row, "health_status", "can_send_message")),
+        tier=as_text(row.get(_LIMIT)),
+        health=as_text(_inside(row, "health_status", "can_send_message")),
         webhooks={
             level: address
             for level in WEBHOOK_LEVELS
-            if (address := _word(_inside(row, "webhook_configuration", level)))
+            if (address := as_text(_inside(row, "webhook_configuration", level)))
         },
     )
 
@@ -199,10 +199,10 @@ def account(management: Management, waba_id: str) -> Account:
     )
     row = _row(told)
     return Account(
-        name=_word(row.get("name")),
-        review=_word(row.get("account_review_status")),
-        verification=_word(row.get("business_verification_status")),
-        health=_word(_inside(row, "health_status", "can_send_message")),
+        name=as_text(row.get("name")),
+        review=as_text(row.get("account_review_status")),
+        verification=as_text(row.get("business_verification_status")),
+        health=as_text(_inside(row, "health_status", "can_send_message")),
         no_marketing=row.get("disable_marketing_messages_on_cloud_api") is True,
     )
 
@@ -214,13 +214,13 @@ def number_ids(management: Management, waba_id: str) -> frozenset[str]:
 
 
 def subscribed_apps(management: Management, waba_id: str) -> tuple[App, ...]:
-    """Return the apps that hear of the account."""
+    """Return the apps that are subscribed to the account."""
     apps = []
     for row in management.subscribed_apps(waba_id):
         about = row.get("whatsapp_business_api_data")
         about = about if isinstance(about, dict) else row
-        override = _word(row.get("override_callback_uri"))
-        apps.append(App(str(about.get("id") or ""), _word(about.get("name")), override))
+        override = as_text(row.get("override_callback_uri"))
+        apps.append(App(str(about.get("id") or ""), as_text(about.get("name")), override))
     return tuple(apps)
 
 
@@ -235,7 +235,3 @@ def _inside(row: Mapping[str, Any], field: str, name: str) -> object:
 
 def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def _word(value: object) -> str:
-    return value if isinstance(value, str) else ""

@@ -15,7 +15,7 @@ from smartia_jobs.errors import ExitStatus
 from smartia_jobs.message import Answer, Verdict
 from smartia_jobs.whatsapp.codes import ANSWERS, PROOF, SENDER
 
-#: No asked wait is believed beyond a day.
+#: A longer wait than a day is not believed.
 _LONGEST_WAIT_S = 86_400.0
 
 #: WhatsApp's ids fit SmartIA's column; what is longer is not one.
@@ -27,7 +27,7 @@ _PROXY = Answer(
     from_graph=False,
 )
 _FOREIGN_THROTTLE = Answer(
-    Verdict.SLOW_DOWN, "WhatsApp's front door asks to slow down.", from_graph=False
+    Verdict.SLOW_DOWN, "Something in front of WhatsApp asks to slow down.", from_graph=False
 )
 _NO_ANSWER = Answer(
     Verdict.UNKNOWN,
@@ -111,12 +111,14 @@ def _accepted(body: object) -> Answer | None:
     """Read an acceptance; None when there is no message id in it."""
     message = _first(body, "messages")
     message_id = message.get("id")
-    if not _is_id(message_id, _LONGEST_MESSAGE_ID):
+    if not isinstance(message_id, str) or not 0 < len(message_id) <= _LONGEST_MESSAGE_ID:
+        return None
+    if not (message_id.isascii() and message_id.isprintable()):
         return None
     return Answer(
         Verdict.SENT,
         message_id=message_id,
-        held=message.get("message_status") in ("held_for_quality_assessment", "paused"),
+        in_quality_check=message.get("message_status") in ("held_for_quality_assessment", "paused"),
     )
 
 
@@ -124,15 +126,6 @@ def _first(body: object, name: str) -> Mapping[str, Any]:
     items = body.get(name) if isinstance(body, dict) else None
     first = items[0] if isinstance(items, list) and items else None
     return first if isinstance(first, dict) else {}
-
-
-def _is_id(value: object, longest: int) -> bool:
-    return (
-        isinstance(value, str)
-        and 0 < len(value) <= longest
-        and value.isascii()
-        and value.isprintable()
-    )
 
 
 def _with_asked_wait(answer: Answer, headers: Mapping[str, str]) -> Answer:
@@ -165,7 +158,7 @@ def _regain_s(usage_header: str) -> float | None:
 
 
 def _positive(value: object) -> float | None:
-    """Read a number above 0 that is one, from a number or a text."""
+    """Read a finite number above 0 from a number or a text; None for anything else."""
     if not isinstance(value, (int, float, str)):
         return None
     try:

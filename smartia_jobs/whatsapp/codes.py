@@ -65,10 +65,10 @@ _REGISTRATION = _refused(
     " WhatsApp Manager."
 )
 _QUOTA = _throttled("Meta's quota of calls for the app or the account is used up.", 60.0)
-_CUSTOM_LIMIT = _throttled("Meta's limit for this kind of call is reached.")
+_CUSTOM_LIMIT = _throttled("Meta's limit for this type of call is reached.")
 _MAINTENANCE = _throttled("Meta is working on this account; it takes about a minute.", 60.0)
-_MEDIA = _bad("WhatsApp refused the kind or the media of this message.")
-_FLOW = _configuration("The template's Flow is blocked or throttled: mend it in WhatsApp Manager.")
+_MEDIA = _bad("WhatsApp refused the type or the media of this message.")
+_FLOW = _configuration("The template's Flow is blocked or throttled: see WhatsApp Manager.")
 _ONLY_MARKETING = _configuration(
     "This way of sending takes only marketing templates: check the template's category."
 )
@@ -98,7 +98,7 @@ ANSWERS: Mapping[int, Answer] = MappingProxyType(
             " wait for its approval. A number that Meta lends (+1 555) needs one as well."
         ),
         131042: _refused(
-            "Meta cannot bill this WhatsApp account: mend its payment method in Meta's billing"
+            "Meta cannot bill this WhatsApp account: update its payment method in Meta's billing"
             " settings."
         ),
         131045: _REGISTRATION,
@@ -107,8 +107,8 @@ ANSWERS: Mapping[int, Answer] = MappingProxyType(
             " people were written to: see its quality and messaging limit in WhatsApp Manager."
         ),
         131064: _refused(
-            "Meta limits this account because templates were put into the wrong category; it"
-            " lifts this by itself: correct the categories and run again later."
+            "Meta limits this account for a while, because templates were put into the wrong"
+            " category: correct the categories and run again later."
         ),
         133000: _REGISTRATION,
         133005: _REGISTRATION,
@@ -141,14 +141,14 @@ ANSWERS: Mapping[int, Answer] = MappingProxyType(
         ),
         # The recipient: final for this patient.
         130403: _patient("The clinic has blocked this person on WhatsApp."),
-        130472: _patient("WhatsApp sends this person no marketing for the time of a trial."),
+        130472: _patient("WhatsApp sends this person no marketing during a trial."),
         130497: _patient("This account may not write to people in that country."),
         131021: _patient("This is the clinic's own number."),
         131026: _patient("WhatsApp cannot deliver to this number: perhaps it has no WhatsApp."),
         131047: _patient("WhatsApp takes no free message to this person now."),
         131049: _patient("WhatsApp withheld this marketing message; not again within a day."),
         131050: _patient("This person wants no marketing from this clinic.", opt_out=True),
-        131062: _patient("This kind of message cannot go to this kind of recipient."),
+        131062: _patient("A message of this type cannot go to a recipient of this type."),
         137000: _patient("WhatsApp's record of who has this number has changed."),
         # The address: no call of this version can succeed.
         2500: _configuration(

@@ -57,8 +57,8 @@ class Adapter(HTTPAdapter):
 class SharedTLS(ssl.SSLContext):
     """A TLS context that threads may share: nothing changes it once it is made.
 
-    urllib3 sets its protocols anew for each connection. OpenSSL frees the old list while another
-    thread may be reading it, which crashes the program once in a while.
+    urllib3 sets its protocols again for each connection. OpenSSL frees the old list while another
+    thread may be reading it, which sometimes crashes the program.
 
     Source: CPython's issue 141012 (2025-11).
     """
@@ -70,12 +70,12 @@ class SharedTLS(ssl.SSLContext):
 class _Received(io.RawIOBase):
     """The bytes of one answer, until a deadline and up to a length.
 
-    A socket's own time-out starts anew with every byte, so a trickle could last for ever. What
-    urllib3 has set it to is the time for the whole answer here.
+    A socket's own time-out starts again with every byte, so a trickle could go on forever. Here
+    the time-out that urllib3 has set is the time for the whole answer.
 
     Attributes:
         may_end: whether the answer ends where the other side closes the connection.
-        waits: whether reading waits for what has not come yet.
+        waits: whether a read waits for what has not come yet.
     """
 
     def __init__(self, sock: socket.socket, raw: io.RawIOBase) -> None:
@@ -118,7 +118,7 @@ class _Buffer(io.BufferedReader):
         """End; a connection on which more has come than one answer is not used again."""
         if not self.closed:
             self._received.waits = False
-            with suppress(OSError):  # nothing has come, or it is broken, as its next use will tell
+            with suppress(OSError):  # nothing has come, or it is broken, as its next use will show
                 if self.peek(1):
                     self._received.sock.shutdown(socket.SHUT_RDWR)
         super().close()

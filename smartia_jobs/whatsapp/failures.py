@@ -20,7 +20,7 @@ def explain_failure(code: int | None) -> Answer:
     """Say why an accepted message did not arrive, and whether it may be sent again.
 
     Args:
-        code: Meta's, as the status has it; None: none was told, as SmartIA keeps none.
+        code: Meta's, as the status has it; None: none was given, as SmartIA keeps none.
 
     Returns:
         ``RETRY`` where Meta gave up for reasons of its own, else ``GIVE_UP``.

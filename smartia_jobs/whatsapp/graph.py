@@ -1,4 +1,4 @@
-"""One call of the Graph API for reading or registering: polite retries, and refusals as errors."""
+"""One call of the Graph API to read or register: retries that wait, and refusals as errors."""
 
 import json
 import logging
@@ -67,13 +67,13 @@ class _Again(Exception):
 
 
 class Graph:
-    """The Graph API; reading is repeated when it was throttled or went unanswered.
+    """The Graph API; a read is repeated when it was throttled or went unanswered.
 
     Registering is repeated only when it was surely refused for the moment.
 
     Args:
         settings: token and address.
-        clock: waits, and tells how far Meta's clock is from ours.
+        clock: for waits, and to compare with Meta's clock.
 
     Attributes:
         clock_skew: how far Meta's clock is ahead of ours, by the last answer; None before it.
@@ -84,7 +84,7 @@ class Graph:
     Every call raises
         RefusedError: token, permission or id; a person must act.
         GraphRefusalError, ConfigurationError: the request itself is wrong.
-        UnavailableError: no answer, or still throttled after some polite waiting.
+        UnavailableError: no answer, or still throttled after some waiting.
     """
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
@@ -157,7 +157,7 @@ class Graph:
                 assert_never(answer.verdict)
 
     def _unanswered(self, text: str, *, registering: bool) -> Exception:
-        """Return what to raise when no answer came: reading is harmless to repeat."""
+        """Return what to raise when no answer came: a read can be repeated."""
         if registering:
             return UnavailableError(
                 f"{text} It may have been registered: see `smartia-jobs templates`."

@@ -91,7 +91,7 @@ class Management:
         return data
 
     def subscribed_apps(self, waba_id: str) -> list[Mapping[str, Any]]:
-        """Return the apps that hear of an account; they are few, and have no ids as other lists."""
+        """Return the apps that are subscribed to an account; they are few, and have no ids."""
         path = f"{quote(waba_id, safe='')}/subscribed_apps"
         data = self._graph.get(path, {}, of="META_WABA_ID").get("data")
         return [row for row in data if isinstance(row, dict)] if isinstance(data, list) else []
@@ -106,12 +106,12 @@ class Management:
         self._graph.close()
 
     def _all_pages(self, path: str, fields: Sequence[str], *, of: str) -> list[Mapping[str, Any]]:
-        for anew in (True, True, False):
+        for may_repeat in (True, True, False):
             try:
                 return [row for page in self._pages(path, fields, of=of) for row in page]
             except GraphRefusalError as error:
-                # A cursor may expire while a quota is waited for: then the list is read anew.
-                if error.code != _CURSOR_EXPIRED or not anew:
+                # A cursor may expire while a quota is waited for: then the list is read again.
+                if error.code != _CURSOR_EXPIRED or not may_repeat:
                     raise
         raise AssertionError("the last try returns or raises")
 
@@ -136,7 +136,7 @@ def _merged(
     *,
     key: Callable[[Mapping[str, Any]], str],
 ) -> Rows:
-    """Ask for the safe fields, then for the risky ones, together and if need be one by one."""
+    """Ask for the known fields, then for the optional ones, together and if need be one by one."""
     rows = {key(row): dict(row) for row in fetch(fields)}
     unknown: set[str] = set()
     groups = [tuple(optional)] if optional and rows else []
@@ -155,6 +155,11 @@ def _merged(
         for row in found:
             rows.get(key(row), {}).update(row)
     return Rows(tuple(rows.values()), frozenset(unknown))
+
+
+def as_text(value: object) -> str:
+    """Return a text of Meta's; empty for anything else."""
+    return value if isinstance(value, str) else ""
 
 
 def _next_cursor(page: Mapping[str, Any]) -> str | None:

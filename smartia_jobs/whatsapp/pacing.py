@@ -114,7 +114,7 @@ class Pacer:
             now = self._clock.monotonic()
             if now < self._paused_until:
                 return
-            # A silence is not a success, however long it lasted: a step is one second's.
+            # Silence is no success, however long it lasted: a step counts at most one second.
             step_s = min(now - self._recovered_at, 1.0)
             self._rate = min(self._rate + self._nominal * step_s / _RECOVERY_S, self._nominal)
             self._recovered_at = now

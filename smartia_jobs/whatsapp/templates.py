@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from smartia_jobs.whatsapp.management import Management
+from smartia_jobs.whatsapp.management import Management, as_text
 
 #: The only status that can be sent.
 APPROVED = "APPROVED"
@@ -34,10 +34,10 @@ class RegisteredTemplate:
         status: ``APPROVED``, ``PENDING``, ``REJECTED``, ``PAUSED`` …; only the first is sent.
         category: ``UTILITY``, ``MARKETING`` or ``AUTHENTICATION``.
         quality: ``GREEN``, ``YELLOW``, ``RED`` or ``UNKNOWN``.
-        rejected_reason: Meta's word for it; empty when there is none.
+        rejected_reason: as Meta puts it; empty when there is none.
         correct_category: the category Meta is about to move it to; empty when there is none.
         time_to_live: how long Meta tries to deliver; None for its default of 30 days.
-        time_to_live_known: whether this version of Graph tells.
+        time_to_live_known: whether this version of Graph says it.
         definition: Meta's own object, to be compared with ours.
     """
 
@@ -69,11 +69,12 @@ def _read(row: Mapping[str, Any], *, time_to_live_known: bool) -> RegisteredTemp
     quality = row.get("quality_score")
     seconds = row.get(_TIME_TO_LIVE)
     return RegisteredTemplate(
-        name=_word(row.get("name")),
-        language=_word(row.get("language")).replace("-", "_"),
-        status=_word(row.get("status")) or "UNKNOWN",
-        category=_word(row.get("category")),
-        quality=_word(quality.get("score") if isinstance(quality, dict) else quality) or "UNKNOWN",
+        name=as_text(row.get("name")),
+        language=as_text(row.get("language")).replace("-", "_"),
+        status=as_text(row.get("status")) or "UNKNOWN",
+        category=as_text(row.get("category")),
+        quality=as_text(quality.get("score") if isinstance(quality, dict) else quality)
+        or "UNKNOWN",
         rejected_reason=_unless_none(row.get("rejected_reason")),
         correct_category=_unless_none(row.get("correct_category")),
         # -1 stands for the default of 30 days.
@@ -85,10 +86,6 @@ def _read(row: Mapping[str, Any], *, time_to_live_known: bool) -> RegisteredTemp
     )
 
 
-def _word(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
 def _unless_none(value: object) -> str:
-    word = _word(value)
+    word = as_text(value)
     return "" if word.upper() == "NONE" else word

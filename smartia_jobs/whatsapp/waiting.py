@@ -42,7 +42,7 @@ def retry_wait_s(answer: Answer, attempt: int) -> float | None:
 
     Returns:
         0 for a throttle of everyone (the pacer holds them all); None when the message is not
-        to be tried again in this run, because it was tried enough or is final.
+        tried again in this run, because it was tried often enough or is final.
 
     Source: Meta, "Error codes" (2026-09-11) for 131056; the rest is this program's choice.
     """

@@ -86,7 +86,7 @@ def test_each_reason_is_a_sentence_without_anything_of_metas_text() -> None:
 
 def test_every_answer_that_stops_the_run_tells_a_person_what_to_do() -> None:
     advice = re.compile(
-        r"\b(make|assign|check|put|add|ask|register|set|mend|see|correct|accept|use|switch"
+        r"\b(make|assign|check|put|add|ask|register|set|update|see|correct|accept|use|switch"
         r"|compare|submit|change|run again)\b"
     )
 
@@ -214,7 +214,7 @@ def test_a_message_with_an_id_was_accepted() -> None:
 def test_a_message_that_meta_holds_back_is_accepted_and_held(status: object, held: bool) -> None:
     answer = read(200, accepted(message_status=status))
 
-    assert (answer.verdict, answer.held) == (Verdict.SENT, held)
+    assert (answer.verdict, answer.in_quality_check) == (Verdict.SENT, held)
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def _look_at_token(
         return False
     asked.app_id = token.app_id
     found.all.append(whatsapp.token(token, settings, now))
-    return token.is_valid and meta.READING in token.scopes
+    return token.is_valid and meta.MANAGEMENT_SCOPE in token.scopes
 
 
 def _look_at_number(
