@@ -11,7 +11,7 @@ from smartia_jobs.message import Phone, Unsendable
 if TYPE_CHECKING:
     from phonenumbers import PhoneNumber
 
-#: Typed around the digits of one number. A slash or a comma is not here: it parts two numbers.
+#: Typed around the digits of one number. A slash or a comma is not here: it separates two numbers.
 _PUNCTUATION = frozenset(".()")
 
 _ONE_NUMBER = re.compile(r"\+?[0-9]+")
@@ -44,7 +44,7 @@ _MISSING = Unsendable("No phone number is recorded.")
 _NOT_ONE_NUMBER = Unsendable("The phone field must hold one phone number and nothing else.")
 _NO_AREA_CODE = Unsendable("The number is incomplete: write it with its area code.")
 _NO_NINTH_DIGIT = Unsendable("The mobile number lacks the ninth digit after its area code.")
-_TWO_READINGS = Unsendable(
+_AMBIGUOUS = Unsendable(
     "The number can be one of this country or one from abroad: write it with + and country code."
 )
 _NO_SUCH_NUMBER = Unsendable(
@@ -58,19 +58,19 @@ _NOT_OF_THIS_COUNTRY = Unsendable(
 
 @lru_cache(maxsize=1024)  # read when a visit is found due, and again when it is claimed
 def parse_phone(raw: str | None, country: str) -> Phone | Unsendable:
-    """Read a stored phone number as the one person it must mean, or say why nobody is sure.
+    """Return the one number that a stored text must mean, or why that is not sure.
 
-    With ``+`` or ``00`` in front a number is international. Otherwise it is first read as a
-    number of the clinic's country, with or without country code, and that reading wins: the
-    stored numbers of that country are many, those of foreigners few, and WhatsApp's ids of
-    the country's own people carry its code. Only what cannot be such a number is read as a
+    With ``+`` or ``00`` in front a number is international. Otherwise it is first taken as a
+    number of the clinic's country, with or without country code, and if it can be one, it is:
+    the stored numbers of that country are many, those of foreigners few, and WhatsApp's ids of
+    the country's own people carry its code. Only what cannot be such a number is taken as a
     foreign WhatsApp id, and only when it looks like one: bare digits, ten or more, a mobile,
     and no mobile of this country that merely lost a digit. Somebody who types a foreign
     number must write the ``+``.
 
     The number may stand in WhatsApp's own ids and links, behind ``tel:`` and its like, and be
     written in any script's digits. Ids and links should have the country code, but programs make
-    them of numbers without it: one that can be read both ways is refused.
+    them of numbers without it: one that can mean two numbers is refused.
 
     A number must be valid, not just possible, and a person's: 4004 and its like have no area
     code, so a landline that lost its own would pass for one. Brazil's ids from before the
@@ -100,7 +100,7 @@ def parse_phone(raw: str | None, country: str) -> Phone | Unsendable:
     if here is None:
         return _id_from_abroad(compact, country, is_bare=inner == compact)
     if is_id and _international(compact) not in (None, here):
-        return _TWO_READINGS
+        return _AMBIGUOUS
     return here
 
 
@@ -137,14 +137,19 @@ def phone_for_people(phone: str, country: str) -> str:
         phone: canonical E.164, or what was stored where that cannot be a phone.
         country: the clinic's, ISO 3166 letters; a number of another one keeps its code.
     """
-    import phonenumbers
-
-    number = _parse(phone) if phone.startswith("+") else None
+    number = parse_number(phone) if phone.startswith("+") else None
     if number is None:
         return phone
+    return write_number(number, country)
+
+
+def write_number(number: "PhoneNumber", country: str) -> str:
+    """Return a number as people of a country write it: one from abroad keeps its country code."""
+    import phonenumbers
+
     here = number.country_code == phonenumbers.country_code_for_region(country)
     form = phonenumbers.PhoneNumberFormat
-    return phonenumbers.format_number(number, form.NATIONAL if here else form.INTERNATIONAL)
+    return str(phonenumbers.format_number(number, form.NATIONAL if here else form.INTERNATIONAL))
 
 
 def _visible(raw: str | None) -> str:
@@ -156,7 +161,7 @@ def _visible(raw: str | None) -> str:
     text = raw or ""
     if not text.isascii():  # ASCII has none of these
         text = "".join(_plain(c) for c in text if unicodedata.category(c) != "Cf")
-    return text.strip().strip("'\"")  # spreadsheets mark a text so
+    return text.strip().strip("'\"")  # spreadsheets mark a text like this
 
 
 def _plain(character: str) -> str:
@@ -190,18 +195,18 @@ def _compact(text: str) -> str | None:
 
 def _of_this_country(digits: str, country: str) -> Phone | None:
     coded = _with_country_code(digits, country)
-    if coded is not None and _is_persons(coded):
-        return _of_a_person(coded)
-    number = _parse(digits, country)
+    if coded is not None and _can_be_a_persons(coded):
+        return _as_phone(coded)
+    number = parse_number(digits, country)
     if number is None or number.country_code != _shape(country).code:
         return None
-    if _is_persons(number):
-        return _of_a_person(number)
-    # Without its country code, a Brazilian number without ninth digit is an error in typing.
-    return _phone(number) if f"+{digits}" == _e164(number) else None
+    if _can_be_a_persons(number):
+        return _as_phone(number)
+    # Without its country code, a Brazilian number without ninth digit is a typing error.
+    return _as_valid_phone(number) if f"+{digits}" == _e164(number) else None
 
 
-def _of_a_person(number: "PhoneNumber") -> Phone:
+def _as_phone(number: "PhoneNumber") -> Phone:
     wire = _e164(number)
     return Phone(wire, _with_ninth_digit(wire) or wire)
 
@@ -225,9 +230,9 @@ def _shape(country: str) -> _Shape:
 
 
 def _with_country_code(digits: str, country: str) -> "PhoneNumber | None":
-    """Read digits that can only have the country's code in front, as nearly all stored ones do.
+    """Parse digits that can only have the country's code in front, as nearly all stored ones do.
 
-    Of reading a number, most is finding out how it was typed.
+    Finding out how a number was typed takes most of the time of parsing it.
     """
     import phonenumbers
 
@@ -243,7 +248,7 @@ def _id_from_abroad(digits: str, country: str, *, is_bare: bool) -> Phone | Unse
 
     if len(digits) < _SHORTEST_ID:
         return _NO_AREA_CODE
-    home = _parse(digits, country)
+    home = parse_number(digits, country)
     if home is not None and _with_ninth_digit(_e164(home)):
         return _NO_NINTH_DIGIT
     phone = _international(digits) if is_bare else None
@@ -251,24 +256,24 @@ def _id_from_abroad(digits: str, country: str, *, is_bare: bool) -> Phone | Unse
         phonenumbers.PhoneNumberType.MOBILE,
         phonenumbers.PhoneNumberType.FIXED_LINE_OR_MOBILE,
     )
-    number = _parse(phone.canonical) if phone else None
+    number = parse_number(phone.canonical) if phone else None
     if phone and number and phonenumbers.number_type(number) in mobile:
         return phone
     return _NOT_OF_THIS_COUNTRY
 
 
 def _international(digits: str) -> Phone | None:
-    number = _parse(f"+{digits}")
-    return _phone(number) if number else None
+    number = parse_number(f"+{digits}")
+    return _as_valid_phone(number) if number else None
 
 
-def _phone(number: "PhoneNumber") -> Phone | None:
+def _as_valid_phone(number: "PhoneNumber") -> Phone | None:
     """Return the number if it is valid, or becomes so with Brazil's ninth digit."""
     wire = _e164(number)
     canonical = _with_ninth_digit(wire)
     if canonical:
         return Phone(wire, canonical)
-    return Phone(wire, wire) if _is_persons(number) else None
+    return Phone(wire, wire) if _can_be_a_persons(number) else None
 
 
 def _with_ninth_digit(e164: str) -> str | None:
@@ -276,26 +281,32 @@ def _with_ninth_digit(e164: str) -> str | None:
     if not _WITHOUT_NINTH_DIGIT.fullmatch(e164):
         return None
     longer = f"{e164[:5]}9{e164[5:]}"
-    number = _parse(longer)
-    return longer if number and _is_persons(number) else None
+    number = parse_number(longer)
+    return longer if number and _can_be_a_persons(number) else None
 
 
-def _is_persons(number: "PhoneNumber") -> bool:
+def _can_be_a_persons(number: "PhoneNumber") -> bool:
     """Whether a number is valid and not that of a service (0800, 0300, 4004)."""
-    from phonenumbers import PhoneNumberType as Kind
+    from phonenumbers import PhoneNumberType as NumberType
     from phonenumbers import number_type
 
     persons = (
-        Kind.FIXED_LINE,
-        Kind.MOBILE,
-        Kind.FIXED_LINE_OR_MOBILE,
-        Kind.VOIP,
-        Kind.PERSONAL_NUMBER,
+        NumberType.FIXED_LINE,
+        NumberType.MOBILE,
+        NumberType.FIXED_LINE_OR_MOBILE,
+        NumberType.VOIP,
+        NumberType.PERSONAL_NUMBER,
     )
     return number_type(number) in persons
 
 
-def _parse(text: str, country: str | None = None) -> "PhoneNumber | None":
+def parse_number(text: str, country: str | None = None) -> "PhoneNumber | None":
+    """Return the number that a text can be, valid or not; None: it cannot be a number.
+
+    Args:
+        text: as it is written.
+        country: of numbers without a country code; None: there must be one.
+    """
     import phonenumbers
 
     try:

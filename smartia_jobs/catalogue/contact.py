@@ -2,7 +2,9 @@
 
 from functools import lru_cache
 
-#: Holds for every clinic, behind any verb of telling or asking: "fale com a gente …".
+from smartia_jobs.phones import parse_number, write_number
+
+#: Fits every clinic, after any verb of telling or asking: "fale com a gente …".
 WITHOUT_PHONE = "pelos nossos canais de atendimento"
 
 
@@ -15,13 +17,5 @@ def contact(clinic_phone: str | None, country: str) -> str:
         country: the clinic's, two letters: its own numbers are written as people there know
             them, "(11) 3333-4444" or "0800 123 4567", others with + and country code.
     """
-    import phonenumbers
-
-    try:
-        number = phonenumbers.parse(clinic_phone or "", country)
-    except phonenumbers.NumberParseException:
-        return WITHOUT_PHONE
-    is_abroad = number.country_code != phonenumbers.country_code_for_region(country)
-    form = phonenumbers.PhoneNumberFormat
-    written = phonenumbers.format_number(number, form.INTERNATIONAL if is_abroad else form.NATIONAL)
-    return f"pelo telefone {written}"
+    number = parse_number(clinic_phone or "", country)
+    return WITHOUT_PHONE if number is None else f"pelo telefone {write_number(number, country)}"

@@ -87,7 +87,7 @@ def differences(ours: Mapping[str, Any], metas: Mapping[str, Any]) -> list[str]:
 
     Each begins with the part it is about: ``category:``, ``header:``, ``text:``,
     ``variables:``, ``footer:`` or ``buttons:``. Different variables or a header mean that
-    every message is refused; another text means that our record shows what nobody read.
+    every message is refused; another text means that our record shows what nobody has read.
     Examples, time to live and status are not compared.
 
     Args:
@@ -135,13 +135,13 @@ def _button(button: Button) -> dict[str, str]:
     return registered | ({"url": button.url} if button.url else {})
 
 
-def _component(definition: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+def _component(definition: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
     components = definition.get("components") or []
-    return next((c for c in components if str(c.get("type")).upper() == kind), {})
+    return next((c for c in components if str(c.get("type")).upper() == type_), {})
 
 
-def _text(definition: Mapping[str, Any], kind: str) -> str:
-    return str(_component(definition, kind).get("text") or "").replace("\r\n", "\n").strip()
+def _text(definition: Mapping[str, Any], type_: str) -> str:
+    return str(_component(definition, type_).get("text") or "").replace("\r\n", "\n").strip()
 
 
 def _variables(definition: Mapping[str, Any]) -> list[str]:
@@ -155,9 +155,9 @@ def _buttons(definition: Mapping[str, Any]) -> list[str]:
     described = []
     for button in _component(definition, "BUTTONS").get("buttons") or []:
         leads_to = button.get("url") or re.sub(r"\D", "", str(button.get("phone_number") or ""))
-        kind = str(button.get("type")).upper().replace("_", " ").lower()
+        type_ = str(button.get("type")).upper().replace("_", " ").lower()
         described.append(
-            f"{kind} {_quoted(button.get('text'))}" + (f" to {leads_to}" * bool(leads_to))
+            f"{type_} {_quoted(button.get('text'))}" + (f" to {leads_to}" * bool(leads_to))
         )
     return described
 

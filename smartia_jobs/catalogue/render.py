@@ -65,7 +65,11 @@ def write_message(
         meanings={
             index: button.means for index, button in enumerate(template.buttons) if button.means
         },
-        payloads=_payloads(template, visits[0].id),
+        payloads={
+            index: button.payload.replace("{{id}}", str(visits[0].id))
+            for index, button in enumerate(template.buttons)
+            if button.payload is not None
+        },
     )
 
 
@@ -126,14 +130,6 @@ def preview_text(
         labels.append(template.call_button)
     below = [template.footer, "\n".join(f"[ {label} ]" for label in labels)]
     return "\n\n".join([message.text, *filter(None, below)])
-
-
-def _payloads(template: MessageTemplate, appointment_id: int) -> Mapping[int, str]:
-    return {
-        index: button.payload.replace("{{id}}", str(appointment_id))
-        for index, button in enumerate(template.buttons)
-        if button.payload is not None
-    }
 
 
 def _when(visits: Sequence[Appointment], language: str) -> Mapping[str, str]:

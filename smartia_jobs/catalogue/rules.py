@@ -2,7 +2,7 @@
 
 Source: Meta's pages on template components, template management and time to live (2026-09),
 https://developers.facebook.com/documentation/business-messaging/whatsapp/templates; the ratio
-of words to variables (error 2388293) is not published: it is the border others have observed.
+of words to variables (error 2388293) is not published: it is the limit others have observed.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import Any
 from smartia_jobs.catalogue.names import clean
 from smartia_jobs.catalogue.variables import LONGEST, PLACEHOLDER, length, placeholders
 
-#: That of the shipped texts, and of what no setting translates.
+#: The language of the shipped texts, and of what no setting translates.
 SHIPPED_LANGUAGE = "pt_BR"
 
 CATEGORIES = ("UTILITY", "MARKETING")
@@ -33,7 +33,7 @@ THIRTY_DAYS = -1
 #: What a tap on a quick reply can mean to this program.
 MEANINGS = ("confirm", "cancel", "move", "stop")
 
-#: The keys of one kind of button, besides ``type``: (required, optional).
+#: The keys of a button by its ``type``, besides that: (required, optional).
 _BUTTON_KEYS = {
     "quick_reply": ({"text"}, {"means", "payload"}),
     "url": ({"text", "url"}, set[str]()),
@@ -78,11 +78,8 @@ def of_free_text(text: str) -> Iterator[str]:
     """Yield what is wrong with a text that Meta need not approve, whatever its variables are."""
     if not text.strip():
         yield "is empty"
-    if re.search(r"[{}]", PLACEHOLDER.sub("", text)):
-        yield "has a single brace; a variable is written {{paciente}}"
-    longest = length(PLACEHOLDER.sub("", text)) + sum(
-        LONGEST.get(variable, 0) for variable in PLACEHOLDER.findall(text)
-    )
+    yield from _single_brace(text)
+    longest = _longest_filled(text, {variable: variable for variable in placeholders(text)})
     if longest > LONGEST_BODY:
         yield f"can reach {longest} characters when long names are filled in; {LONGEST_BODY} fit"
 
@@ -114,8 +111,7 @@ def _body(body: str) -> Iterator[str]:
         yield f"body: has {length(text)} characters; Meta takes {LONGEST_BODY}"
     if "     " in text:
         yield "body: has more than 4 spaces in a row, which Meta refuses"
-    if re.search(r"[{}]", PLACEHOLDER.sub("", text)):
-        yield "body: has a single brace; a variable is written {{paciente}}"
+    yield from (f"body: {problem}" for problem in _single_brace(text))
     found = list(PLACEHOLDER.finditer(text))
     if not found:
         return
@@ -153,14 +149,23 @@ def _variables(table: Mapping[str, Any]) -> Iterator[str]:
         yield from one_line("without_name", table["without_name"], longest=LONGEST["paciente"])
     elif "paciente" in stand_for.values():
         yield "without_name: is missing; say what stands for {{paciente}} when there is no name"
-    filled = length(PLACEHOLDER.sub("", body)) + sum(
-        LONGEST.get(stand_for.get(found, found), 0) for found in PLACEHOLDER.findall(body)
-    )
+    filled = _longest_filled(body, stand_for)
     if length(body) <= LONGEST_BODY < filled:
         yield (
             f"body: can reach {filled} characters when long names are filled in; Meta takes "
             f"{LONGEST_BODY}: shorten it by {filled - LONGEST_BODY}"
         )
+
+
+def _single_brace(text: str) -> Iterator[str]:
+    if re.search(r"[{}]", PLACEHOLDER.sub("", text)):
+        yield "has a single brace; a variable is written {{paciente}}"
+
+
+def _longest_filled(text: str, stand_for: Mapping[str, str]) -> int:
+    """Return the length of a text when each placeholder has the longest value of its variable."""
+    values = (LONGEST.get(stand_for.get(one, one), 0) for one in PLACEHOLDER.findall(text))
+    return length(PLACEHOLDER.sub("", text)) + sum(values)
 
 
 def one_line(key: str, text: str, *, longest: int) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The variables of a message's body: which there are, how long they get, how they are filled in."""
+"""The variables of a message's body: which there are, how long each can be, how they are filled."""
 
 import re
 from collections.abc import Mapping
