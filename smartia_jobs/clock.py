@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """A wall clock, a steady clock, and a way to wait that somebody else can end."""
+    """A wall clock, a steady clock, and a wait that another thread can end."""
 
     def now(self) -> datetime:
         """Return the current instant, aware, in UTC."""
@@ -39,7 +39,7 @@ class SystemClock:
 
 
 class ShiftedClock:
-    """A clock that starts at a chosen instant and then runs, optionally faster than life.
+    """A clock that starts at a chosen instant and then runs, optionally faster than real time.
 
     Args:
         start_at: the instant it shows when it is made (aware).

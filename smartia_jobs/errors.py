@@ -26,7 +26,7 @@ class ExitStatus(IntEnum):
     RETRY = 75
     #: WhatsApp refuses the token, the number or the account; a person must act.
     REFUSED = 77
-    #: A setting, a template or the schema is wrong, or the brake held; a person must act.
+    #: A setting, a template or the schema is wrong, or NO_SHOW_BRAKE stopped it; a person must act.
     CONFIGURATION = 78
     #: Interrupted from the keyboard; state recorded.
     INTERRUPTED = 130
@@ -64,13 +64,13 @@ class ConfigurationError(SmartiaJobsError):
     exit_status = ExitStatus.CONFIGURATION
 
     def __init__(self, problems: str | Sequence[str]) -> None:
-        """Keep every problem, so that a person mends them all at once."""
+        """Keep every problem, so that a person can correct them all at once."""
         self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
         super().__init__("\n".join(self.problems))
 
 
 class UsageError(SmartiaJobsError):
-    """The command line names something that cannot be, or that does not exist."""
+    """The command line names something impossible, or that does not exist."""
 
     exit_status = ExitStatus.USAGE
 
@@ -88,7 +88,7 @@ class RefusedError(SmartiaJobsError):
 
 
 class InterruptedRunError(SmartiaJobsError):
-    """A signal arrived outside the sending loop, or a second one that did not want to wait."""
+    """A signal arrived outside the sending loop, or a second one arrived inside."""
 
     def __init__(self, exit_status: ExitStatus, *, sending: bool = False) -> None:
         """Remember which signal it was by its status (130 or 143), and what it cut short."""

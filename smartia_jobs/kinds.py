@@ -45,9 +45,9 @@ class Conditions:
 
     Attributes:
         only_unconfirmed: visits that are CONFIRMED are.
-        booked_days_ahead: visits booked fewer local days before they start are; 0: none for that.
+        booked_days_ahead: visits booked fewer local days before they start are; 0: none is.
         followed_by: a kind nearer to the visit that takes over. Visits in its window are left to
-            it, and those that this kind has missed are no ``missed``. Empty: none.
+            it, so what this kind does not reach is not ``missed``. Empty: none.
     """
 
     only_unconfirmed: bool = False
@@ -84,7 +84,7 @@ class ReminderKind:
 
     @property
     def bridges_days(self) -> bool:
-        """Whether days without sending that follow are reminded ahead: no run makes up for them."""
+        """Whether it reminds before days without sending, as no run makes up for them."""
         return self.times.cadence >= _DAY
 
     def setting(self, part: str) -> str:
@@ -134,7 +134,7 @@ HOURS_AHEAD = ReminderKind(
 #: The reminders, farthest ahead first.
 REMINDERS = (DAYS_AHEAD, DAY_AHEAD, HOURS_AHEAD)
 
-#: The invitation to come back after a missed visit.
+#: The invitation to come back after a no-show.
 INVITATION = "no_show"
 
 #: A short free text to whoever answered: no template, and no reminder.
@@ -178,5 +178,5 @@ def too_long(times: ReminderTimes) -> str | None:
 
 
 def longest_latest(times: ReminderTimes) -> timedelta:
-    """Return the nearest that a visit comes to the run before which it was too far away."""
+    """Return how near to a visit the first run can be that finds it in its window."""
     return times.lead - times.cadence / 2

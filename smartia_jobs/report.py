@@ -19,7 +19,7 @@ class Result(StrEnum):
     FAILED = "failed"
     #: Surely not accepted; the next run tries again.
     RETRY = "retry"
-    #: May have been accepted; held, never resent by itself.
+    #: May have been accepted; held, and not sent again unless somebody decides so.
     UNKNOWN = "unknown"
     #: A dry run: this one would be sent.
     WOULD_SEND = "would_send"
@@ -59,7 +59,7 @@ class Reason(StrEnum):
     NO_LONGER_OPEN = "no_longer_open"
     #: Moved between reading and claiming; the next run reminds it at its new time.
     MOVED = "moved"
-    #: So little time was left when its turn came that the reminder had lost its use.
+    #: Too little time was left when its turn came for the reminder to be of use.
     TOO_LATE = "too_late"
     #: The person asked for no messages, or for no invitations.
     OPTED_OUT = "opted_out"
@@ -68,7 +68,7 @@ class Reason(StrEnum):
     SEEN_AFTER_ALL = "seen_after_all"
     #: The patient cancelled in SmartIA's chat, which leaves the visit in the book: no no-show.
     CANCELLED_BY_CHAT = "cancelled_by_chat"
-    #: One invitation per person: an earlier missed visit has it, or they were invited lately.
+    #: One invitation per person: an earlier no-show has it, or they were invited lately.
     ALREADY_INVITED = "already_invited"
 
 
@@ -84,8 +84,8 @@ class Outcome:
         phone: masked, for a dry run's decisions.
         messages: requests accepted with this outcome: 1 for the leader of a group that was
             sent, 0 for its followers and for everything else.
-        together_with: of whose message this visit is told in, too; None when of its own. For a
-            dry run's decisions.
+        together_with: the appointment in whose message this visit is told; None: in its own. For
+            a dry run's decisions.
     """
 
     appointment_id: int
@@ -97,10 +97,10 @@ class Outcome:
     together_with: int | None = None
 
 
-#: What a person should look after.
+#: What a person should follow up.
 _UNREACHED = frozenset({Result.FAILED, Result.UNKNOWN})
 
-#: So many of them are named; the outbox lists all.
+#: How many of them are named; the outbox lists all.
 MOST_NAMED = 10
 
 
@@ -118,6 +118,7 @@ class Report:
     strict: bool = False
     results: Counter[Result] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
+    #: Reminders that were due and can no longer be sent.
     missed: int = 0
     messages: int = 0
     held_unknown: int = 0
@@ -140,7 +141,7 @@ class Report:
     about_visits: bool = True
     #: Warnings for a person: what to look at, in a sentence each.
     warnings: list[str] = field(default_factory=list)
-    #: The first patients who were not reached, for a person to look after.
+    #: The first patients who were not reached, for a person to follow up.
     unreached: list[Outcome] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:

@@ -1,4 +1,4 @@
-"""One run of one job: everything a job is given, so that it need not reach for anything."""
+"""One run of one job: everything that a job is given."""
 
 import threading
 from collections.abc import Callable
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 
 class Stop:
-    """The wish to end: set by a signal, seen by everything that waits.
+    """A request to end: set by a signal, seen by everything that waits.
 
     The signal handler only calls :meth:`request`; nothing is raised inside the sending loop,
     so no outcome can be lost between an answer and its commit.
     """
 
     def __init__(self) -> None:
-        """Begin without a wish to end."""
+        """Begin without a request."""
         self.event = threading.Event()
         self.status: ExitStatus | None = None
-        #: Whether somebody looks at the event by itself; a signal raises until then.
+        #: Whether a loop checks the event, so that a signal only sets it; else a signal raises.
         self.is_polled = False
-        #: Says what would be lost, should the process have to leave before it is done.
+        #: Called when the process must end before the loop is done: logs what would be lost.
         self.on_forced_exit: Callable[[], None] = lambda: None
 
     def request(self, status: ExitStatus) -> None:
-        """Ask the run to end with this status; the first wish counts."""
+        """Ask the run to end with this status; the first request counts."""
         if self.status is None:
             self.status = status
         self.event.set()
@@ -44,14 +44,14 @@ class Stop:
 
 
 class Progress(Protocol):
-    """Who watches a run: told how much there is to do, then how far it has come."""
+    """Watches a run: how much there is to do, then how much is done."""
 
     def expect(self, visits: int) -> None:
-        """Learn about how many visits will be looked at."""
+        """Note about how many visits will be looked at."""
         ...
 
     def show(self, report: "Report") -> None:
-        """Learn what became of them so far; called after each, so it must be quick."""
+        """Note what became of them so far; called after each, so it must be quick."""
         ...
 
 
@@ -68,8 +68,8 @@ class Run:
         dry_run: decide and show; send and write nothing.
         limit: at most this many messages; None for no limit.
         strict: any failed or unknown patient makes the run end with 65.
-        stop: the wish to end.
-        progress: who watches; None when nobody does.
+        stop: the request to end.
+        progress: what watches it; None: nothing.
     """
 
     id: str

@@ -43,9 +43,9 @@ class WordList(StrEnum):
     MOVE = "move"
     #: The same where a question was asked, and unclear elsewhere.
     MOVE_IF_ASKED = "move_if_asked"
-    #: No messages any more.
+    #: The patient wants no more messages.
     STOP = "stop"
-    #: Messages again.
+    #: The patient wants messages again.
     START = "start"
     #: The number is somebody else's.
     NOT_ME = "not_me"
@@ -77,7 +77,7 @@ class Spelled:
 def spell(text: str) -> Spelled:
     """Spell a text so that ways of typing the same are the same, in time linear in its length.
 
-    What cannot be seen (zero-width characters, marks that set the direction) parts no word.
+    What cannot be seen (zero-width characters, marks that set the direction) separates no words.
     """
     plain = "".join(map(_plain, unicodedata.normalize("NFKD", text).casefold()))
     words = _SAME_LETTER.sub(r"\1", plain).split()
@@ -101,9 +101,9 @@ class Vocabulary:
     """Which list a phrase is in.
 
     Attributes:
-        lists: phrase, spelled, its words parted by one space, to its list.
+        lists: phrase, spelled, its words separated by one space, to its list.
         longest: the most words that a phrase has.
-        symbols: those that stand in a phrase; others say nothing beside words.
+        symbols: those that stand in a phrase; others say nothing next to words.
         short: a word to the word that it is short for, both spelled.
     """
 
