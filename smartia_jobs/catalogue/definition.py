@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from smartia_jobs.catalogue.contact import contact
-from smartia_jobs.catalogue.loading import Button, MessageTemplate, load_catalogue
+from smartia_jobs.catalogue.loading import MessageTemplate, load_catalogue
 from smartia_jobs.catalogue.render import example_message
 
 #: Buttons that WhatsApp on computers shows below a message.
@@ -29,7 +29,11 @@ def definition(
     components = [body]
     if template.footer:
         components.append({"type": "FOOTER", "text": template.footer})
-    buttons = [_button(button) for button in template.buttons]
+    buttons = [
+        {"type": button.type.upper(), "text": button.text}
+        | ({"url": button.url} if button.url else {})
+        for button in template.buttons
+    ]
     if template.call_button and clinic_phone:
         buttons.append(
             {"type": "PHONE_NUMBER", "text": template.call_button, "phone_number": clinic_phone}
@@ -128,11 +132,6 @@ def _example(template: MessageTemplate, clinic_name: str, contact: str) -> dict[
         named = [{"param_name": name, "example": value} for name, value in values.items()]
         return {"body_text_named_params": named}
     return {"body_text": [list(values.values())]}
-
-
-def _button(button: Button) -> dict[str, str]:
-    registered = {"type": button.type.upper(), "text": button.text}
-    return registered | ({"url": button.url} if button.url else {})
 
 
 def _component(definition: Mapping[str, Any], type_: str) -> Mapping[str, Any]:

@@ -158,12 +158,11 @@ def _date(day: date, language: str) -> str:
     # CLDR abbreviates here ("seg., 23 de nov."); the same pattern, with names written out.
     # Odd pieces stand between quotation marks and are literal text.
     pieces = pattern.split("'")
-    pieces[::2] = [_write_out(piece) for piece in pieces[::2]]
+    pieces[::2] = [
+        re.sub(r"E+|c+|M{3,}|L{3,}", lambda letters: letters[0][0] * 4, piece)
+        for piece in pieces[::2]
+    ]
     return str(format_date(day, "'".join(pieces), locale=locale))
-
-
-def _write_out(pattern: str) -> str:
-    return re.sub(r"E+|c+|M{3,}|L{3,}", lambda letters: letters[0][0] * 4, pattern)
 
 
 @lru_cache(maxsize=64)

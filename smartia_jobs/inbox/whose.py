@@ -191,8 +191,9 @@ def whose(
         return _tapped(tap, answer, phone, messages)
     if answer.payload and answer.payload != answer.text:  # a label alone is words
         return NotAnAnswer.NOT_OURS
-    if (quoted := _quoted(answer, messages)) is not None:
-        return _about(By.QUOTED, quoted, phone)
+    quoted = (one for one in messages if one.wamid and one.wamid == answer.context_id)
+    if (message := next(quoted, None)) is not None:
+        return _about(By.QUOTED, message, phone)
     if phone is None:
         return NotAnAnswer.NO_PHONE
     return _of_the_phone(answer, phone, messages)
@@ -221,12 +222,6 @@ def _tapped(
         return Whose(By.TAPPED, None, phone, means=Meaning.UNCLEAR, why=why)
     why = "the button means nothing to this version" if tap.meaning is Meaning.UNCLEAR else ""
     return _about(By.TAPPED, row, phone, means=tap.meaning, why=why)
-
-
-def _quoted(answer: PatientAnswer, messages: Sequence[Candidate]) -> Candidate | None:
-    if answer.context_id is None:
-        return None
-    return next((one for one in messages if one.wamid == answer.context_id), None)
 
 
 def _about(

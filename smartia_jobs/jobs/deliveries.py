@@ -13,7 +13,7 @@ from smartia_jobs.report import Report
 from smartia_jobs.run import Run
 from smartia_jobs.settings import Settings
 from smartia_jobs.store.states import State
-from smartia_jobs.whatsapp.failures import explain_failure
+from smartia_jobs.whatsapp.codes import explain_failure
 
 
 def take_in_statuses(run: Run, report: Report) -> None:

@@ -238,7 +238,13 @@ def _apply(
                 opted_out |= {phone: one.status.said_at for phone in phones if phone}
     applied.statuses += len(done)
     for rows in messages.by_leader.values():
-        _count(before[rows[0].id], rows[0], applied)
+        was, now = before[rows[0].id], rows[0]
+        if now.state is not was.state:
+            applied.moved[now.state] += 1
+            applied.settled += was.state is State.UNKNOWN
+            applied.moves.append(
+                Move(now.appointment_id, now.start, now.phone, now.state, now.error)
+            )
     if not run.dry_run:
         rows = [
             row for rows in messages.by_leader.values() for row in rows if row != before[row.id]
@@ -412,16 +418,6 @@ def _fail(row: _Row, one: _Stored, failure: Answer, run: Run, rules: Rules) -> t
     if one.received_at > run.now - CONTRADICTION_WAIT:
         return row, False
     return replace(row, state=State.RETRY, **why), True
-
-
-def _count(before: _Row, after: _Row, applied: Applied) -> None:
-    if after.state is before.state:
-        return
-    applied.moved[after.state] += 1
-    applied.settled += before.state is State.UNKNOWN
-    applied.moves.append(
-        Move(after.appointment_id, after.start, after.phone, after.state, after.error)
-    )
 
 
 # -- writing ----------------------------------------------------------------------------------

@@ -133,22 +133,20 @@ def contradictions(settings: Settings) -> Iterator[str]:
             "message could be sent twice; it may be shorter only while META_API_URL is the "
             "sandbox on this machine."
         )
-    if _is_relative(settings.database_url) and not _started_in_a_folder():
+    is_sqlite = settings.database_url.startswith("sqlite")
+    is_relative = is_sqlite and not sqlite_path(settings.database_url).is_absolute()
+    if is_relative and not _started_in_a_folder():
         yield (
             "DATABASE_URL is a relative path, and the folder in which this was started has been "
             "removed; start it in one that exists, or give the whole path (sqlite:////path)."
         )
     on_cloud_run = settings.cloud_run_job or settings.cloud_run_service
-    if on_cloud_run and settings.database_url.startswith("sqlite"):
+    if on_cloud_run and is_sqlite:
         yield (
             "DATABASE_URL is an SQLite file, and this is Cloud Run: the file would vanish with "
             "the container, and with it the memory of what was sent. Use PostgreSQL "
             "(postgresql://user:password@/database?host=/cloudsql/PROJECT:REGION:INSTANCE)."
         )
-
-
-def _is_relative(url: str) -> bool:
-    return url.startswith("sqlite") and not sqlite_path(url).is_absolute()
 
 
 def _started_in_a_folder() -> bool:

@@ -109,7 +109,10 @@ def _unlisted(status: int, error: Mapping[str, Any]) -> Answer:
 
 def _accepted(body: object) -> Answer | None:
     """Read an acceptance; None when there is no message id in it."""
-    message = _first(body, "messages")
+    messages = body.get("messages") if isinstance(body, dict) else None
+    message = messages[0] if isinstance(messages, list) and messages else None
+    if not isinstance(message, dict):
+        return None
     message_id = message.get("id")
     if not isinstance(message_id, str) or not 0 < len(message_id) <= _LONGEST_MESSAGE_ID:
         return None
@@ -120,12 +123,6 @@ def _accepted(body: object) -> Answer | None:
         message_id=message_id,
         in_quality_check=message.get("message_status") in ("held_for_quality_assessment", "paused"),
     )
-
-
-def _first(body: object, name: str) -> Mapping[str, Any]:
-    items = body.get(name) if isinstance(body, dict) else None
-    first = items[0] if isinstance(items, list) and items else None
-    return first if isinstance(first, dict) else {}
 
 
 def _with_asked_wait(answer: Answer, headers: Mapping[str, str]) -> Answer:

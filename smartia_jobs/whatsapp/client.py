@@ -94,20 +94,16 @@ def _free_text(message: Message) -> dict[str, Any]:
 
 def _template(message: Message, callback: CallbackData) -> dict[str, Any]:
     template: dict[str, Any] = {"name": message.template, "language": {"code": message.language}}
-    components = [*_filled_body(message), *_quick_replies(message, callback)]
+    components = _quick_replies(message, callback)
+    if message.parameters:
+        parameters = [
+            {"type": "text", **({"parameter_name": name} if message.named else {}), "text": value}
+            for name, value in message.parameters.items()
+        ]
+        components.insert(0, {"type": "body", "parameters": parameters})
     if components:
         template["components"] = components
     return {"type": "template", "template": template}
-
-
-def _filled_body(message: Message) -> list[dict[str, Any]]:
-    if not message.parameters:
-        return []
-    parameters = [
-        {"type": "text", **({"parameter_name": name} if message.named else {}), "text": value}
-        for name, value in message.parameters.items()
-    ]
-    return [{"type": "body", "parameters": parameters}]
 
 
 def _quick_replies(message: Message, callback: CallbackData) -> list[dict[str, Any]]:

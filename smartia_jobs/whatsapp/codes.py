@@ -1,4 +1,4 @@
-"""Meta's error codes as a table: what each means for the message that was tried.
+"""Meta's error codes as a table: what each means for a message, at once or later.
 
 Every reason is our own sentence, fit for logs and, where a person must act, says what to do;
 Meta's own texts may hold personal data.
@@ -9,6 +9,7 @@ the older codes of the Graph API guide. What to do about each code is this progr
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from smartia_jobs.errors import ExitStatus
@@ -207,3 +208,32 @@ ANSWERS: Mapping[int, Answer] = MappingProxyType(
         135000: _bad("WhatsApp could not read the request."),
     }
 )
+
+#: Meta gave up for reasons that are not this patient's: its own servers and limits, the account,
+#: a template that it paused. The same message may arrive when it is sent again.
+_METAS_OWN = frozenset(
+    {
+        1, 131000, 131016, 130429, 131056, 131057,
+        132015, 132016,
+        131031, 131037, 131042, 131048, 131064, 133010,
+    }
+)  # fmt: skip
+
+
+def explain_failure(code: int | None) -> Answer:
+    """Say why an accepted message did not arrive, and whether it may be sent again.
+
+    Args:
+        code: Meta's, as the status has it; None: none was given, as SmartIA keeps none.
+
+    Returns:
+        ``RETRY`` where Meta gave up for reasons of its own, else ``GIVE_UP``.
+    """
+    if code is None:
+        return Answer(Verdict.GIVE_UP, "WhatsApp did not deliver it; the reason was not told.")
+    known = ANSWERS.get(code)
+    if known is None:
+        reason = "WhatsApp did not deliver it, for a reason this program does not know."
+        return Answer(Verdict.GIVE_UP, reason, code=code)
+    verdict = Verdict.RETRY if code in _METAS_OWN else Verdict.GIVE_UP
+    return replace(known, verdict=verdict, code=code, stop=None, wait_s=None)

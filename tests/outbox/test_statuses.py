@@ -21,7 +21,7 @@ from smartia_jobs.store.installation import installation_id
 from smartia_jobs.store.schema import ensure
 from smartia_jobs.store.states import State
 from smartia_jobs.store.tables import opt_outs, outbox, statuses
-from smartia_jobs.whatsapp.failures import explain_failure
+from smartia_jobs.whatsapp.codes import explain_failure
 from tests.support import Clinic
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -3,7 +3,7 @@
 import pytest
 
 from smartia_jobs.message import Verdict
-from smartia_jobs.whatsapp.failures import explain_failure
+from smartia_jobs.whatsapp.codes import explain_failure
 
 
 @pytest.mark.parametrize("code", [1, 131000, 130429, 131056, 132015, 131042, 133010])
