@@ -95,7 +95,7 @@ class PatientAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What Meta tells of the account or of a template.
+    """What Meta reports of the account or of a template.
 
     Attributes:
         field: of the webhook: ``message_template_status_update``, ``account_update``, ...

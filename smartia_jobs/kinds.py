@@ -137,7 +137,7 @@ REMINDERS = (DAYS_AHEAD, DAY_AHEAD, HOURS_AHEAD)
 #: The invitation to come back after a no-show.
 INVITATION = "no_show"
 
-#: A short free text to whoever answered: no template, and no reminder.
+#: A short free text to a patient who answered: no template, and no reminder.
 WORDS_BACK = "words_back"
 
 #: Every kind of message, by the name that its section and its outbox rows carry.

@@ -55,7 +55,7 @@ class Message:
         named: whether the template's parameters are named (``NAMED``) or numbered.
         text: body as the patient reads it, without footer and buttons.
         meanings: button index to what a tap on that quick reply means to this program.
-        payloads: button index to what a quick reply tells the clinic's own bot; opaque ids only,
+        payloads: button index to what a quick reply sends to the clinic's own bot; opaque ids only,
             never health data.
         reply_to: WhatsApp's id of the patient's message that this is a word back to, empty where
             there is none: it goes as free text, which Meta takes within 24 hours of the patient's
@@ -159,7 +159,7 @@ class Answer:
         stop: for ``STOP``, the exit status of the run.
         opt_out: the patient wants no marketing from this clinic.
         wait_s: how long Meta asks to wait, where it says so, in seconds.
-        answered_at: when it was answered by the clock of whoever answered, aware UTC; None where
+        answered_at: when it was answered, by the clock of the server, aware UTC; None where
             that is not told.
     """
 

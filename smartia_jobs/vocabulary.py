@@ -183,14 +183,14 @@ class Vocabulary:
         return rest[: self.ends(rest, lists)[-1]]
 
     def starts(self, words: Sequence[str], lists: Collection[WordList]) -> list[int]:
-        """Return 0, and where each phrase of these lists ends that stands at the beginning."""
+        """Return 0, and the end of each phrase of these lists at the beginning."""
         found = [0]
         while size := self._size(words, found[-1], lists):
             found.append(found[-1] + size)
         return found
 
     def ends(self, words: Sequence[str], lists: Collection[WordList]) -> list[int]:
-        """Return the length, and where each phrase of these lists begins that stands at the end."""
+        """Return the length, and the beginning of each phrase of these lists at the end."""
         found = [len(words)]
         while size := self._size(words, found[-1], lists, back=True):
             found.append(found[-1] - size)

@@ -291,7 +291,7 @@ def test_quotation_marks_around_a_value_of_the_environment_reach_no_patient(
 
     assert understand(given).clinic_name == "Clínica Aurora"
     assert given.warnings == (
-        "CLINIC_NAME stands in quotation marks in the environment; they were taken off. "
+        "CLINIC_NAME is in quotation marks in the environment; they were taken off. "
         "Remove them where it is set.",
     )
 

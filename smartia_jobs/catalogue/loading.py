@@ -58,8 +58,8 @@ class Button:
         url: where a url button leads.
         means: what a tap on a quick reply means, one of :data:`rules.MEANINGS`. None: it is
             nothing to this program.
-        payload: what a quick reply tells the clinic's own bot; ``{{id}}`` stands for the
-            appointment's id. None, where there is no ``means`` either: WhatsApp tells the label.
+        payload: what a quick reply sends to the clinic's own bot; ``{{id}}`` stands for the
+            appointment's id. None, where there is no ``means`` either: WhatsApp sends the label.
     """
 
     type: str

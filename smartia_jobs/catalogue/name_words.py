@@ -46,7 +46,7 @@ PARTICLES = _words("de da do dos das e del della di du von van")
 #: Shortened first names, which nobody is called.
 ABBREVIATIONS = _words("ma mto mta fco fca anto jse")
 
-#: What stands there when nobody knew the name, or the row is no person's.
+#: What is entered when nobody knew the name, or the row is no person's.
 PLACEHOLDERS = _words("""
     none null nan nil undefined unknown anonymous guest user customer patient client contact new
     test testing default admin administrator

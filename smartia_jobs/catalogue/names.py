@@ -25,7 +25,7 @@ _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 #: In UTF-16 units. A longer word in a name column is no first name.
 _LONGEST_NAME = 40
 
-#: Whoever seems to be called so is not.
+#: Nobody has one of these as a first name.
 _NO_NAMES = (TITLES, RELATIONS, PARTICLES, ABBREVIATIONS, PLACEHOLDERS, COMPANIES, SURNAMES)
 
 _BRACES = str.maketrans("{}", "()")

@@ -79,7 +79,7 @@ def write_word_back(
     """Write the free text that a patient gets in return for an answer.
 
     Whatever the database holds, it is not empty, has no braces, and has at most 1024 UTF-16
-    units. A name stands in it only where all visits are of people called so: of two children it
+    units. It has a name only where all visits are of people with that name: of two children it
     names neither.
 
     Args:

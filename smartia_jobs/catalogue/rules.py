@@ -45,7 +45,7 @@ def problems(table: Mapping[str, Any]) -> Iterator[str]:
 
     Args:
         table: the kind's TOML table; values have the right types, required keys may be
-            missing (that is reported by whoever read the file).
+            missing (the reader of the file reports that).
     """
     if "name" in table and not re.fullmatch(r"[a-z0-9_]{1,512}", table["name"]):
         yield f"name: {table['name']!r} may only have a-z, 0-9 and _, at most 512 characters"

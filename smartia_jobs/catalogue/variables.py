@@ -18,7 +18,7 @@ PLACEHOLDER = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 
 
 def placeholders(body: str) -> tuple[str, ...]:
-    """Return what stands between double braces, each once, in the order of the body."""
+    """Return what is between double braces, each once, in the order of the body."""
     return tuple(dict.fromkeys(PLACEHOLDER.findall(body)))
 
 

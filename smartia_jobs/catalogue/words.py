@@ -34,7 +34,7 @@ def load_words(own: object, *, clinic_name: str | None = None) -> Vocabulary:
     """Return the shipped lists with what a clinic adds to them.
 
     Args:
-        own: the section ``[words]`` of the clinic's catalogue, as it stands there; an empty
+        own: the section ``[words]`` of the clinic's catalogue, as written there; an empty
             mapping for none.
         clinic_name: is courtesy as well: "Olá, Clínica Aurora".
 
@@ -61,7 +61,7 @@ def _read(own: object) -> tuple[Vocabulary, list[str]]:
         return Vocabulary.of({}, short), [f"must be a section, begun by [{SECTION}]"]
     entries, wrong = _entries(own)
     lists, clashes = _lists([*shipped, *entries], short)
-    # Some of what is shipped is read together, and is in no list as it stands.
+    # Some shipped phrases are understood in combination, and are in no list as written.
     as_shipped = Vocabulary.of(_lists(shipped, short)[0], short)
     for word_list, entry in entries:
         first = as_shipped.understood(_spelled(entry))

@@ -27,7 +27,7 @@ class WordsBack:
     """The words back of a clinic.
 
     Attributes:
-        texts: ``confirmed`` and ``cancelled`` tell of a visit what is so now; ``passed_on`` that
+        texts: ``confirmed`` and ``cancelled`` say what is now so of a visit; ``passed_on`` that
             the reception will be in touch, ``stopped`` that no more such messages come.
         without_name: what stands for a patient without a usable name.
         language: that of dates and lists, in Meta's code.

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from smartia_jobs.errors import ConfigurationError, SmartiaJobsError, UnavailableError
 
 #: SQLite's primary result codes (https://sqlite.org/rescode.html, 2026-11): the class of
-#: error each one stands for, and what to tell.
+#: error each one stands for, and what to say.
 _SQLITE: dict[int, tuple[type[SmartiaJobsError], str]] = {
     sqlite3.SQLITE_BUSY: (UnavailableError, "another program has been writing to it for too long"),
     sqlite3.SQLITE_LOCKED: (UnavailableError, "another program has locked it"),

@@ -19,7 +19,7 @@ _QUOTED = re.compile(rf"(?P<named>\b(?:{_NAMED}) )?[\"“«](?P<inside>[^\"”»
 #: Bytes of a text that is in another encoding.
 _BYTES = re.compile(r"0x[0-9a-f]{2}(?: 0x[0-9a-f]{2})*")
 _CAPITALISED = r"(?:[^\W\d_]['’])?[A-ZÀ-ÖØ-Þ][^\W\d_]+(?:['’-][^\W\d_]+)*"
-#: Whatever may be a value in the words of a clinic's own trigger: a quotation, what stands in
+#: Whatever may be a value in the words of a clinic's own trigger: a quotation, text in
 #: brackets, a number or address, a name with its capital.
 _PERHAPS_A_VALUE = re.compile(
     rf"[\"“«‘].*[\"”»’]|(?<!\w)'.*'(?!\w)|[(\[{{].*[)\]}}]|\S*[\d@]\S*"

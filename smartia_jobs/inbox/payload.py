@@ -39,7 +39,7 @@ class Post:
     Attributes:
         statuses: what became of messages, ours and others'.
         answers: what people did in the chat.
-        notices: what Meta tells of templates and the account.
+        notices: what Meta reports of templates and the account.
         ignored: how many elements were left out, by reason.
     """
 

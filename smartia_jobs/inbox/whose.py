@@ -14,7 +14,7 @@ from smartia_jobs.phones import parse_phone
 #: How long after a reminder what somebody writes may be an answer to it.
 ANSWERED_WITHIN = timedelta(hours=96)
 
-#: Meta tells whole seconds, and its clock is not ours.
+#: Meta gives whole seconds, and its clock is not ours.
 _CLOCKS_DIFFER = timedelta(minutes=1)
 
 #: These apply to the phone, however old our last message to it is.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _NAME = "smartia_jobs"
 #: What every line says from now on, however often the form is chosen (:func:`label_lines`).
 _always: ContextVar[Mapping[str, str]] = ContextVar("labels", default=MappingProxyType({}))
-#: Below WARNING they tell of addresses, statements and values.
+#: Below WARNING they log addresses, statements and values.
 _QUIET = ("urllib3", "requests", "sqlalchemy.engine", "sqlalchemy.pool", "alembic", "psycopg")
 
 

@@ -16,7 +16,7 @@
 
     What WhatsApp says later moves a row only up: sent < undelivered < delivered < read.
 
-    sent ──status──► undelivered | delivered | read | retry (WhatsApp gave up by itself)
+    sent ──status──► undelivered | delivered | read | retry (WhatsApp gave up for its own reasons)
     unknown, retry, expired ──status──► sent | undelivered | delivered | read | retry
     failed ──status──► delivered | read
 
@@ -35,5 +35,5 @@ Who owns each arrow: ``claims.claim`` (claim, and expiring what a moved visit no
 ``records.record`` (record), ``records.fail_request_errors`` (retry → failed), ``records.
 release_claims`` (claimed → retry), ``recovery.recover`` (recover), ``admin.resolve`` (settle),
 ``statuses.apply_statuses`` (status).
-What each state promises stands in ``states``.
+What each state promises is in ``states``.
 """

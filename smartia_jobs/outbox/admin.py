@@ -39,9 +39,9 @@ class Entry:
         turn: counts what the patient was told of this visit by this kind, from 1.
         start: what the patient is told, clinic wall time.
         phone: as it is stored; mask it before it is shown.
-        state: where it stands.
+        state: the state it is in.
         attempts: requests posted so far.
-        since: when it came to stand there, aware UTC.
+        since: since when it has been in it, aware UTC.
         sent_at: when WhatsApp accepted it; likewise ``delivered_at`` and ``read_at``.
         error: why, in plain words; None when nothing is known.
         code: Meta's number for that, where it gave one.

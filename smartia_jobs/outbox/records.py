@@ -88,7 +88,7 @@ def record_alone(connection: Connection, one: Finished, *, run_id: str) -> bool:
     """Write one outcome that may have been committed before the connection was lost.
 
     Returns:
-        whether it was written now: else it stands there already, its interaction included, or
+        whether it was written now: otherwise it was already there, its interaction included, or
         somebody has settled it since.
     """
     leader, *followers = _rows(one)

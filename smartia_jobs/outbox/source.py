@@ -34,7 +34,7 @@ class Source:
         refusals: why nothing is sent about a visit at a moment, asked in turn; None: it is due.
         send_before: the instant from which a visit's message must no longer be tried.
         write_interactions: remembers accepted messages where the clinic reads its dialogues.
-        vetoes: reasons against these visits that only other rows can tell, by id.
+        vetoes: reasons against these visits that come from other rows, by id.
         to_patient: the patient row is the recipient, whatever phone it has: a person is invited
             back once, not once at each of their numbers.
     """

@@ -105,7 +105,7 @@ class Record:
 def record(connection: Connection) -> Record | None:
     """Return how far back messages are remembered; None when none is.
 
-    Only what a purge takes tells: it leaves an unknown message where it is, however old.
+    Only rows that a purge deletes count: it leaves unknown messages, however old.
     """
     remembered = outbox.c.state.in_([str(state) for state in FINAL])
     query = select(

@@ -31,7 +31,7 @@ CONTRADICTION_WAIT = timedelta(minutes=5)
 #: How long a status that names no row waits for the message's id to be recorded.
 SENDER_WAIT = timedelta(minutes=5)
 
-#: How far up a row stands, once WhatsApp took its message; any other state is below.
+#: How far up a row is once WhatsApp has taken its message; any other state is below.
 _RANK: Mapping[State, int] = {
     State.SENT: 1,
     State.UNDELIVERED: 2,
@@ -80,11 +80,11 @@ class Move:
 
 @dataclass(slots=True)
 class Applied:
-    """What the statuses of a run came to. A message counts once, where it stands in the end.
+    """What the statuses of a run changed. A message counts once, in its last state.
 
     Attributes:
         statuses: applied; those that wait for the next run are not among them.
-        moved: messages by the state they came to stand in.
+        moved: messages by the state they have now.
         settled: messages among them of which nobody knew whether WhatsApp took them.
         ignored: statuses that are about no row, or no longer.
         moves: what ``moved`` counts.

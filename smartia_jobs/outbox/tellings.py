@@ -37,7 +37,7 @@ class Row:
         appointment_id: which visit.
         turn: counts the tellings of this kind, from 1.
         start: what the patient was, or is to be, told; clinic wall time.
-        state: where it stands.
+        state: the state it is in.
         run_id: the process that changed it last.
         patient_id: whose visit it was.
         phone: canonical, or as stored where it cannot be a phone; None once it was erased.

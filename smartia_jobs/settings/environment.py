@@ -64,7 +64,7 @@ def gather(
         environ: the environment.
         env_file: a file of ``NAME=value`` lines that must exist; None: ``.env``, if there is one.
         directory: where ``.env`` is looked for, and the files that settings name.
-        file_outranks: the file is one clinic's, and the environment is that of many; otherwise
+        file_outranks: the file is one clinic's, and many share the environment; otherwise
             the environment outranks the file.
     """
     problems: list[str] = []
@@ -81,7 +81,7 @@ def gather(
     for name in _quoted(environ):
         outside[name] = environ[name].strip()[1:-1]
         warnings.append(
-            f"{name} stands in quotation marks in the environment; they were taken off. "
+            f"{name} is in quotation marks in the environment; they were taken off. "
             "Remove them where it is set."
         )
     weaker, stronger = (outside, file) if file_outranks else (file, outside)

@@ -22,7 +22,7 @@ class NearMiss:
 def near_misses(file: Mapping[str, str], environ: Mapping[str, str]) -> Iterator[NearMiss]:
     """Yield the names that are almost a setting's, where that setting itself is missing.
 
-    Any other name is nobody's mistake: SmartIA may share the file, and the environment is full
+    Any other name is no mistake: SmartIA may share the file, and the environment is full
     of them. There, only underscores, case and a final S may differ, and where other programs
     have such a setting too (``LOGLEVEL``), the name may well be theirs.
     """

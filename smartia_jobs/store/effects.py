@@ -18,7 +18,7 @@ class Effect(StrEnum):
     OPTED_IN = "opted_in"
     #: Thanks and greetings: there was nothing to do.
     COURTESY = "courtesy"
-    #: The same was said before, and stands.
+    #: The same was said before, and still holds.
     REPEATED = "repeated"
     #: A later answer about the same visit had been acted on.
     OVERTAKEN = "overtaken"

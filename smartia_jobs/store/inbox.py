@@ -62,7 +62,7 @@ def store_answers(
 def store_notices(
     connection: Connection, received: Sequence[Notice], *, received_at: datetime
 ) -> None:
-    """Keep what Meta tells of templates and the account."""
+    """Keep what Meta reports of templates and the account."""
     _insert(
         connection,
         notices,

@@ -47,7 +47,7 @@ def read_arrivals(connection: Connection) -> Arrivals:
 
 
 def newest_notices(connection: Connection, *, since: datetime) -> Sequence[Notice]:
-    """Return what Meta has told of templates and account since a moment, the newest first."""
+    """Return what Meta has reported of templates and account since a moment, the newest first."""
     query = (
         select(notices)
         .where(notices.c.said_at >= since)
@@ -84,7 +84,7 @@ def interactions_seen(connection: Connection) -> int | None:
 
 
 def see_interactions(connection: Connection, up_to: int) -> None:
-    """Note how far SmartIA's interactions were read; never less far than before."""
+    """Note how far SmartIA's interactions were read; never back."""
     seen = installation.c.interactions_seen
     connection.execute(
         update(installation)

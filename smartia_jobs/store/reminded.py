@@ -29,7 +29,7 @@ class Reminder:
         patient_id: whose it was.
         start: what the patient was, or is to be, told; clinic wall time.
         phone: canonical, or as stored where it cannot be a phone; None: erased since.
-        state: where it stands; a claim whose lease has ended is unknown.
+        state: the state it is in; a claim whose lease has ended is unknown.
         status: SmartIA's status of the visit when the message was claimed.
         at: when it was accepted, or last changed; aware UTC.
     """

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where one message of one appointment stands."""
+    """The state of one message of one appointment."""
 
     #: A worker is sending it now, until its lease ends.
     CLAIMED = "claimed"

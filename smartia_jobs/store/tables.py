@@ -45,7 +45,7 @@ outbox = Table(
     Column("state", String(12), nullable=False),
     #: The run that owns the claim, or made the last change.
     Column("run_id", String(100), nullable=False),
-    #: How often it was claimed: tells one try from another in what comes back.
+    #: How often it was claimed: distinguishes the tries in what comes back.
     Column("claims", Integer, nullable=False, server_default=text("1")),
     #: Requests posted, in all runs.
     Column("attempts", Integer, nullable=False, server_default=text("0")),

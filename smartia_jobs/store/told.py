@@ -25,7 +25,7 @@ class Telling:
         kind: which kind of message.
         start: what the patient was told, clinic wall time.
         phone: canonical; None: erased since.
-        state: where it stands.
+        state: the state it is in.
         template: the message's template at Meta.
         message_id: WhatsApp's id of the message (holds the phone number: never log it).
         sent_at: when it was, or may have been, accepted; aware UTC.

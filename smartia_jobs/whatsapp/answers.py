@@ -129,7 +129,7 @@ def _with_asked_wait(answer: Answer, headers: Mapping[str, str]) -> Answer:
     """Add to a throttle how long Meta asks to wait, where it says so.
 
     Source: Meta, "Graph API rate limits": the estimate is in minutes and 0 when not throttled;
-    ``Retry-After`` in seconds is a courtesy of whoever answered.
+    ``Retry-After`` in seconds is a courtesy of the server that answered.
     """
     if answer.verdict is not Verdict.SLOW_DOWN:
         return answer

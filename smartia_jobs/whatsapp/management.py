@@ -84,7 +84,7 @@ class Management:
         return _merged(fetch, fields, optional, key=lambda row: str(row.get("id")))
 
     def debug_token(self) -> Mapping[str, Any]:
-        """Return what Meta knows about the token; it then stands in the address, never logged."""
+        """Return what Meta knows about the token, which is then in the address and never logged."""
         data = self._graph.get("debug_token", {"input_token": self._token}).get("data")
         if not isinstance(data, dict):
             raise UnavailableError("WhatsApp's answer about the token cannot be read.")
@@ -163,7 +163,7 @@ def as_text(value: object) -> str:
 
 
 def _next_cursor(page: Mapping[str, Any]) -> str | None:
-    """Return where the next page begins; ``next`` only tells that there is one."""
+    """Return where the next page begins; ``next`` only says that there is one."""
     paging = page.get("paging")
     if not isinstance(paging, dict) or not paging.get("next"):
         return None
