@@ -180,7 +180,7 @@ def test_a_closed_database_opens_again_when_it_is_used(database: Database) -> No
         assert count_notes(connection) == 0
 
 
-def test_a_statement_outside_a_transaction_is_committed_by_itself(database: Database) -> None:
+def test_a_statement_outside_a_transaction_commits_itself(database: Database) -> None:
     with pytest.raises(ZeroDivisionError), database.outside_transaction() as connection:
         connection.execute(insert(notes).values(id=1))
         raise ZeroDivisionError

@@ -205,7 +205,7 @@ def test_a_changed_pyproject_is_installed_into_the_same_environment(machine: Mac
     assert machine.installed() == ["."]
 
 
-def test_an_interrupted_installation_is_begun_anew(machine: Machine) -> None:
+def test_an_interrupted_installation_is_begun_again(machine: Machine) -> None:
     machine.has("python3")
     (machine.folder / "no-network").touch()
     failed = machine.make("demo")
@@ -220,7 +220,7 @@ def test_an_interrupted_installation_is_begun_anew(machine: Machine) -> None:
     assert not leftover.exists()
 
 
-def test_an_environment_that_came_with_a_copied_folder_is_made_anew(machine: Machine) -> None:
+def test_an_environment_that_came_with_a_copied_folder_is_made_again(machine: Machine) -> None:
     machine.has("python3")
     machine.make("demo")
     machine.folder = machine.folder.rename(machine.folder.with_name("copied"))
@@ -228,7 +228,7 @@ def test_an_environment_that_came_with_a_copied_folder_is_made_anew(machine: Mac
     assert "Making .venv with python3\n" in machine.make("demo").stdout
 
 
-def test_an_environment_without_its_interpreter_is_made_anew(machine: Machine) -> None:
+def test_an_environment_without_its_interpreter_is_made_again(machine: Machine) -> None:
     machine.has("python3")
     machine.make("test")
     (machine.folder / ".venv/bin/python").unlink()

@@ -102,7 +102,7 @@ def test_a_word_in_two_meanings_ends_every_job_at_its_start(tmp_path: Path) -> N
     )
 
 
-def test_an_empty_value_for_the_section_is_a_mistake_too(tmp_path: Path) -> None:
+def test_an_empty_value_for_the_section_is_also_a_mistake(tmp_path: Path) -> None:
     path = tmp_path / "mensagens.toml"
     path.write_text("words = false\n", "utf-8")
 

@@ -10,10 +10,10 @@ from tests.support.program import RunCli
 from tests.whatsapp.loopback import (
     Loopback,
     Talk,
+    after_request,
     answer,
     answering,
     be_silent,
-    hearing,
     loopback,
     reset,
     trickling,
@@ -92,9 +92,9 @@ def test_a_dry_run_is_nobodys_news(smartia_sqlite: Path, run_cli: RunCli) -> Non
     [
         (ELSEWHERE, "HTTP 302"),
         (answering(answer(b"", status="404 Not Found")), "HTTP 404"),
-        (hearing(reset), "ConnectionError"),
+        (after_request(reset), "ConnectionError"),
         (be_silent, "no answer within 5 s|ReadTimeout"),
-        (hearing(never_ending), "no answer within 5 s"),
+        (after_request(never_ending), "no answer within 5 s"),
     ],
     ids=["elsewhere", "unknown", "reset", "silent", "never ending"],
 )

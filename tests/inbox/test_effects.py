@@ -218,9 +218,9 @@ def test_a_no_that_somebody_has_taken_back_is_no_contradiction() -> None:
 
 @pytest.mark.parametrize("meaning", [Meaning.CONFIRM, Meaning.CANCEL, Meaning.MOVE])
 def test_what_is_older_than_an_answer_acted_on_is_overtaken(meaning: Meaning) -> None:
-    younger = earlier(Meaning.CONFIRM, Effect.CONFIRMED, minutes=0, stands=False)
+    later = earlier(Meaning.CONFIRM, Effect.CONFIRMED, minutes=0, stands=False)
 
-    assert act(said(meaning), STANDS, before=(younger,)) == Decision(
+    assert act(said(meaning), STANDS, before=(later,)) == Decision(
         Effect.OVERTAKEN, "a later answer had been acted on"
     )
 

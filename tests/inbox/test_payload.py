@@ -1,4 +1,4 @@
-"""Reading what Meta posts: every piece by itself, and nothing that could not be stored."""
+"""Reading what Meta posts: every piece on its own, and nothing that could not be stored."""
 
 import json
 from collections import Counter

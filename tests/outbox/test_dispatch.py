@@ -270,8 +270,8 @@ def test_a_dead_token_costs_one_request_and_fails_nobody(desk: Desk) -> None:
     assert len(sender.posted) == 1
     assert counts(report) == {"retry": 1, "left": 19}
     assert report.exit_status is ExitStatus.REFUSED
-    mended = FakeSender()
-    assert counts(desk.run(mended)) == {"sent": 20}
+    repaired = FakeSender()
+    assert counts(desk.run(repaired)) == {"sent": 20}
 
 
 def test_a_missing_template_costs_one_request(desk: Desk) -> None:

@@ -128,7 +128,7 @@ def test_a_database_that_stays_away_ends_the_run_and_names_what_it_leaves(
     ],
     ids=["some dialogues", "the whole table"],
 )
-def test_the_sending_waits_for_one_lock_of_another_program_and_no_more(
+def test_the_sending_waits_for_only_one_lock_of_another_program(
     postgres_clinic: Clinic, lock: str, kept_out: int
 ) -> None:
     desk = Desk(postgres_clinic, workers=1)  # so that each outcome has a turn of its own

@@ -17,7 +17,7 @@ from tests.support import Clinic
 from tests.support.fake_sender import BUSY, FakeSender, always
 
 
-def test_an_outcome_changes_no_row_that_is_not_its_owners_any_more(clinic: Clinic) -> None:
+def test_an_outcome_changes_no_row_that_is_no_longer_its_owners(clinic: Clinic) -> None:
     desk = Desk(clinic)
     visit = desk.book()
 
@@ -51,7 +51,7 @@ def test_claims_that_were_committed_unheard_are_given_back_at_the_end(clinic: Cl
     assert Counter(desk.states().values()) == {"sent": 1, "retry": 3}
 
 
-def test_a_row_that_is_claimed_alone_follows_no_leader_any_more(clinic: Clinic) -> None:
+def test_a_row_that_is_claimed_alone_no_longer_follows_a_leader(clinic: Clinic) -> None:
     desk = Desk(clinic)
     patient = clinic.add_patient("Ana")
     desk.book(hours=24, patient_id=patient)

@@ -1,4 +1,4 @@
-"""Who was told what last: nobody hears the same twice in a row, and the last word is true."""
+"""Who was told what last: nobody is told the same twice in a row, and the last of it is true."""
 
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
@@ -522,8 +522,8 @@ class History:
                 continue
             truth = f"+{self.phones[place]}", f"{self.clocks[place]:02}:00"
             if (place, *truth) not in self.refused:
-                heard = [one for one in self.tellings[place] if one[0] == truth[0]]
-                assert heard[-1:] == [truth], (place, truth)
+                told = [one for one in self.tellings[place] if one[0] == truth[0]]
+                assert told[-1:] == [truth], (place, truth)
 
 
 PLACES = st.integers(0, 2)

@@ -193,7 +193,7 @@ def test_a_word_is_of_use_for_two_hours(sqlite_chat: Chat, minutes: int, state: 
 
 
 @pytest.mark.parametrize(("minutes", "state"), [(14, "sent"), (16, "retry"), (121, "expired")])
-def test_quiet_hours_hold_a_word_only_when_the_patient_looks_no_more(
+def test_quiet_hours_hold_a_word_only_when_the_patient_no_longer_looks(
     sqlite_chat: Chat, minutes: int, state: str
 ) -> None:
     sqlite_chat.answered(1, ago=timedelta(minutes=minutes))
@@ -340,7 +340,7 @@ def test_an_interaction_that_smartia_refuses_costs_nobody_the_record(chat: Chat)
     assert visit
 
 
-def test_the_words_wait_for_one_lock_of_another_program_and_no_more(
+def test_the_words_wait_for_only_one_lock_of_another_program(
     postgres_clinic: Clinic,
 ) -> None:
     chat = Chat(postgres_clinic)

@@ -1,4 +1,4 @@
-"""What SmartIA's API gets to hear of what our webhook hears: what is not for us, once."""
+"""What SmartIA's API is sent of what our webhook receives: what is not for us, once."""
 
 import json
 import signal
@@ -19,11 +19,11 @@ from tests.web.test_webhook import serve as serve
 from tests.whatsapp.loopback import (
     Loopback,
     Talk,
+    after_request,
     answer,
     answering,
     be_silent,
     hang_up,
-    hearing,
     loopback,
     saying,
     trickling,
@@ -247,7 +247,7 @@ def test_while_smartia_is_silent_what_is_ours_is_answered_at_once(
     clinic: Clinic, serve: Serve
 ) -> None:
     row = remind(clinic)
-    with loopback(hearing(be_silent)) as server, ThreadPoolExecutor(12) as threads:
+    with loopback(after_request(be_silent)) as server, ThreadPoolExecutor(12) as threads:
         webhook = serve(clinic, WEBHOOK_FORWARD_URL=Smartia(server).url)
         others = [
             threads.submit(timed, webhook, post(value(statuses=[status(f"theirs{number}")])))
@@ -296,10 +296,10 @@ def test_while_smartia_is_surely_not_reached_meta_is_asked_to_come_again(
 @pytest.mark.parametrize(
     "talk",
     [
-        hearing(be_silent),
-        hearing(hang_up),
-        hearing(trickling(answer(b"{}"))),
-        hearing(saying(b"what?\r\n\r\n")),
+        after_request(be_silent),
+        after_request(hang_up),
+        after_request(trickling(answer(b"{}"))),
+        after_request(saying(b"what?\r\n\r\n")),
         answering(answer(b"", status="500 Internal Server Error")),
     ],
     ids=["silent", "hanging up", "trickling", "babbling", "refusing"],
@@ -323,7 +323,7 @@ def test_what_was_on_its_way_when_the_service_was_killed_is_never_passed_on_agai
 ) -> None:
     migrate(clinic)
     payload = post(value(statuses=[status("theirs")]))
-    with loopback(hearing(be_silent)) as server, ThreadPoolExecutor(1) as meta:
+    with loopback(after_request(be_silent)) as server, ThreadPoolExecutor(1) as meta:
         killed = serve(clinic, WEBHOOK_FORWARD_URL=Smartia(server).url)
         unanswered = meta.submit(killed.say, payload)
         while not server.requests:

@@ -69,7 +69,7 @@ def loopback(talk: Talk, tls: ssl.SSLContext | None = None) -> Iterator[Loopback
             thread.join(timeout=10)
 
 
-def hear(connection: socket.socket, server: Loopback) -> bool:
+def read_request(connection: socket.socket, server: Loopback) -> bool:
     """Read one request with its body; False when the client has gone."""
     data = b""
     while b"\r\n\r\n" not in data:
@@ -92,10 +92,10 @@ def answer(body: bytes, *, status: str = "200 OK", headers: str = "") -> bytes:
 
 
 def answering(*answers: bytes) -> Talk:
-    """Give these answers in order, the last for ever, on connections that stay open."""
+    """Give these answers in order, the last one again and again, on connections that stay open."""
 
     def talk(connection: socket.socket, server: Loopback) -> None:
-        while hear(connection, server):
+        while read_request(connection, server):
             connection.sendall(answers[min(len(server.requests), len(answers)) - 1])
 
     return talk
@@ -137,11 +137,11 @@ def saying(data: bytes, then: Talk = hang_up) -> Talk:
     return talk
 
 
-def hearing(then: Talk) -> Talk:
+def after_request(then: Talk) -> Talk:
     """Read one request, then go on."""
 
     def talk(connection: socket.socket, server: Loopback) -> None:
-        hear(connection, server)
+        read_request(connection, server)
         then(connection, server)
 
     return talk

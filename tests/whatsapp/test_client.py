@@ -14,7 +14,7 @@ from smartia_jobs.message import Answer, CallbackData, Message, Phone, Verdict
 from smartia_jobs.settings import Settings
 from smartia_jobs.whatsapp.client import Client
 from smartia_jobs.whatsapp.transport import Transport
-from tests.whatsapp.loopback import hang_up, hearing, loopback
+from tests.whatsapp.loopback import after_request, hang_up, loopback
 from tests.whatsapp.test_answers import graph_error
 from tests.whatsapp.test_transport import free_port
 
@@ -305,7 +305,7 @@ def test_a_refused_connection_may_be_tried_again() -> None:
 
 
 def test_a_client_over_a_given_transport_sends_through_it() -> None:
-    with loopback(hearing(hang_up)) as server:
+    with loopback(after_request(hang_up)) as server:
         settings = Settings(
             meta_access_token=TOKEN, meta_phone_number_id="10 55/..", meta_api_url=server.url
         )

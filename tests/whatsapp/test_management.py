@@ -99,7 +99,9 @@ def test_a_cursor_that_leads_nowhere_ends_the_list(
     assert len(management.listing(f"{WABA_ID}/message_templates", ["name"], of="X").rows) == 1
 
 
-def test_a_list_whose_cursor_expired_is_read_anew(sandbox: Sandbox, management: Management) -> None:
+def test_a_list_whose_cursor_expired_is_read_again(
+    sandbox: Sandbox, management: Management
+) -> None:
     for number in range(120):
         sandbox.templates.create(definition(f"t{number}"))
     sandbox.script("GET /message_templates", Scripted(), Scripted(code=131059))

@@ -30,13 +30,13 @@ from smartia_jobs.whatsapp.transport import Reply, Transport
 from tests.whatsapp.loopback import (
     Loopback,
     Talk,
+    after_request,
     answer,
     answering,
     be_silent,
     hang_up,
-    hear,
-    hearing,
     loopback,
+    read_request,
     reset,
     saying,
     server_tls,
@@ -134,7 +134,7 @@ def test_one_connection_serves_one_request_after_the_other(first: bytes) -> None
 
 def test_a_connection_that_the_server_has_closed_is_not_used_again() -> None:
     def talk(connection: socket.socket, server: Loopback) -> None:
-        hear(connection, server)
+        read_request(connection, server)
         connection.sendall(OK)
         connection.shutdown(socket.SHUT_RDWR)
         closed.release()
@@ -154,7 +154,7 @@ def test_no_more_requests_are_under_way_than_there_are_workers() -> None:
 
     def talk(connection: socket.socket, server: Loopback) -> None:
         nonlocal now, most
-        while hear(connection, server):
+        while read_request(connection, server):
             with lock:
                 now += 1
                 most = max(most, now)
@@ -321,7 +321,7 @@ LATE = {
     "trickles headers": saying(HEAD[:17], trickling(b"a: b\r\n")),
     "trickles a body": saying(HEAD, trickling(b" ")),
     "trickles chunks": saying(CHUNKS, trickling(b"1\r\n \r\n")),
-    "says continue for ever": trickling(b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "says continue without end": trickling(b"HTTP/1.1 100 Continue\r\n\r\n"),
 }
 
 
@@ -330,7 +330,7 @@ def test_an_answer_that_breaks_off_says_nothing(
     fault: Talk,
 ) -> None:
     with (
-        loopback(hearing(fault)) as server,
+        loopback(after_request(fault)) as server,
         transport_to(server.url) as transport,
         pytest.raises(NoAnswerError, match="broke"),
     ):
@@ -344,7 +344,7 @@ def test_an_answer_that_takes_too_long_altogether_says_nothing(
     fault: Talk,
 ) -> None:
     with (
-        loopback(hearing(fault)) as server,
+        loopback(after_request(fault)) as server,
         transport_to(server.url, timeouts_s=(5, 0.2)) as transport,
         pytest.raises(NoAnswerError, match="in time"),
     ):
@@ -355,7 +355,7 @@ def test_an_answer_that_takes_too_long_altogether_says_nothing(
 
 def test_the_time_for_an_answer_is_not_extended_by_its_first_byte() -> None:
     def talk(connection: socket.socket, server: Loopback) -> None:
-        hear(connection, server)
+        read_request(connection, server)
         server.closing.wait(0.8)
         connection.sendall(OK[:1])
         server.closing.wait(0.8)
@@ -373,7 +373,7 @@ def test_a_tls_connection_cut_after_the_request_may_have_sent_it(certificate: Pa
     trusting = ssl.create_default_context(cafile=certificate)
 
     with (
-        loopback(hearing(reset), server_tls(certificate)) as server,
+        loopback(after_request(reset), server_tls(certificate)) as server,
         transport_to(server.url, tls=trusting) as transport,
         pytest.raises(NoAnswerError),
     ):
@@ -399,7 +399,7 @@ def test_a_tls_answer_that_takes_too_long_altogether_says_nothing(certificate: P
     trusting = ssl.create_default_context(cafile=certificate)
 
     with (
-        loopback(hearing(saying(HEAD, trickling(b" "))), server_tls(certificate)) as server,
+        loopback(after_request(saying(HEAD, trickling(b" "))), server_tls(certificate)) as server,
         transport_to(server.url, timeouts_s=(5, 0.2), tls=trusting) as transport,
         pytest.raises(NoAnswerError, match="in time"),
     ):
@@ -478,7 +478,7 @@ def test_a_body_of_any_allowed_length_is_read_whole() -> None:
 
 def test_an_endless_body_is_not_read_to_its_end() -> None:
     def talk(connection: socket.socket, server: Loopback) -> None:
-        hear(connection, server)
+        read_request(connection, server)
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
         while not server.closing.is_set():
             connection.sendall(b" " * 65536)
@@ -491,7 +491,7 @@ def test_an_endless_body_is_not_read_to_its_end() -> None:
 
 def test_endless_headers_are_not_read_to_their_end() -> None:
     def talk(connection: socket.socket, server: Loopback) -> None:
-        hear(connection, server)
+        read_request(connection, server)
         connection.sendall(b"HTTP/1.1 200 OK\r\n")
         while not server.closing.is_set():
             connection.sendall(b"a: b\r\n" * 10_000)
@@ -506,7 +506,7 @@ def test_endless_headers_are_not_read_to_their_end() -> None:
 
 def test_a_chunk_that_tells_no_true_length_is_not_read_to_its_end() -> None:
     def talk(connection: socket.socket, server: Loopback) -> None:
-        hear(connection, server)
+        read_request(connection, server)
         connection.sendall(CHUNKS + b"-1\r\n")
         while not server.closing.is_set():
             connection.sendall(b" " * 65536)
@@ -523,7 +523,7 @@ def test_a_chunk_that_tells_no_true_length_is_not_read_to_its_end() -> None:
 @pytest.mark.parametrize("interim", ["100 Continue", "103 Early Hints"])
 def test_an_interim_answer_is_passed_over(interim: str, pause_s: float) -> None:
     def talk(connection: socket.socket, server: Loopback) -> None:
-        while hear(connection, server):
+        while read_request(connection, server):
             first = f"HTTP/1.1 {interim}\r\nRetry-After: 7\r\n\r\n".encode()
             last = answer(b'{"request": %d}' % len(server.requests))
             if pause_s:
@@ -548,7 +548,7 @@ def test_what_follows_an_answer_is_never_taken_for_the_next_requests(
     surplus: bytes, pause_s: float
 ) -> None:
     def talk(connection: socket.socket, server: Loopback) -> None:
-        while hear(connection, server):
+        while read_request(connection, server):
             own = answer(b'{"request": %d}' % len(server.requests))
             if pause_s:
                 connection.sendall(own)
@@ -571,7 +571,7 @@ def test_what_tls_has_taken_in_beyond_an_answer_is_never_taken_for_the_next_requ
     certificate: Path,
 ) -> None:
     def talk(connection: socket.socket, server: Loopback) -> None:
-        while hear(connection, server):
+        while read_request(connection, server):
             own = answer(b'{"request": %d}' % len(server.requests))
             up_to_the_buffers_end = b"\r\n" * ((io.DEFAULT_BUFFER_SIZE - len(own)) // 2)
             of_nobody = answer(b'{"of": "nobody"}')
@@ -621,7 +621,7 @@ def test_threads_share_a_tls_context_that_no_connection_changes(certificate: Pat
 )
 def test_a_connection_that_ends_with_its_answer_is_not_used_again(only: bytes, status: int) -> None:
     with (
-        loopback(hearing(saying(only))) as server,
+        loopback(after_request(saying(only))) as server,
         transport_to(server.url) as transport,
     ):
         replies = [post(transport) for _ in range(2)]
@@ -645,7 +645,7 @@ def test_a_signal_that_comes_while_an_answer_is_waited_for_ends_the_wait(then: T
         raise InterruptedRunError(ExitStatus.INTERRUPTED)
 
     def talk(connection: socket.socket, server: Loopback) -> None:
-        hear(connection, server)
+        read_request(connection, server)
         if len(server.requests) == 1:
             then(connection, server)
         else:
@@ -676,7 +676,7 @@ def test_neither_token_nor_proof_nor_phone_is_in_an_error_or_a_log(
     proof = hmac.new(SECRET.encode(), TOKEN.encode(), hashlib.sha256).hexdigest()
     text = ""
 
-    with loopback(hearing(fault)) as server, transport_to(server.url) as transport:
+    with loopback(after_request(fault)) as server, transport_to(server.url) as transport:
         text = repr(transport)
         try:
             post(transport)
