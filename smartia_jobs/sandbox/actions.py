@@ -1,10 +1,11 @@
 """What people and Meta do, asked for over HTTP: JSON in, a word of what happened out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from smartia_jobs.sandbox.exchange import mapping
 from smartia_jobs.sandbox.notices import Notices
 from smartia_jobs.sandbox.person import Person
+from smartia_jobs.sandbox.state import State
 
 _DOES = (
     "tap, write, quote, react, take_reaction_back, speak, change_number, stop_marketing,"
@@ -12,20 +13,21 @@ _DOES = (
 )
 
 
-def act(body: Mapping[str, object], person_with: Callable[..., Person]) -> str | None:
+def act(body: Mapping[str, object], state: State) -> str | None:
     """Let a person do something, and return WhatsApp's id of it, if it has one.
 
     Args:
         body: ``phone`` and what it ``does``; ``button``, ``text``, ``emoji``, ``payload``,
             ``message`` and ``new_phone`` where that needs them; ``name``, ``ninth_digit`` and
             ``hidden`` say who it is.
-        person_with: makes the person.
+        state: the sandbox's.
 
     Raises:
         ValueError: it makes no sense, and why.
     """
-    person = person_with(
+    person = Person(
         _text(body, "phone"),
+        state,
         name=_text_or_none(body, "name"),
         ninth_digit=_truth(body, "ninth_digit"),
         hidden=_truth(body, "hidden") or False,

@@ -1,10 +1,10 @@
 """The endpoints of Graph: which request gets which answer."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from smartia_jobs.sandbox import sending
-from smartia_jobs.sandbox.account import MANAGEMENT, MESSAGING, Account, no_such_object
+from smartia_jobs.sandbox.account import MANAGEMENT, MESSAGING, no_such_object
 from smartia_jobs.sandbox.control import Control
 from smartia_jobs.sandbox.deliveries import follow
 from smartia_jobs.sandbox.exchange import (
@@ -14,12 +14,10 @@ from smartia_jobs.sandbox.exchange import (
     json_reply,
     read_json,
 )
-from smartia_jobs.sandbox.people import People
 from smartia_jobs.sandbox.phones import digits_of, wa_id_of
-from smartia_jobs.sandbox.received import Received, ReceivedMessages, arrived
-from smartia_jobs.sandbox.scripts import Scripted, Scripts
-from smartia_jobs.sandbox.templates import Templates
-from smartia_jobs.sandbox.webhook import Webhook
+from smartia_jobs.sandbox.received import Received, arrived
+from smartia_jobs.sandbox.scripts import Scripted
+from smartia_jobs.sandbox.state import State
 
 _VERSION = re.compile(r"v[0-9]+\.[0-9]+")
 
@@ -27,34 +25,10 @@ _VERSION = re.compile(r"v[0-9]+\.[0-9]+")
 class Api:
     """A WhatsApp Cloud API without its network: requests in, replies out."""
 
-    def __init__(
-        self,
-        *,
-        account: Account,
-        templates: Templates,
-        scripts: Scripts,
-        received: ReceivedMessages,
-        people: People,
-        webhook: Webhook,
-        now: Callable[[], float],
-    ) -> None:
+    def __init__(self, state: State) -> None:
         """Answer from this state, and tell the webhook what becomes of messages."""
-        self._account = account
-        self._templates = templates
-        self._scripts = scripts
-        self._received = received
-        self._people = people
-        self._webhook = webhook
-        self._now = now
-        self.control = Control(
-            account=account,
-            templates=templates,
-            scripts=scripts,
-            received=received,
-            people=people,
-            webhook=webhook,
-            now=now,
-        )
+        self._state = state
+        self.control = Control(state)
 
     def answer(self, request: Request) -> Reply:
         """Return the reply to one request; safe to call from many threads."""
@@ -70,7 +44,7 @@ class Api:
             return error.reply()
 
     def _graph(self, request: Request, parts: Sequence[str]) -> Reply:
-        scripted = self._scripts.for_path(request.method, request.path)
+        scripted = self._state.scripts.for_path(request.method, request.path)
         if request.method == "POST" and parts[1:] == ["messages"]:
             return self._send(request, parts[0], scripted)
         if scripted is None:
@@ -84,7 +58,7 @@ class Api:
 
     def _authorize(self, request: Request, scope: str | None) -> None:
         proof = request.query.get("appsecret_proof")
-        self._account.authorize(request.authorization, proof, scope=scope)
+        self._state.account.authorize(request.authorization, proof, scope=scope)
 
     # Sending.
 
@@ -95,16 +69,16 @@ class Api:
         if scripted is None or not scripted.replaces:
             try:
                 self._authorize(request, MESSAGING)
-                if node_id != self._account.phone["id"]:
+                if node_id != self._state.account.phone["id"]:
                     raise no_such_object(node_id)
-                good = sending.check(payload, self._templates, self._people)
+                good = sending.check(payload, self._state.templates, self._state.people)
                 record["text"], record["category"] = good.text, good.category
                 record["buttons"] = dict(good.buttons)
             except GraphError as error:
                 record["status"], record["code"] = error.status, error.code
-                self._received.add(record)
+                self._state.received.add(record)
                 return error.reply()
-        scripted = scripted or self._scripts.for_recipient(record["to"] or "") or Scripted()
+        scripted = scripted or self._state.scripts.for_recipient(record["to"] or "") or Scripted()
         return self._finish(record, scripted)
 
     def _finish(self, record: Received, scripted: Scripted) -> Reply:
@@ -128,22 +102,15 @@ class Api:
         reply = scripted.apply(ordinary)
         record["status"] = None if reply.cut else reply.status
         record["code"] = None if reply.cut else scripted.code
-        self._received.add(record)
-        if record["accepted"] and self._webhook.url is not None:
-            follow(
-                record,
-                scripted,
-                phone=self._account.phone,
-                people=self._people,
-                webhook=self._webhook,
-                now=self._now(),
-            )
+        self._state.received.add(record)
+        if record["accepted"] and self._state.webhook.url is not None:
+            follow(record, scripted, self._state)
         return reply
 
     # Reading and registering.
 
     def _manage(self, request: Request, parts: Sequence[str]) -> Reply:
-        account, fields = self._account, request.query.get("fields")
+        account, fields = self._state.account, request.query.get("fields")
         phone_number_id, waba_id = account.phone["id"], account.waba["id"]
         self._authorize(request, None if parts == ["debug_token"] else MANAGEMENT)
         match request.method, parts:
@@ -160,11 +127,11 @@ class Api:
             case "GET", [node_id, "subscribed_apps"] if node_id == waba_id:
                 return json_reply({"data": account.subscribed_apps})
             case "GET", [node_id, "message_templates"] if node_id == waba_id:
-                return json_reply(self._templates.page(request))
+                return json_reply(self._state.templates.page(request))
             case "POST", [node_id, "message_templates"] if node_id == waba_id:
-                node = self._templates.create(read_json(request.body)).node
+                node = self._state.templates.create(read_json(request.body)).node
                 return json_reply({key: node[key] for key in ("id", "status", "category")})
-            case "GET", [node_id] if template := self._templates.one(node_id, fields):
+            case "GET", [node_id] if template := self._state.templates.one(node_id, fields):
                 return json_reply(template)
             case _, [node_id, *_] if node_id not in (phone_number_id, waba_id):
                 raise no_such_object(node_id)

@@ -1,17 +1,12 @@
 """The sandbox's own endpoints: what it received, what it is to say, what people and Meta do."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from smartia_jobs.sandbox.account import Account
 from smartia_jobs.sandbox.actions import act, tell
 from smartia_jobs.sandbox.exchange import Reply, Request, json_reply, mapping, read_json, sequence
 from smartia_jobs.sandbox.notices import Notices
-from smartia_jobs.sandbox.people import People
-from smartia_jobs.sandbox.person import Person
-from smartia_jobs.sandbox.received import ReceivedMessages
-from smartia_jobs.sandbox.scripts import Scripted, Scripts
-from smartia_jobs.sandbox.templates import Templates
-from smartia_jobs.sandbox.webhook import Webhook
+from smartia_jobs.sandbox.scripts import Scripted
+from smartia_jobs.sandbox.state import State
 
 _WELCOME = """\
 This is the smartia-jobs sandbox: a small WhatsApp Cloud API on this machine.
@@ -62,46 +57,10 @@ class Control:
         notices: what Meta tells of templates and of the account.
     """
 
-    def __init__(
-        self,
-        *,
-        account: Account,
-        templates: Templates,
-        scripts: Scripts,
-        received: ReceivedMessages,
-        people: People,
-        webhook: Webhook,
-        now: Callable[[], float],
-    ) -> None:
+    def __init__(self, state: State) -> None:
         """Work on this state."""
-        self.notices = Notices(templates, webhook, now=now)
-        self._account = account
-        self._scripts = scripts
-        self._received = received
-        self._people = people
-        self._webhook = webhook
-        self._now = now
-
-    def person(
-        self,
-        phone: str,
-        *,
-        name: str | None = None,
-        ninth_digit: bool | None = None,
-        hidden: bool = False,
-    ) -> Person:
-        """Return a person with this phone; see ``Person``."""
-        return Person(
-            phone,
-            name=name,
-            ninth_digit=ninth_digit,
-            hidden=hidden,
-            number=self._account.phone,
-            people=self._people,
-            received=self._received,
-            webhook=self._webhook,
-            now=self._now,
-        )
+        self._state = state
+        self.notices = Notices(state)
 
     def answer(self, request: Request, parts: Sequence[str]) -> Reply:
         """Return the reply to one request; ``parts`` is the path below ``/sandbox``."""
@@ -109,18 +68,18 @@ class Control:
             case "GET", []:
                 return self._welcome(request)
             case "GET", ["messages"]:
-                return json_reply(self._received.snapshot())
+                return json_reply(self._state.received.snapshot())
             case "DELETE", ["messages"]:
-                self._received.clear()
+                self._state.received.clear()
                 return json_reply({"success": True})
             case "GET", ["stats"]:
-                return json_reply(self._received.stats())
+                return json_reply(self._state.received.stats())
             case "GET", ["script"]:
-                return json_reply(self._scripts.listing())
+                return json_reply(self._state.scripts.listing())
             case "GET", ["webhook"]:
-                return json_reply({"url": self._webhook.url, **self._webhook.stats()})
+                return json_reply({"url": self._state.webhook.url, **self._state.webhook.stats()})
             case "DELETE", ["script"]:
-                self._scripts.clear()
+                self._state.scripts.clear()
                 return json_reply({"success": True})
             case "POST", ["script"]:
                 return self._script(mapping(read_json(request.body)))
@@ -132,16 +91,16 @@ class Control:
     def _welcome(self, request: Request) -> Reply:
         text = _WELCOME.format(
             url=f"http://{request.host}",
-            phone_number_id=self._account.phone["id"],
-            waba_id=self._account.waba["id"],
+            phone_number_id=self._state.account.phone["id"],
+            waba_id=self._state.account.waba["id"],
         )
         return Reply(200, text.encode("utf-8", "replace"), "text/plain; charset=UTF-8")
 
     def _act(self, whose: str, body: Mapping[str, object]) -> Reply:
-        done: dict[str, object] = {"webhook": self._webhook.url}
+        done: dict[str, object] = {"webhook": self._state.webhook.url}
         try:
             if whose == "people":
-                done["id"] = act(body, self.person)
+                done["id"] = act(body, self._state)
             else:
                 tell(body, self.notices)
         except ValueError as error:
@@ -154,7 +113,7 @@ class Control:
             if not isinstance(target, str) or not given:
                 raise ValueError('needs a "target" and a list of "answers"')
             answers = [Scripted.from_json(value) for value in given]
-            self._scripts.put(target, answers, repeat_last=body.get("repeat_last") is True)
+            self._state.scripts.put(target, answers, repeat_last=body.get("repeat_last") is True)
         except ValueError as error:
             return json_reply({"error": str(error)}, status=400)
-        return json_reply(self._scripts.listing())
+        return json_reply(self._state.scripts.listing())

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from smartia_jobs.sandbox.exchange import title_of
 from smartia_jobs.sandbox.payloads import Change, contact, of_number
-from smartia_jobs.sandbox.people import People
+from smartia_jobs.sandbox.people import Known
 from smartia_jobs.sandbox.received import Received
 from smartia_jobs.sandbox.scripts import Scripted
-from smartia_jobs.sandbox.webhook import Webhook
+from smartia_jobs.sandbox.state import State
 
 #: What follows unless a script says otherwise.
 _USUAL = ("sent", "delivered", "read")
@@ -16,34 +16,24 @@ _STOPPED_MARKETING = 131050
 _ERROR_PAGE = "https://developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes/"
 
 
-def follow(
-    record: Received,
-    scripted: Scripted,
-    *,
-    phone: Mapping[str, object],
-    people: People,
-    webhook: Webhook,
-    now: float,
-) -> None:
+def follow(record: Received, scripted: Scripted, state: State) -> None:
     """Hand what becomes of an accepted message to the webhook.
 
     Args:
         record: the message.
         scripted: what was scripted for it.
-        phone: the sender's Graph fields.
-        people: who the recipient is.
-        webhook: where it goes.
-        now: Unix seconds.
+        state: the sandbox's.
     """
-    words, failure = _outcome(record, scripted, people)
+    person, now = state.people.known(record["to"] or ""), state.now()
+    words, failure = _outcome(record, scripted, person)
     for number, word in enumerate(words, start=1):
         after_s = scripted.statuses_delay_s * number
         at = int(now + after_s)
-        change = _change(record, word, words, failure, phone=phone, people=people, at=at)
-        webhook.put(change, after_s=after_s, bundle=scripted.bundle, over=scripted.entries)
+        change = _change(record, word, words, failure, state.account.phone, person, at=at)
+        state.webhook.put(change, after_s=after_s, bundle=scripted.bundle, over=scripted.entries)
 
 
-def _outcome(record: Received, scripted: Scripted, people: People) -> tuple[Sequence[str], int]:
+def _outcome(record: Received, scripted: Scripted, person: Known) -> tuple[Sequence[str], int]:
     """Return the statuses in their order, and Meta's reason for a failure among them."""
     if scripted.statuses is not None:
         return scripted.statuses, scripted.failure or _NOT_REACHABLE
@@ -51,7 +41,7 @@ def _outcome(record: Received, scripted: Scripted, people: People) -> tuple[Sequ
         return ("failed",), scripted.failure
     if scripted.held:
         return (), _NOT_REACHABLE  # nothing is known until Meta lets it go
-    if record["category"] == "MARKETING" and people.known(record["to"] or "").stopped_marketing:
+    if record["category"] == "MARKETING" and person.stopped_marketing:
         return ("failed",), _STOPPED_MARKETING
     return _USUAL, _NOT_REACHABLE
 
@@ -61,12 +51,11 @@ def _change(
     word: str,
     words: Sequence[str],
     failure: int,
-    *,
     phone: Mapping[str, object],
-    people: People,
+    person: Known,
+    *,
     at: int,
 ) -> Change:
-    person = people.known(record["to"] or "")
     wa_id = record["wa_id"] or ""
     status: dict[str, object] = {
         "id": record["wamid"],

@@ -1,10 +1,9 @@
 """What Meta tells of templates and of the account, by itself."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from smartia_jobs.sandbox.payloads import Change
-from smartia_jobs.sandbox.templates import Templates
-from smartia_jobs.sandbox.webhook import Webhook
+from smartia_jobs.sandbox.state import State
 
 #: The status that a template has after an event of another name.
 _STATUS_AFTER = {"REINSTATED": "APPROVED", "UNPAUSED": "APPROVED", "UNARCHIVED": "APPROVED"}
@@ -14,19 +13,13 @@ _DAY_S = 24 * 3600
 
 
 class Notices:
-    """Tells the webhook, after the sandbox itself has changed accordingly.
+    """Changes the sandbox as Meta would change the account, and tells the webhook of it."""
 
-    Args:
-        templates: what is registered.
-        webhook: where it is told.
-        now: the time in Unix seconds.
-    """
-
-    def __init__(self, templates: Templates, webhook: Webhook, *, now: Callable[[], float]) -> None:
+    def __init__(self, state: State) -> None:
         """Tell nothing yet."""
-        self._templates = templates
-        self._webhook = webhook
-        self._now = now
+        self._templates = state.templates
+        self._webhook = state.webhook
+        self._now = state.now
 
     def template(self, name: str, language: str, event: str, *, reason: str = "NONE") -> None:
         """Approve, reject, pause, disable or reinstate a template, and tell it.

@@ -17,7 +17,7 @@ class Known:
 
     Attributes:
         user_id: the id that stands for the person towards this business (BSUID).
-        name: what the person calls himself.
+        name: what the person calls themselves.
         wrote_at: when the person wrote last, in Unix seconds; None: never.
         stopped_marketing: whether the person wants no marketing of this business.
     """
@@ -48,7 +48,7 @@ class People:
             return self._people.get(key) or Known(_user_id(key))
 
     def wrote(self, phone: str, *, name: str | None = None) -> None:
-        """Note that a person has just written or tapped, and what he calls himself."""
+        """Note that a person has just written or tapped, and what they call themselves."""
         at = self._now()
         self._change(phone, lambda person: replace(person, wrote_at=at, name=name or person.name))
 

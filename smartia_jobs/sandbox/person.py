@@ -1,33 +1,28 @@
 """A patient with WhatsApp: what one does there, the clinic's webhook is told."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from smartia_jobs.sandbox.payloads import contact, display_digits, of_number
-from smartia_jobs.sandbox.people import People
 from smartia_jobs.sandbox.phones import digits_of, same_phone_key, wa_id_of, without_ninth_digit
-from smartia_jobs.sandbox.received import Received, ReceivedMessages
+from smartia_jobs.sandbox.received import Received
 from smartia_jobs.sandbox.sending import new_wamid
-from smartia_jobs.sandbox.webhook import Webhook
+from smartia_jobs.sandbox.state import State
 
 
 class Person:
     """One person; each action is one signed post, and returns WhatsApp's id of it.
 
-    Whatever a person writes or taps opens the 24 hours in which free text may be sent to him,
+    Whatever a person writes or taps opens the 24 hours in which free text may be sent to them,
     also while no webhook is connected. A ``message`` is WhatsApp's id of one; None is the
     newest that was sent to this person.
 
     Args:
         phone: as anybody may write it, with the country code.
-        name: what the person calls himself.
+        state: the sandbox's.
+        name: what the person calls themselves.
         ninth_digit: whether a Brazilian mobile's id has it; None: as is usual in its area.
         hidden: only the user id is told, as of people with a user name.
-        number: the Graph fields of the clinic's number.
-        people: what WhatsApp knows of everybody.
-        received: the messages that the clinic sent.
-        webhook: where it is told.
-        now: the time in Unix seconds.
 
     Raises:
         ValueError: ``phone`` cannot be one.
@@ -36,15 +31,11 @@ class Person:
     def __init__(
         self,
         phone: str,
+        state: State,
         *,
-        name: str | None,
-        ninth_digit: bool | None,
-        hidden: bool,
-        number: Mapping[str, object],
-        people: People,
-        received: ReceivedMessages,
-        webhook: Webhook,
-        now: Callable[[], float],
+        name: str | None = None,
+        ninth_digit: bool | None = None,
+        hidden: bool = False,
     ) -> None:
         """Do nothing yet."""
         if digits_of(phone) is None:
@@ -53,11 +44,11 @@ class Person:
         self._wa_id = _wa_id(self._phone, ninth_digit=ninth_digit)
         self._name = name
         self._hidden = hidden
-        self._number = number
-        self._people = people
-        self._received = received
-        self._webhook = webhook
-        self._now = now
+        self._number = state.account.phone
+        self._people = state.people
+        self._received = state.received
+        self._webhook = state.webhook
+        self._now = state.now
 
     def tap(
         self, button: int | str = 0, *, message: str | None = None, payload: str | None = None

@@ -7,16 +7,14 @@ from datetime import timedelta
 from email.utils import formatdate
 from typing import Self
 
-from smartia_jobs.sandbox.account import PHONE_NUMBER_ID, WABA_ID, Account
+from smartia_jobs.sandbox.account import PHONE_NUMBER_ID, WABA_ID
 from smartia_jobs.sandbox.api import Api
 from smartia_jobs.sandbox.exchange import Reply, Request
 from smartia_jobs.sandbox.listener import Listener
-from smartia_jobs.sandbox.people import People
 from smartia_jobs.sandbox.person import Person
-from smartia_jobs.sandbox.received import Received, ReceivedMessages
-from smartia_jobs.sandbox.scripts import Scripted, Scripts
-from smartia_jobs.sandbox.templates import Templates
-from smartia_jobs.sandbox.webhook import Webhook
+from smartia_jobs.sandbox.received import Received
+from smartia_jobs.sandbox.scripts import Scripted
+from smartia_jobs.sandbox.state import State
 
 
 class Sandbox:
@@ -59,25 +57,20 @@ class Sandbox:
         keep: int = 100_000,
     ) -> None:
         """Listen and answer."""
-        self.account = Account.healthy(phone_number_id=phone_number_id, waba_id=waba_id)
-        self.templates = Templates(auto_approve=auto_approve)
-        for definition in templates:
-            self.templates.create(definition, status="APPROVED")
-        self.scripts = Scripts()
         self.latency_s = 0.0
         self.clock_offset = timedelta(0)
-        self.webhook = Webhook(waba_id, now=self._now)
-        self._people = People(now=self._now)
-        self._received = ReceivedMessages(keep=keep)
-        self._api = Api(
-            account=self.account,
-            templates=self.templates,
-            scripts=self.scripts,
-            received=self._received,
-            people=self._people,
-            webhook=self.webhook,
+        self._state = State.new(
+            phone_number_id=phone_number_id,
+            waba_id=waba_id,
+            auto_approve=auto_approve,
+            keep=keep,
             now=self._now,
         )
+        self.account, self.templates = self._state.account, self._state.templates
+        self.scripts, self.webhook = self._state.scripts, self._state.webhook
+        for definition in templates:
+            self.templates.create(definition, status="APPROVED")
+        self._api = Api(self._state)
         self.notices = self._api.control.notices
         self._listener = Listener(port, self._answer)
         self.url = f"http://127.0.0.1:{self._listener.server_address[1]}"
@@ -86,7 +79,7 @@ class Sandbox:
     @property
     def received(self) -> list[Received]:
         """Copies of every request to send so far, accepted or refused, oldest first."""
-        return self._received.snapshot()
+        return self._state.received.snapshot()
 
     def script(self, target: str, *answers: Scripted, repeat_last: bool = False) -> None:
         """Say what to answer instead, replacing what was scripted for ``target``.
@@ -114,14 +107,14 @@ class Sandbox:
 
         Args:
             phone: with its country code.
-            name: what the person calls himself.
+            name: what the person calls themselves.
             ninth_digit: whether WhatsApp's id of a Brazilian mobile has it; None: as usual.
             hidden: WhatsApp tells the user id alone.
 
         Raises:
             ValueError: ``phone`` cannot be one.
         """
-        return self._api.control.person(phone, name=name, ninth_digit=ninth_digit, hidden=hidden)
+        return Person(phone, self._state, name=name, ninth_digit=ninth_digit, hidden=hidden)
 
     def subscribe(self, url: str, *, app_secret: str, verify_token: str | None = None) -> None:
         """Post what happens to a webhook on this machine, as an app at Meta would have it.

@@ -8,14 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smartia_jobs.sandbox import PHONE_NUMBER_ID, WABA_ID
-from smartia_jobs.sandbox.account import Account
 from smartia_jobs.sandbox.api import Api
 from smartia_jobs.sandbox.exchange import Reply, Request
-from smartia_jobs.sandbox.people import People
-from smartia_jobs.sandbox.received import ReceivedMessages
-from smartia_jobs.sandbox.scripts import Scripts
-from smartia_jobs.sandbox.templates import Templates
-from smartia_jobs.sandbox.webhook import Webhook
+from smartia_jobs.sandbox.state import State
 from tests.sandbox.graph import BUTTONS, NAMED, NUMBERED, PHONE, reminder
 
 ANY_JSON = st.recursive(
@@ -50,20 +45,11 @@ def spoilt_definitions(draw: st.DrawFn) -> object:
 
 def post(path: str, value: object) -> Reply:
     """Return what a fresh sandbox answers."""
-    templates = Templates()
+    state = State.new(phone_number_id=PHONE_NUMBER_ID, waba_id=WABA_ID, keep=10, now=time.time)
     if not path.endswith("message_templates"):
-        templates.create(NAMED, status="APPROVED")
-    api = Api(
-        account=Account.healthy(phone_number_id=PHONE_NUMBER_ID, waba_id=WABA_ID),
-        templates=templates,
-        scripts=Scripts(),
-        received=ReceivedMessages(keep=10),
-        people=People(now=time.time),
-        webhook=Webhook(WABA_ID, now=time.time),
-        now=time.time,
-    )
+        state.templates.create(NAMED, status="APPROVED")
     body = json.dumps(value).encode()
-    return api.answer(Request("POST", f"/{path}", authorization="Bearer x", body=body))
+    return Api(state).answer(Request("POST", f"/{path}", authorization="Bearer x", body=body))
 
 
 @given(spoilt_messages())
