@@ -108,13 +108,13 @@ class Person:
         voice = {"mime_type": "audio/ogg; codecs=opus", "voice": True}
         return self.send("audio", {"id": str(secrets.randbelow(10**15)), **voice})
 
-    def send(self, kind: str, content: object, context_id: str | None = None) -> str:
-        """Send anything: ``kind`` is Meta's ``type`` and the key that ``content`` stands under."""
+    def send(self, type_: str, content: object, context_id: str | None = None) -> str:
+        """Send anything: ``type_`` is Meta's ``type`` and the key that ``content`` stands under."""
         self._people.wrote(self._phone, name=self._name)
-        parts: dict[str, object] = {kind: content}
+        parts: dict[str, object] = {type_: content}
         if context_id is not None:
             parts["context"] = {"from": display_digits(self._number), "id": context_id}
-        return self._post_message(kind, parts, contacts=[self._contact()])
+        return self._post_message(type_, parts, contacts=[self._contact()])
 
     def change_number(self, phone: str) -> str:
         """Take another number; the chat goes on with this same person.
@@ -165,13 +165,13 @@ class Person:
         wa_id = None if self._hidden else self._wa_id
         return contact(name=known.name, wa_id=wa_id, user_id=known.user_id)
 
-    def _post_message(self, kind: str, parts: Mapping[str, object], **beside: object) -> str:
+    def _post_message(self, type_: str, parts: Mapping[str, object], **beside: object) -> str:
         message_id = new_wamid("" if self._hidden else self._wa_id)
         sender = {"from_user_id": self._people.known(self._phone).user_id}
         if not self._hidden:
             sender = {"from": self._wa_id, **sender}
         at = str(int(self._now()))
-        message = {**sender, "id": message_id, "timestamp": at, "type": kind, **parts}
+        message = {**sender, "id": message_id, "timestamp": at, "type": type_, **parts}
         self._webhook.put(of_number(self._number, "messages", **beside, messages=[message]))
         return message_id
 

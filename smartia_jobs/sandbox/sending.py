@@ -77,12 +77,12 @@ def describe(record: Received, payload: object) -> None:
     record["language"] = _text_or_none(mapping(template.get("language")).get("code"))
     for component in map(mapping, sequence(template.get("components"))):
         parameters = [mapping(parameter) for parameter in sequence(component.get("parameters"))]
-        kind = _word(component.get("type"))
-        if kind == "body":
+        type_ = _word(component.get("type"))
+        if type_ == "body":
             for position, parameter in enumerate(parameters, start=1):
                 name = parameter.get("parameter_name", position)
                 record["parameters"][str(name)] = str(parameter.get("text"))
-        elif kind == "button" and parameters:
+        elif type_ == "button" and parameters:
             index = str(component.get("index"))
             record["payloads"][index] = str(parameters[0].get("payload"))
 
@@ -145,10 +145,10 @@ def _check_template(message: Mapping[str, object], templates: Templates) -> Good
     given: dict[str, Sequence[object]] = {}
     buttons: dict[str, Mapping[str, object]] = {}
     for component in map(mapping, sequence(message.get("components"))):
-        kind, index = _word(component.get("type")), str(component.get("index"))
-        if kind in ("header", "body") and kind not in given:
-            given[kind] = sequence(component.get("parameters"))
-        elif kind == "button" and index not in buttons:
+        type_, index = _word(component.get("type")), str(component.get("index"))
+        if type_ in ("header", "body") and type_ not in given:
+            given[type_] = sequence(component.get("parameters"))
+        elif type_ == "button" and index not in buttons:
             buttons[index] = component
         else:
             raise GraphError(100, details="components: header, body or button, each once")
@@ -202,7 +202,7 @@ def _value(part: str, parameter: Mapping[str, object]) -> str:
 
 
 def _check_buttons(given: Mapping[str, Mapping[str, object]], shape: Shape) -> None:
-    by_index = {str(index): kind for index, kind in enumerate(shape.buttons)}
+    by_index = {str(index): type_ for index, type_ in enumerate(shape.buttons)}
     for index, component in given.items():
         parameters = [mapping(parameter) for parameter in sequence(component.get("parameters"))]
         match by_index.get(index), _word(component.get("sub_type")):
@@ -212,7 +212,7 @@ def _check_buttons(given: Mapping[str, Mapping[str, object]], shape: Shape) -> N
                 _check_texts(parameters, "text")
             case _:
                 raise GraphError(132018, details=f"button {index} takes no such parameter")
-    if any(kind == "URL_SUFFIX" and index not in given for index, kind in by_index.items()):
+    if any(type_ == "URL_SUFFIX" and index not in given for index, type_ in by_index.items()):
         raise GraphError(131008, details="a link button needs the end of its url")
 
 

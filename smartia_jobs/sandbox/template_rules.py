@@ -73,10 +73,10 @@ def shape_of(definition: Mapping[str, object]) -> Shape:
 
     components: dict[object, Mapping[str, object]] = {}
     for component in map(mapping, sequence(definition.get("components"))):
-        kind = component.get("type")
-        _require(kind in ("HEADER", "BODY", "FOOTER", "BUTTONS"), "unknown component type")
-        _require(kind not in components, f"more than one component of type {kind}")
-        components[kind] = component
+        type_ = component.get("type")
+        _require(type_ in ("HEADER", "BODY", "FOOTER", "BUTTONS"), "unknown component type")
+        _require(type_ not in components, f"more than one component of type {type_}")
+        components[type_] = component
 
     header, body = components.get("HEADER"), components.get("BODY")
     _require(body is not None, "a BODY component is required")
@@ -205,17 +205,17 @@ def _buttons(component: Mapping[str, object] | None) -> tuple[str, ...]:
         return ()
     buttons = [mapping(button) for button in sequence(component.get("buttons"))]
     _require(1 <= len(buttons) <= _MAX_BUTTONS, f"1 to {_MAX_BUTTONS} buttons")
-    kinds = tuple(map(_button_kind, buttons))
-    runs = re.findall(r"q+", "".join("q" if kind == "QUICK_REPLY" else "-" for kind in kinds))
+    types = tuple(map(_button_type, buttons))
+    runs = re.findall(r"q+", "".join("q" if type_ == "QUICK_REPLY" else "-" for type_ in types))
     _require(len(runs) <= 1, "quick replies must stand together")
-    return kinds
+    return types
 
 
-def _button_kind(button: Mapping[str, object]) -> str:
-    kind, label = button.get("type"), _text(button)
+def _button_type(button: Mapping[str, object]) -> str:
+    type_, label = button.get("type"), _text(button)
     _require(bool(label.strip()) and "{{" not in label, "a button needs a plain label")
     _require(length_of(label) <= _MAX_LABEL, "button label", subcode=_CHARACTER_LIMIT)
-    match kind:
+    match type_:
         case "QUICK_REPLY":
             return "QUICK_REPLY"
         case "PHONE_NUMBER":
