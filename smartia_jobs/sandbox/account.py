@@ -1,4 +1,4 @@
-"""Who the sandbox plays: one phone number, its account (WABA) and the token's state."""
+"""Whom the sandbox plays: one phone number, its account (WABA) and the token's state."""
 
 import hashlib
 import hmac
@@ -76,7 +76,7 @@ class Account:
         scopes: what every other token may do.
         token_expires_at: Unix seconds; 0 is never. Once past, every token is refused.
         app_secret: when set, every call needs the right ``appsecret_proof``.
-        subscribed_apps: the apps that hear of the account, as Graph lists them.
+        subscribed_apps: the apps subscribed to the account, as Graph lists them.
     """
 
     phone: dict[str, object]

@@ -1,4 +1,4 @@
-"""What people and Meta do, asked for over HTTP: JSON in, a word of what happened out."""
+"""What people and Meta do, requested over HTTP as JSON."""
 
 from collections.abc import Mapping
 
@@ -61,12 +61,12 @@ def act(body: Mapping[str, object], state: State) -> str | None:
 
 
 def tell(body: Mapping[str, object], notices: Notices) -> None:
-    """Let Meta tell something.
+    """Let Meta announce something.
 
     Args:
         body: ``template`` with ``language`` and an ``event`` (and ``reason``) or a ``category``
             (``impending``); or an ``event`` of the account and its ``details``.
-        notices: tells it.
+        notices: announces it.
 
     Raises:
         ValueError: it makes no sense, and why.

@@ -41,7 +41,7 @@ class MadeUpClinic:
 
 
 def make_clinic(path: Path, *, monday_at: datetime) -> MadeUpClinic:
-    """Write the made-up clinic into a new file; the same Monday gives the same clinic.
+    """Write the made-up clinic into a new file; the same Monday always gives the same clinic.
 
     Args:
         path: of a file that does not exist yet.
@@ -173,7 +173,7 @@ def _write_visit(
     day = monday + timedelta(days=visit.day)
     start_at = _instant(day, visit.at)
     if visit.lead:
-        # Of an evening, when patients have time to write; the minute only looks natural.
+        # In the evening, when patients have time to write; the minute only looks natural.
         minute = (start_at.hour * 7 + start_at.minute) % 60
         booked_at = _instant(day - timedelta(days=visit.lead), f"19:{minute:02}")
     else:

@@ -1,4 +1,4 @@
-"""The sandbox's own endpoints: what it received, what it is to say, what people and Meta do."""
+"""The sandbox's own endpoints: what it received, its scripts, what people and Meta do."""
 
 from collections.abc import Mapping, Sequence
 
@@ -24,7 +24,7 @@ Scripted answers:    curl {url}/sandbox/script          (DELETE removes them)
   curl {url}/sandbox/script -d '{{"target": "+5511987654321", "answers": [{{"code": 131056}}]}}'
 
 A target is a phone, * for everyone, or the end of a path (/messages, GET /message_templates).
-Answers are given in order; "repeat_last": true gives the last one for ever. An answer has any of
+Answers are given in order; "repeat_last": true repeats the last one. An answer has any of
   code, subcode, details, status, body, content_type, headers, delay_s, cut, held, accepted
   {{"code": 130429}}                 refused with one of Meta's codes
   {{"status": 502, "body": "<html>"}} no Graph answer at all
@@ -51,7 +51,7 @@ Meta tells:
 
 
 class Control:
-    """What is asked of the sandbox itself, and not of WhatsApp.
+    """Requests to the sandbox itself, not to WhatsApp.
 
     Attributes:
         notices: what Meta tells of templates and of the account.

@@ -155,9 +155,9 @@ def select(
     """Return the asked fields of a Graph node and its id; what is None is left out.
 
     Args:
-        node: every field that this kind of node has.
-        fields: as in the query, ``id,throughput{level}``; what stands in braces is not
-            narrowed down. None asks for ``default``.
+        node: every field that such a node has.
+        fields: as in the query, ``id,throughput{level}``; what is in braces is
+            ignored. None asks for ``default``.
 
     Raises:
         GraphError: one field is unknown: then the whole call fails, as at Meta.

@@ -31,10 +31,10 @@ class Address:
 
     @classmethod
     def of(cls, url: str) -> Self:
-        """Return the address in a URL; what is made up here must reach no real service.
+        """Return the address in a URL of this machine: made-up posts must reach no real service.
 
         Raises:
-            ConfigurationError: it is none, or of another machine.
+            ConfigurationError: it is no such URL.
         """
         try:
             parts = urlsplit(url)
@@ -93,5 +93,5 @@ def shake_hands(address: Address, verify_token: str) -> None:
     if echoed != challenge.encode():
         raise ConfigurationError(
             "The webhook answered the handshake with 200, but not with the challenge alone as"
-            " its body; Meta would turn nothing on."
+            " its body; Meta would not accept that."
         )

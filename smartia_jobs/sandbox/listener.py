@@ -29,7 +29,7 @@ class Listener(socketserver.ThreadingMixIn, socketserver.TCPServer):
     """
 
     allow_reuse_address = True
-    request_queue_size = 1024  # hundreds of workers connect in the same instant
+    request_queue_size = 1024  # hundreds of workers connect at the same moment
     block_on_close = False  # close() joins, after it has cut the connections
 
     def __init__(self, port: int, answer: Callable[[Request], Reply | None]) -> None:

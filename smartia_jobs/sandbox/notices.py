@@ -1,4 +1,4 @@
-"""What Meta tells of templates and of the account, by itself."""
+"""What Meta announces about templates and the account."""
 
 from collections.abc import Mapping
 
@@ -16,18 +16,18 @@ class Notices:
     """Changes the sandbox as Meta would change the account, and tells the webhook of it."""
 
     def __init__(self, state: State) -> None:
-        """Tell nothing yet."""
+        """Announce nothing yet."""
         self._templates = state.templates
         self._webhook = state.webhook
         self._now = state.now
 
     def template(self, name: str, language: str, event: str, *, reason: str = "NONE") -> None:
-        """Approve, reject, pause, disable or reinstate a template, and tell it.
+        """Approve, reject, pause, disable or reinstate a template, and announce it.
 
         Args:
             name: of a registered template.
             language: its language code.
-            event: as Meta says it: ``APPROVED``, ``PAUSED``, ``FLAGGED``, ...
+            event: Meta's word: ``APPROVED``, ``PAUSED``, ``FLAGGED``, ...
             reason: of a rejection.
 
         Raises:
@@ -66,18 +66,20 @@ class Notices:
                 language,
                 category=category,
                 previous_category=current,
-                message_send_ttl_seconds=None,  # Meta forgets it, too
+                message_send_ttl_seconds=None,  # Meta forgets it too
             )
             told = {"previous_category": current, "new_category": category}
         value = {**self._about(name, language), **told}
         self._webhook.put(Change("template_category_update", value))
 
     def account(self, event: str = "ACCOUNT_RESTRICTION", **details: object) -> None:
-        """Tell something of the account; a restriction is one of writing first, for three days.
+        """Announce something about the account.
+
+        A restriction without details forbids writing first, for three days.
 
         Args:
-            event: as Meta says it: ``ACCOUNT_VIOLATION``, ``DISABLED_UPDATE``, ...
-            details: what stands beside it: ``restriction_info``, ``ban_info``, ...
+            event: Meta's word: ``ACCOUNT_VIOLATION``, ``DISABLED_UPDATE``, ...
+            details: what comes with it: ``restriction_info``, ``ban_info``, ...
         """
         if event == "ACCOUNT_RESTRICTION" and not details:
             restriction = {
@@ -88,7 +90,7 @@ class Notices:
         self.tell("account_update", {"event": event, **details})
 
     def tell(self, field: str, value: Mapping[str, object]) -> None:
-        """Tell anything, in any field."""
+        """Announce anything, in any field."""
         self._webhook.put(Change(field, value))
 
     def _about(self, name: str, language: str) -> dict[str, object]:

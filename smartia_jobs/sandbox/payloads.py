@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that Meta tells.
+    """One piece of news from Meta.
 
     Attributes:
-        field: that an app subscribes to: ``messages``, ``account_update``, ...
-        value: what is told.
+        field: what an app subscribes to: ``messages``, ``account_update``, ...
+        value: its content.
     """
 
     field: str
@@ -25,7 +25,7 @@ class Change:
 
 
 def of_number(phone: Mapping[str, object], field: str, **parts: object) -> Change:
-    """Return what is told of a number's chats; ``phone`` holds the number's Graph fields."""
+    """Return news of a number's chats; ``phone`` holds the number's Graph fields."""
     metadata = {
         "display_phone_number": display_digits(phone),
         "phone_number_id": phone["id"],
@@ -52,7 +52,7 @@ def body_of(waba_id: str, entries: Sequence[Sequence[Change]], *, at: int) -> by
     Args:
         waba_id: whose account it is.
         entries: the changes of each entry.
-        at: Unix seconds; what is told of the account carries it.
+        at: Unix seconds; news of the account carries it.
     """
     payload = {
         "object": "whatsapp_business_account",

@@ -19,7 +19,7 @@ class Known:
         user_id: the id that stands for the person towards this business (BSUID).
         name: what the person calls themselves.
         wrote_at: when the person wrote last, in Unix seconds; None: never.
-        stopped_marketing: whether the person wants no marketing of this business.
+        stopped_marketing: whether the person wants no marketing from this business.
     """
 
     user_id: str
@@ -42,7 +42,7 @@ class People:
         self._lock = threading.Lock()
 
     def known(self, phone: str) -> Known:
-        """Return what is known of a phone's person; nobody is a stranger."""
+        """Return what is known of a phone's person; everybody is known."""
         key = same_phone_key(phone)
         with self._lock:
             return self._people.get(key) or Known(_user_id(key))
@@ -53,7 +53,7 @@ class People:
         self._change(phone, lambda person: replace(person, wrote_at=at, name=name or person.name))
 
     def stop_marketing(self, phone: str, *, stopped: bool) -> None:
-        """Note whether a person wants no marketing of this business."""
+        """Note whether a person wants no marketing from this business."""
         self._change(phone, lambda person: replace(person, stopped_marketing=stopped))
 
     def may_be_answered(self, phone: str) -> bool:

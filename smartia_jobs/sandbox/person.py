@@ -1,4 +1,4 @@
-"""A patient with WhatsApp: what one does there, the clinic's webhook is told."""
+"""A patient with WhatsApp; the clinic's webhook is told of whatever they do there."""
 
 import secrets
 from collections.abc import Mapping
@@ -96,7 +96,7 @@ class Person:
         return self.send("reaction", {"message_id": reacted_to, "emoji": emoji})
 
     def take_reaction_back(self, *, message: str | None = None) -> str:
-        """Take one's reaction to a message back.
+        """Take back the reaction to a message.
 
         Raises:
             ValueError: nothing was sent to this person yet.
@@ -109,7 +109,7 @@ class Person:
         return self.send("audio", {"id": str(secrets.randbelow(10**15)), **voice})
 
     def send(self, type_: str, content: object, context_id: str | None = None) -> str:
-        """Send anything: ``type_`` is Meta's ``type`` and the key that ``content`` stands under."""
+        """Send anything of Meta's ``type``, which is also the key of its ``content``."""
         self._people.wrote(self._phone, name=self._name)
         parts: dict[str, object] = {type_: content}
         if context_id is not None:

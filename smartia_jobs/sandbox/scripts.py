@@ -1,4 +1,4 @@
-"""Scripted answers: what the sandbox says instead, to whom, in which order."""
+"""Scripted answers: what the sandbox answers instead, to whom, and in which order."""
 
 import threading
 from collections import deque
@@ -50,10 +50,10 @@ class Scripted:
         accepted: whether the message is recorded as accepted. Without it: not when
             there is a code, an HTTP status of 300 or more, or a cut.
         statuses: what the webhook is told of the accepted message, in this order; a word may
-            come twice, none is silence. Without it: sent, delivered, read.
+            come twice; an empty list is silence. Without it: sent, delivered, read.
         failure: the code of ``failed``; without ``statuses``, the message only fails.
         statuses_delay_s: seconds before each status.
-        bundle: how many statuses are posted together; they wait a moment for company.
+        bundle: how many statuses are posted together; they wait a moment for more.
         entries: how many entries of a post a bundle is spread over.
     """
 
@@ -108,7 +108,7 @@ class Scripted:
         return self.code is None and not self.cut and (self.status or 200) < 300
 
     def apply(self, ordinary: Reply) -> Reply:
-        """Return the reply to give where the sandbox would say ``ordinary``."""
+        """Return the reply to give in place of the ``ordinary`` one."""
         reply = ordinary
         if self.body is not None or (self.code is None and self.status is not None):
             body = (self.body or "").encode("utf-8", "replace")
@@ -127,8 +127,8 @@ class Scripts:
     A target is a recipient's phone (digits are compared, Brazil's ninth digit or not),
     ``*`` for every recipient, or the end of a path, with or without a method:
     ``/message_templates``, ``POST /message_templates``, ``/messages``. What is scripted
-    for a path comes before everything else, also before the token is looked at; what is
-    scripted for a recipient comes after the request was found good, and before ``*``.
+    for a path comes before everything else, even before the token is checked; what is
+    scripted for a recipient comes once the request is known to be good, and before ``*``.
     """
 
     def __init__(self) -> None:
@@ -143,7 +143,7 @@ class Scripts:
         Args:
             target: see the class.
             answers: in the order they are to be given.
-            repeat_last: give the last one for ever, instead of going back to normal.
+            repeat_last: repeat the last one, instead of going back to normal.
 
         Raises:
             ValueError: ``target`` is neither a phone, nor ``*``, nor a path.

@@ -23,7 +23,7 @@ _serial = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class Good:
-    """What was found of a good message.
+    """What a good message shows.
 
     Attributes:
         text: the body as the patient would read it.
@@ -99,7 +99,7 @@ def _text_or_none(value: object) -> str | None:
 
 
 def _word(value: object) -> str:
-    """Return a word of Graph's in lower case; clients in use write them in upper case, too."""
+    """Return a word of Graph's in lower case; some clients write them in upper case."""
     return value.lower() if isinstance(value, str) else ""
 
 

@@ -82,13 +82,13 @@ class Sandbox:
         return self._state.received.snapshot()
 
     def script(self, target: str, *answers: Scripted, repeat_last: bool = False) -> None:
-        """Say what to answer instead, replacing what was scripted for ``target``.
+        """Set what to answer instead, replacing what was scripted for ``target``.
 
         Args:
             target: a recipient's phone, ``*`` for every recipient, or the end of a path
                 (``/messages``, ``GET /message_templates``).
-            answers: in order; afterwards answers are ordinary again.
-            repeat_last: give the last one for ever.
+            answers: in order; after them answers are ordinary again.
+            repeat_last: repeat the last one.
 
         Raises:
             ValueError: ``target`` is none of these.
@@ -117,12 +117,12 @@ class Sandbox:
         return Person(phone, self._state, name=name, ninth_digit=ninth_digit, hidden=hidden)
 
     def subscribe(self, url: str, *, app_secret: str, verify_token: str | None = None) -> None:
-        """Post what happens to a webhook on this machine, as an app at Meta would have it.
+        """Post what happens to a webhook on this machine, as Meta posts to an app.
 
         Args:
             url: the webhook's address.
             app_secret: what posts are signed with.
-            verify_token: plays the handshake first; None leaves it out.
+            verify_token: plays Meta's handshake first; None skips it.
 
         Raises:
             ConfigurationError: no address of this machine, or the handshake failed.

@@ -34,7 +34,7 @@ class Template:
 
     @property
     def status(self) -> object:
-        """``APPROVED`` and its kin; only that one can be sent."""
+        """Meta's word; only ``APPROVED`` can be sent."""
         return self.node["status"]
 
     @property

@@ -16,11 +16,11 @@ from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.sandbox.handshake import Address, shake_hands
 from smartia_jobs.sandbox.payloads import Change, body_of, signature
 
-#: Seconds before each further try: at once, then less and less often, for about a minute.
-#: (Meta's go on for days.)
+#: Seconds before each retry: at once, then less and less often, for about a minute.
+#: (Meta goes on for days.)
 RETRY_AFTER_S = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 
-_PATIENCE_S = 0.3  # a bundle waits so long for more
+_PATIENCE_S = 0.3  # how long a bundle waits for more
 _REMEMBERED = 1000
 
 
@@ -29,8 +29,8 @@ class PostStats(TypedDict):
 
     Attributes:
         posted: posts that were answered with 200.
-        waiting: posts and statuses that are still to come.
-        retried: tries that were answered otherwise, or not at all.
+        waiting: posts and statuses that are still to be sent.
+        retried: tries that got another answer, or none.
         dropped: posts that were given up.
     """
 
@@ -42,7 +42,7 @@ class PostStats(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class _App:
-    """Who is told: where, and what is signed with."""
+    """An app that is subscribed: its webhook's address, and the secret that signs posts."""
 
     address: Address
     secret: str = field(repr=False)
@@ -50,7 +50,7 @@ class _App:
 
 @dataclass(order=True, slots=True)
 class _Post:
-    """What is posted next, when it is due; ``body`` is made when it is posted first."""
+    """A post that waits until it is due; ``body`` is made on the first try."""
 
     due: float
     number: int
@@ -65,14 +65,14 @@ class _Post:
 class Webhook:
     """Posts what happens to a webhook, from one thread, once it is connected.
 
-    Until then what is put into it is forgotten, as at Meta while no app is subscribed.
+    Before that, changes are dropped, as at Meta while no app is subscribed.
 
     Args:
         waba_id: the account that every post names.
         now: the time in Unix seconds.
 
     Attributes:
-        retry_after_s: seconds before each further try; afterwards a post is dropped.
+        retry_after_s: seconds before each retry; after the last one a post is dropped.
     """
 
     def __init__(self, waba_id: str, *, now: Callable[[], float]) -> None:
@@ -104,11 +104,11 @@ class Webhook:
         Args:
             url: on this machine itself: what is made up here must reach no real service.
             app_secret: signs every post.
-            verify_token: plays Meta's handshake with it first; None leaves it out.
+            verify_token: plays Meta's handshake with it first; None skips it.
 
         Raises:
-            ConfigurationError: the address is another, or the handshake failed; nothing is
-                posted then.
+            ConfigurationError: the address is of another machine, or the handshake failed;
+                nothing is posted.
         """
         address = Address.of(url)
         if not app_secret:
@@ -132,7 +132,7 @@ class Webhook:
         Args:
             change: what happened.
             after_s: seconds from now.
-            bundle: how many changes make one post; what does not fill one waits for a moment.
+            bundle: how many changes make one post; fewer wait a moment for more.
             over: how many entries a bundle is spread over.
         """
         with self._condition:
@@ -140,13 +140,13 @@ class Webhook:
                 self._push(self._app, after_s, entries=[[change]], bundle=bundle, over=over)
 
     def redeliver(self, count: int = 1) -> None:
-        """Post the last bodies once more, as Meta does when it is not sure of an answer."""
+        """Post the last bodies again, as Meta does when it is not sure of an answer."""
         with self._condition:
             for app, body in list(self._posted)[-count:]:
                 self._push(app, 0.0, body=body)
 
     def wait_until_idle(self, timeout_s: float) -> bool:
-        """Return whether everything has been posted or dropped within so many seconds."""
+        """Return whether everything has been posted or dropped within this time."""
         with self._condition:
             return self._condition.wait_for(lambda: self._left() == 0, timeout_s)
 
@@ -188,7 +188,7 @@ class Webhook:
         self._condition.notify_all()
 
     def _take(self) -> _Post | None:
-        """Wait for what is due and return it; None when closing."""
+        """Wait for the next due post and return it; None when closing."""
         while not self._closing:
             now = time.monotonic()
             while self._waiting and self._waiting[0].due <= now:
@@ -256,7 +256,7 @@ class Webhook:
             answer = connection.getresponse()
             answer.read()
         except (OSError, HTTPException):
-            connection.close()  # the next try opens it anew
+            connection.close()  # the next try opens it again
             return False
         return answer.status == 200
 
