@@ -71,7 +71,7 @@ def patients_by_phone(
     return found
 
 
-def missed_last_time(
+def no_show_last_time(
     connection: Connection, times: StoredTimes, patient_ids: Collection[int], *, before: datetime
 ) -> set[int]:
     """Return those patients who missed the last visit that they kept or missed."""

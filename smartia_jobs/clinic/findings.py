@@ -30,15 +30,15 @@ _EARLIEST, _LATEST = datetime(1, 1, 2), datetime(9999, 12, 31)  # noqa: DTZ001 -
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Matches:
     """How many there are, and the ids of the first :data:`SHOWN`."""
 
     count: int = 0
     ids: tuple[int, ...] = ()
 
-    def with_more(self, ids: Sequence[int]) -> "Found":
+    def with_more(self, ids: Sequence[int]) -> "Matches":
         """Return the same with these as well."""
-        return Found(self.count + len(ids), (*self.ids, *ids)[:SHOWN])
+        return Matches(self.count + len(ids), (*self.ids, *ids)[:SHOWN])
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ def moved_by_chat(connection: Connection, times: StoredTimes, now: datetime) -> 
     return Pairs(len(pairs), tuple(pairs[:SHOWN]))
 
 
-def asked_to_cancel(connection: Connection, times: StoredTimes, now: datetime) -> Found:
+def asked_to_cancel(connection: Connection, times: StoredTimes, now: datetime) -> Matches:
     """Return open future visits whose patient's newest conversation asked to cancel.
 
     SmartIA's chatbot says goodbye and leaves the visit in the book.
@@ -152,7 +152,7 @@ def asked_to_cancel(connection: Connection, times: StoredTimes, now: datetime) -
         .order_by(visits.c.id)
     )
     rows = connection.execute(query)
-    return Found().with_more([id_ for id_, date in rows if times.is_within(date, now, until)])
+    return Matches().with_more([id_ for id_, date in rows if times.is_within(date, now, until)])
 
 
 def open_dates(connection: Connection, after: int, *, size: int = PAGE_SIZE) -> Page:

@@ -20,31 +20,31 @@ OLDEST_COUNTED = timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LookBack:
     """What the look-back holds.
 
     Attributes:
-        missed: earliest first.
+        no_shows: earliest first.
         unreadable_statuses: how many visits have a status that cannot be read.
         unreadable_dates: how many others have such a date.
     """
 
-    missed: tuple[Appointment, ...]
+    no_shows: tuple[Appointment, ...]
     unreadable_statuses: int
     unreadable_dates: int
 
 
-def find_missed(
+def find_no_shows(
     connection: Connection, appointments: Appointments, rule: NoShowRule, now: datetime
-) -> Found:
+) -> LookBack:
     """Return the visits that count as missed at ``now``; nothing is marked."""
     missed: list[Appointment] = []
     statuses = dates = 0
     for page in appointments.pages(connection, rule.window(now)):
-        missed.extend(visit for visit in page if rule.is_missed(visit, now))
+        missed.extend(visit for visit in page if rule.is_no_show(visit, now))
         statuses += sum(visit.status is None for visit in page)
         dates += sum(visit.status is not None and visit.start_at is None for visit in page)
-    return Found(tuple(missed), statuses, dates)
+    return LookBack(tuple(missed), statuses, dates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def count_attendance(
 ) -> Attendance:
     """Count the visits of the look-back that tell whether anybody records who comes.
 
-    They are read as :func:`find_missed` reads them: whatever can be marked, in whichever form
+    They are read as :func:`find_no_shows` reads them: whatever can be marked, in whichever form
     its date is stored, is seen by the brake as well.
     """
     window = rule.window(now)

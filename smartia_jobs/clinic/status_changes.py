@@ -51,7 +51,7 @@ def change(
     return bool(change_status(connection, [visit.id], before=visit.status, after=after, at=at))
 
 
-def hold(
+def note(
     connection: Connection,
     visit: Appointment,
     *,
@@ -92,7 +92,7 @@ def undo(connection: Connection, answer_id: int, *, at: datetime) -> dict[int, b
     return restored
 
 
-def statuses_held(
+def statuses_left(
     connection: Connection, answer_ids: Collection[int]
 ) -> dict[tuple[int, int], AppointmentStatus]:
     """Return the status in which answers left their visits, by answer and appointment."""

@@ -17,7 +17,7 @@ from smartia_jobs.settings.environment import gather
 _WHEN_DUE = (
     "smartia_jobs.whatsapp.client",
     "smartia_jobs.whatsapp.waiting",
-    "smartia_jobs.clinic.held_back",
+    "smartia_jobs.clinic.vetoes",
 )
 #: And what it loads for PostgreSQL alone.
 _ON_POSTGRESQL = ("psycopg", "sqlalchemy.dialects.postgresql.psycopg")

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from smartia_jobs.appointment import AppointmentStatus
 from smartia_jobs.clinic.appointments import Appointments
-from smartia_jobs.clinic.status_changes import change, hold, statuses_held
+from smartia_jobs.clinic.status_changes import change, note, statuses_left
 from smartia_jobs.database import is_lock_timeout, is_transient, lock_names, why
 from smartia_jobs.errors import ExitStatus
 from smartia_jobs.inbox.effects import Decision, Earlier, Said, Told, decide, stands
@@ -268,7 +268,7 @@ class _Acting:
             case Effect.LISTED if decision.holds_back or understood.meaning not in SAYS_NO:
                 # As they are now: whatever anybody does about them later settles the answer.
                 for visit in visits:
-                    hold(
+                    note(
                         connection,
                         visit,
                         why=understood.meaning,
@@ -308,7 +308,7 @@ class _Acting:
             for one in found
             if one.appointment_id in by_id and one.start == by_id[one.appointment_id].start
         ]
-        left = statuses_held(connection, {one.answer_id for one in found})
+        left = statuses_left(connection, {one.answer_id for one in found})
         return [
             Earlier(
                 Meaning(one.meaning),

@@ -16,18 +16,18 @@ from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.calls import (
     Patient,
     changed_at,
-    missed_last_time,
+    no_show_last_time,
     patients_by_id,
     patients_by_phone,
 )
 from smartia_jobs.clinic.chats import Cancellations
-from smartia_jobs.clinic.held_back import vetoes
 from smartia_jobs.clinic.rules import calls as rules
 from smartia_jobs.clinic.rules.calls import Why
 from smartia_jobs.clinic.rules.hours import SendingHours
 from smartia_jobs.clinic.rules.reminders import ReminderRule
 from smartia_jobs.clinic.rules.window import Window
 from smartia_jobs.clinic.times import to_instant, to_wall
+from smartia_jobs.clinic.vetoes import vetoes
 from smartia_jobs.incoming import Meaning
 from smartia_jobs.jobs.sender import person_of
 from smartia_jobs.message import Phone
@@ -60,7 +60,7 @@ _VETOES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Now:
+class Changed:
     """How a visit differs from what its patient was told.
 
     Attributes:
@@ -81,7 +81,7 @@ class Now:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class CallReason:
     """One reason to call somebody about one visit, or phone.
 
     Attributes:
@@ -92,7 +92,7 @@ class Found:
         phone: canonical where it can be a phone.
         name: as stored.
         answer: what the patient answered, where that is the reason.
-        now: how the visit differs from what the patient was told.
+        changed: how the visit differs from what the patient was told.
     """
 
     why: Why
@@ -102,7 +102,7 @@ class Found:
     phone: str | None
     name: str | None
     answer: Unsettled | None = None
-    now: Now | None = None
+    changed: Changed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +193,9 @@ class Book:
         """The open visits of the days that are asked for."""
         return [visit for visit in self.ahead if visit.start_at and visit.start_at in self.wanted]
 
-    def about(self, visit: Appointment, why: Why) -> Found:
+    def about(self, visit: Appointment, why: Why) -> CallReason:
         """Return that a visit's own patient should be called."""
-        return Found(
+        return CallReason(
             why,
             visit.id,
             visit.start,
@@ -205,17 +205,17 @@ class Book:
         )
 
 
-def find_reasons(connection: Connection, book: Book) -> Iterator[Found]:
+def find_reasons(connection: Connection, book: Book) -> Iterator[CallReason]:
     """Yield every reason to call somebody, in no order."""
     if book.knows_messages:
         yield from _answered(connection, book)
         yield from _told_otherwise(connection, book)
     yield from _cancelled_in_chat(connection, book)
     yield from _not_reached(connection, book)
-    yield from _likely_missed(connection, book)
+    yield from _likely_no_shows(connection, book)
 
 
-def _answered(connection: Connection, book: Book) -> Iterator[Found]:
+def _answered(connection: Connection, book: Book) -> Iterator[CallReason]:
     """Yield what patients answered that nobody has done anything about yet."""
     ids = {one.appointment_id for answer in book.answers for one in answer.told}
     notes, changed = changes_by_answers(connection, ids), changed_at(connection, ids)
@@ -241,14 +241,14 @@ def _answered(connection: Connection, book: Book) -> Iterator[Found]:
 
 def _of_answer(
     book: Book, why: Why, answer: Unsettled, told: Telling, patient: Patient | None
-) -> Found:
+) -> CallReason:
     """Say it of who has answered: the visit may be somebody else's by now."""
     name, stored = (patient.name, patient.phone) if patient else (None, None)
     phone = told.phone or book.canonical(stored) or book.canonical(answer.phone)
-    return Found(why, told.appointment_id, told.start, told.patient_id, phone, name, answer)
+    return CallReason(why, told.appointment_id, told.start, told.patient_id, phone, name, answer)
 
 
-def _of_phones(connection: Connection, book: Book) -> Iterator[Found]:
+def _of_phones(connection: Connection, book: Book) -> Iterator[CallReason]:
     """Yield answers of which nobody can tell which visit they are about."""
     wordless = [answer for answer in book.answers if not answer.told]
     phones = {answer.id: book.canonical(answer.phone) for answer in wordless}
@@ -265,42 +265,42 @@ def _of_phones(connection: Connection, book: Book) -> Iterator[Found]:
             continue
         why = rules.why_listed(answer)
         patient_id, name = (patient.id, patient.name) if patient else (None, None)
-        yield Found(why, None, None, patient_id, phone or answer.phone, name, answer)
+        yield CallReason(why, None, None, patient_id, phone or answer.phone, name, answer)
 
 
-def _told_otherwise(connection: Connection, book: Book) -> Iterator[Found]:
+def _told_otherwise(connection: Connection, book: Book) -> Iterator[CallReason]:
     """Yield who was told a time that no longer holds, and was not told anew."""
     taken = {(book.phone_of(visit), visit.start) for visit in book.ahead}
-    off: list[tuple[Reminder, Now]] = []
+    off: list[tuple[Reminder, Changed]] = []
     for appointment_id, rows in book.reminders.items():
         visit = book.visits.get(appointment_id)
         if any(row.state is State.CLAIMED for row in rows):
             continue  # they are being told
         for newest in _last_told(rows):
             holds = newest.start <= book.wall_now or (newest.phone, newest.start) in taken
-            now = None if holds else _differs(book, newest, visit)
-            if now is not None:
-                off.append((newest, now))
+            changed = None if holds else _differs(book, newest, visit)
+            if changed is not None:
+                off.append((newest, changed))
     ids = {row.appointment_id for row, _ in off}
     know = visits_declined(connection, ids)
     in_chat = book.cancellations.among(
         connection, [book.visits[one] for one in sorted(ids) if one in book.visits]
     )
     patients = patients_by_id(connection, {row.patient_id for row, _ in off})
-    for row, now in off:
+    for row, changed in off:
         if (row.appointment_id, row.start) in know or row.appointment_id in in_chat:
             continue  # they asked for it themselves
         patient = patients.get(row.patient_id)
         name = patient.name if patient else None
         phone = row.phone or (book.phone_of(patient) if patient else None)
-        yield Found(
+        yield CallReason(
             Why.TOLD_OTHERWISE,
             row.appointment_id,
             row.start,
             row.patient_id,
             phone,
             name,
-            now=now,
+            changed=changed,
         )
 
 
@@ -313,18 +313,18 @@ def _last_told(rows: Collection[Reminder]) -> Iterator[Reminder]:
     yield from last.values()
 
 
-def _differs(book: Book, told: Reminder, visit: Appointment | None) -> Now | None:
+def _differs(book: Book, told: Reminder, visit: Appointment | None) -> Changed | None:
     """Return how a visit differs from what its patient was told; None: it does not."""
     if visit is None or visit.status is AppointmentStatus.CANCELLED:
-        return Now()
+        return Changed()
     if not visit.is_open:
         return None
     if visit.patient_id != told.patient_id and told.phone not in (None, book.phone_of(visit)):
-        return Now(given_away=True)
-    return None if visit.start in (None, told.start) else Now(visit.start)
+        return Changed(given_away=True)
+    return None if visit.start in (None, told.start) else Changed(visit.start)
 
 
-def _cancelled_in_chat(connection: Connection, book: Book) -> Iterator[Found]:
+def _cancelled_in_chat(connection: Connection, book: Book) -> Iterator[CallReason]:
     """Yield visits that are in the book although SmartIA's chatbot said they were cancelled."""
     ahead = book.wanted_visits
     cancelled = book.cancellations.among(connection, [*ahead, *book.past])
@@ -334,7 +334,7 @@ def _cancelled_in_chat(connection: Connection, book: Book) -> Iterator[Found]:
                 yield book.about(visit, why)
 
 
-def _not_reached(connection: Connection, book: Book) -> Iterator[Found]:
+def _not_reached(connection: Connection, book: Book) -> Iterator[CallReason]:
     """Yield whom no message reaches, or may have reached."""
     wanted = book.wanted_visits
     sent = _sent_to(connection, book, wanted)
@@ -444,19 +444,19 @@ class _TooLate:
         return not any(may_come) and any(should)
 
 
-def _likely_missed(connection: Connection, book: Book) -> Iterator[Found]:
+def _likely_no_shows(connection: Connection, book: Book) -> Iterator[CallReason]:
     """Yield visits that nobody has confirmed, and that are missed more often than others."""
     unconfirmed = [
         visit for visit in book.wanted_visits if visit.status is AppointmentStatus.SCHEDULED
     ]
-    missed = missed_last_time(
+    absent = no_show_last_time(
         connection,
         book.appointments.times,
         {visit.patient_id for visit in unconfirmed},
         before=book.run.now,
     )
     for visit in unconfirmed:
-        if visit.patient_id in missed:
+        if visit.patient_id in absent:
             yield book.about(visit, Why.MISSED_LAST_TIME)
         if _days_ahead(book, visit) >= rules.LONG_AHEAD_DAYS:
             yield book.about(visit, Why.BOOKED_LONG_AHEAD)

@@ -8,7 +8,7 @@ from typing import Any
 from smartia_jobs.clinic.calls import calendar_events
 from smartia_jobs.clinic.rules.calls import WHAT, Why
 from smartia_jobs.clinic.times import to_wall
-from smartia_jobs.jobs.call_reasons import Book, Found, Now, find_reasons
+from smartia_jobs.jobs.call_reasons import Book, CallReason, Changed, find_reasons
 from smartia_jobs.jobs.opening import open_clinic
 from smartia_jobs.run import Run
 
@@ -28,7 +28,7 @@ class Call:
         name: as stored; None: none.
         text: what the patient wrote; None: nothing.
         answer_type: what kind of message that was: ``text``, ``button``, ``audio``, ...
-        now: how a visit differs from what its patient was told.
+        changed: how a visit differs from what its patient was told.
         calendar_event_id: what to remove from the calendar; None: not noted, or not to be read.
     """
 
@@ -42,7 +42,7 @@ class Call:
     name: str | None = None
     text: str | None = None
     answer_type: str | None = None
-    now: Now | None = None
+    changed: Changed | None = None
     calendar_event_id: str | None = None
 
     @property
@@ -50,8 +50,8 @@ class Call:
         """What to do, in one line."""
         if self.why is Why.SLOT_FREED and self.calendar_event_id:
             return f"{WHAT[self.why]} Calendar event: {self.calendar_event_id}."
-        if self.why is Why.TOLD_OTHERWISE and self.now is not None:
-            return f"{WHAT[self.why]} {self.now}."
+        if self.why is Why.TOLD_OTHERWISE and self.changed is not None:
+            return f"{WHAT[self.why]} {self.changed}."
         return WHAT[self.why]
 
     def without_person(self) -> "Call":
@@ -129,9 +129,9 @@ def as_json(call: Call, *, phone: str | None) -> dict[str, Any]:
     }
 
 
-def _by_visit(found: Iterable[Found]) -> list[Call]:
+def _by_visit(found: Iterable[CallReason]) -> list[Call]:
     """Put together what was found of one visit, or of one phone without a visit."""
-    together: dict[tuple[str, object], list[Found]] = {}
+    together: dict[tuple[str, object], list[CallReason]] = {}
     for one in found:
         key = ("phone", one.phone) if one.appointment_id is None else ("visit", one.appointment_id)
         if key == ("phone", None) and one.answer is not None:  # WhatsApp hid the number
@@ -140,7 +140,7 @@ def _by_visit(found: Iterable[Found]) -> list[Call]:
     return [_call(sorted(group, key=lambda one: one.why.urgency)) for group in together.values()]
 
 
-def _call(group: list[Found]) -> Call:
+def _call(group: list[CallReason]) -> Call:
     first = group[0]
     answer = next((one.answer for one in group if one.answer is not None), None)
     also = dict.fromkeys(one.why for one in group if one.why is not first.why)
@@ -155,7 +155,7 @@ def _call(group: list[Found]) -> Call:
         name=first.name,
         text=answer.text if answer else None,
         answer_type=answer.type if answer else None,
-        now=next((one.now for one in group if one.now is not None), None),
+        changed=next((one.changed for one in group if one.changed is not None), None),
     )
 
 

@@ -25,7 +25,7 @@ from smartia_jobs.jobs.checks.settings import (
     settings_in_force,
     time_to_live,
 )
-from smartia_jobs.jobs.opening import Reading, reading
+from smartia_jobs.jobs.opening import ChosenTimes, choose_times
 from smartia_jobs.run import Run, Stop
 from smartia_jobs.settings import Settings
 
@@ -137,15 +137,15 @@ def _look_at_database(run: Run, jobs: Jobs, found: Findings, seen: _Seen) -> Non
         found.look("enum_labels", lambda: access.enum_labels(run))
     found.look("writing", lambda: access.writing(run))
     found.look("phones", lambda: book.phones(run))
-    how = found.ask("time_zone", lambda: _reading(run))
-    if how is None:
+    chosen = found.ask("time_zone", lambda: _choose_times(run))
+    if chosen is None:
         return
-    found.look("time_zone", lambda: times.time_zone(run, how))
-    if how.times is None:
+    found.look("time_zone", lambda: times.time_zone(run, chosen))
+    if chosen.times is None:
         return
-    found.look("hours", lambda: times.hours(run, how))
-    _look_at_book(run, how.times, jobs, found)
-    stored = how.times
+    found.look("hours", lambda: times.hours(run, chosen))
+    _look_at_book(run, chosen.times, jobs, found)
+    stored = chosen.times
     seen.people = found.ask("daily_limit", lambda: book.people_tomorrow(run, stored))
 
 
@@ -157,9 +157,9 @@ def _look_at_what_was_heard(run: Run, found: Findings, seen: _Seen) -> None:
     found.look("notices", lambda: listening.notices(run))
 
 
-def _reading(run: Run) -> Reading:
+def _choose_times(run: Run) -> ChosenTimes:
     with run.database.read() as connection:
-        return reading(connection, run.settings)
+        return choose_times(connection, run.settings)
 
 
 def _look_at_book(run: Run, stored: StoredTimes, jobs: Jobs, found: Findings) -> None:

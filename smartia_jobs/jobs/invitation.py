@@ -9,10 +9,10 @@ from sqlalchemy import Connection
 from smartia_jobs.appointment import Appointment, AppointmentStatus, Key
 from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.chats import Cancellations
-from smartia_jobs.clinic.held_back import vetoes
 from smartia_jobs.clinic.interactions import write_interactions
-from smartia_jobs.clinic.missed_visits import MissedVisits
+from smartia_jobs.clinic.no_show_visits import NoShowVisits
 from smartia_jobs.clinic.rules.reengagement import ReengagementRule, veto
+from smartia_jobs.clinic.vetoes import vetoes
 from smartia_jobs.jobs.sender import OnlyTo, person
 from smartia_jobs.outbox.source import Source
 from smartia_jobs.outbox.tellings import rows_of
@@ -57,7 +57,7 @@ def invitation(
     """
     settings = run.settings
     rule = ReengagementRule.of(settings)
-    visits = MissedVisits(
+    visits = NoShowVisits(
         appointments,
         rule.window(run.now),
         identify=partial(person, country=settings.clinic_country),
@@ -77,7 +77,7 @@ def invitation(
 
 def _vetoes(
     run: Run,
-    missed: MissedVisits,
+    missed: NoShowVisits,
     cancellations: Cancellations,
     connection: Connection,
     visits: Collection[Appointment],

@@ -6,8 +6,8 @@ from sqlalchemy import Connection
 
 from smartia_jobs.appointment import Appointment, AppointmentStatus
 from smartia_jobs.clinic.appointments import Appointments
-from smartia_jobs.clinic.held_back import said_no
 from smartia_jobs.clinic.no_shows import change_status, stored_dates
+from smartia_jobs.clinic.vetoes import said_no
 from smartia_jobs.run import Run
 from smartia_jobs.store.status_changes import WHY_NO_SHOW, StatusChange, note_undone, remember
 
@@ -15,7 +15,7 @@ from smartia_jobs.store.status_changes import WHY_NO_SHOW, StatusChange, note_un
 _BATCH = 200
 
 
-def mark_missed(run: Run, appointments: Appointments, missed: Sequence[Appointment]) -> int:
+def mark_visits(run: Run, appointments: Appointments, missed: Sequence[Appointment]) -> int:
     """Set missed visits to NO_SHOW and remember it; return how many.
 
     A visit that somebody has changed since it was read, or is changing just now, is theirs, and

@@ -10,16 +10,21 @@ from smartia_jobs.appointment import Appointment, AppointmentStatus
 from smartia_jobs.catalogue.loading import load_catalogue
 from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.chats import Cancellations
-from smartia_jobs.clinic.held_back import said_no
-from smartia_jobs.clinic.no_shows import Attendance, count_attendance, count_left_open, find_missed
+from smartia_jobs.clinic.no_shows import (
+    Attendance,
+    count_attendance,
+    count_left_open,
+    find_no_shows,
+)
 from smartia_jobs.clinic.rules.no_shows import NoShowRule
 from smartia_jobs.clinic.rules.reengagement import ReengagementRule
+from smartia_jobs.clinic.vetoes import said_no
 from smartia_jobs.errors import ExitStatus, UsageError
-from smartia_jobs.jobs.delivery import deliver, expect, new_report
 from smartia_jobs.jobs.invitation import KIND, invitation
-from smartia_jobs.jobs.marking import mark_missed, take_back
+from smartia_jobs.jobs.marking import mark_visits, take_back
 from smartia_jobs.jobs.opening import open_clinic
 from smartia_jobs.jobs.sender import WhatsAppSender, person_of
+from smartia_jobs.jobs.sending import expect, new_report, send_due
 from smartia_jobs.jobs.unreadable import judge, note_dates_out_of_reach
 from smartia_jobs.phones import mask_phone
 from smartia_jobs.report import MOST_NAMED, Outcome, Reason, Report, Result
@@ -67,24 +72,24 @@ def mark_no_shows(run: Run, *, mark_all: bool = False, invite: bool = True) -> R
     if brake is not None:
         report.stop(brake, ExitStatus.CONFIGURATION)
         return report
-    foreseen = {visit.id for visit in past.missed} if run.dry_run else set()
+    foreseen = {visit.id for visit in past.no_shows} if run.dry_run else set()
     source = sender = None
     if invite and run.settings.invitations:
         template = load_catalogue(run.settings.messages_file)[KIND]
         sender = WhatsAppSender(run.settings, template, run.clock)
         source = invitation(run, appointments, foreseen=foreseen, cancellations=cancellations)
     if run.dry_run:
-        report.extra["would_mark"] = len(past.missed)
+        report.extra["would_mark"] = len(past.no_shows)
         country = run.settings.clinic_country
-        report.decisions += [_decision(visit, country) for visit in past.missed]
+        report.decisions += [_decision(visit, country) for visit in past.no_shows]
     else:
-        report.extra["marked"] = mark_missed(run, appointments, past.missed)
+        report.extra["marked"] = mark_visits(run, appointments, past.no_shows)
     for visit, reason in past.kept:
         report.add(_left_alone(visit, reason, run.settings.clinic_country))
     if source is not None and sender is not None:
         window = ReengagementRule.of(run.settings).window(run.now)
         expect(run, appointments, window, statuses={AppointmentStatus.NO_SHOW})
-        deliver(run, source, sender, report)
+        send_due(run, source, sender, report)
     return report
 
 
@@ -123,7 +128,7 @@ class _Past:
     """What a run finds before it marks anything.
 
     Attributes:
-        missed: what is to be marked, earliest first: never marked before for this start.
+        no_shows: what is to be marked, earliest first: never marked before for this start.
         kept: open visits that would be among them, had their patients not cancelled in SmartIA's
             chat, or answered that they cannot come; with the reason.
         attendance: whether anybody records who comes.
@@ -131,7 +136,7 @@ class _Past:
         unreadable: visits of the look-back that cannot be understood, by the column.
     """
 
-    missed: tuple[Appointment, ...]
+    no_shows: tuple[Appointment, ...]
     kept: tuple[tuple[Appointment, Reason], ...]
     attendance: Attendance
     left_open: int
@@ -147,16 +152,16 @@ class _Past:
 def _look_back(run: Run, appointments: Appointments, cancellations: Cancellations) -> _Past:
     rule, times = NoShowRule.of(run.settings), appointments.times
     with run.database.read() as connection:
-        found = find_missed(connection, appointments, rule, run.now)
+        found = find_no_shows(connection, appointments, rule, run.now)
         known = tables_exist(connection)
-        before = marked(connection, {visit.id for visit in found.missed}) if known else set()
-        missed = [visit for visit in found.missed if (visit.id, visit.start) not in before]
-        reasons = dict.fromkeys(cancellations.among(connection, missed), Reason.CANCELLED_BY_CHAT)
+        before = marked(connection, {visit.id for visit in found.no_shows}) if known else set()
+        new = [visit for visit in found.no_shows if (visit.id, visit.start) not in before]
+        reasons = dict.fromkeys(cancellations.among(connection, new), Reason.CANCELLED_BY_CHAT)
         if known:
-            reasons |= dict.fromkeys(said_no(connection, missed, run=run), Reason.SAID_NO)
+            reasons |= dict.fromkeys(said_no(connection, new, run=run), Reason.SAID_NO)
         return _Past(
-            missed=tuple(visit for visit in missed if visit.id not in reasons),
-            kept=tuple((visit, reasons[visit.id]) for visit in missed if visit.id in reasons),
+            no_shows=tuple(visit for visit in new if visit.id not in reasons),
+            kept=tuple((visit, reasons[visit.id]) for visit in new if visit.id in reasons),
             attendance=count_attendance(connection, appointments, rule, run.now),
             left_open=count_left_open(connection, times, rule, run.now),
             unreadable={
@@ -177,9 +182,9 @@ def _brake(settings: Settings, past: _Past, *, mark_all: bool) -> str | None:
             " comes, and everyone would be accused: set visits that took place to COMPLETED, or"
             " set NO_SHOW_WITHOUT_ATTENDANCE=1"
         )
-    if len(past.missed) > settings.no_show_brake and not mark_all:
+    if len(past.no_shows) > settings.no_show_brake and not mark_all:
         reasons.append(
-            f"{len(past.missed)} visits would be marked, more than NO_SHOW_BRAKE"
+            f"{len(past.no_shows)} visits would be marked, more than NO_SHOW_BRAKE"
             f" ({settings.no_show_brake}): look at them with --dry-run --mark-all, and if they"
             " are right, go on with --mark-all"
         )

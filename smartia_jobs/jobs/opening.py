@@ -33,7 +33,7 @@ def open_clinic(run: Run) -> Appointments:
     """
     with run.database.read() as connection:
         require_smartia(connection)
-        how = reading(connection, run.settings)
+        chosen = choose_times(connection, run.settings)
         hidden = hidden_rows(connection, (*metadata.tables, *ours.tables))
     for one in hidden:
         logger.warning(
@@ -41,8 +41,8 @@ def open_clinic(run: Run) -> Appointments:
             "hides every row" if one.wholly else "may hide rows",
             one.table,
         )
-    if how.times is None:
-        raise ConfigurationError(_undecided(run, how))
+    if chosen.times is None:
+        raise ConfigurationError(_undecided(run, chosen))
     if not run.dry_run:
         ensure(run.database, auto_migrate=run.settings.auto_migrate)
         for index, state in ensure_indexes(run.database).items():
@@ -52,11 +52,11 @@ def open_clinic(run: Run) -> Appointments:
                     " smartia-jobs db upgrade builds it",
                     index.on,
                 )
-    return Appointments(how.times)
+    return Appointments(chosen.times)
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ChosenTimes:
     """How this database's dates are read, and how else they could be.
 
     Attributes:
@@ -68,7 +68,7 @@ class Reading:
     other: StoredTimes | None = None
 
 
-def reading(connection: Connection, settings: Settings) -> Reading:
+def choose_times(connection: Connection, settings: Settings) -> ChosenTimes:
     """Return how dates are read, by their type and ``STORED_TIMES``.
 
     Raises:
@@ -77,11 +77,15 @@ def reading(connection: Connection, settings: Settings) -> Reading:
     zone, stored = settings.clinic_timezone, date_storage(connection)
     if stored is not DateStorage.TIMESTAMPTZ:
         is_text = stored is DateStorage.TEXT
-        return Reading(StoredTimes(Storage.TEXT if is_text else Storage.TIMESTAMP, zone))
+        return ChosenTimes(StoredTimes(Storage.TEXT if is_text else Storage.TIMESTAMP, zone))
     wall, instant = StoredTimes(Storage.WALL_AS_UTC, zone), StoredTimes(Storage.INSTANT, zone)
     if settings.stored_times is None:
-        return Reading(None, wall)
-    return Reading(instant, wall) if settings.stored_times == "instant" else Reading(wall, instant)
+        return ChosenTimes(None, wall)
+    return (
+        ChosenTimes(instant, wall)
+        if settings.stored_times == "instant"
+        else ChosenTimes(wall, instant)
+    )
 
 
 def both_ways(visit: Appointment, times: StoredTimes) -> str:
@@ -97,16 +101,16 @@ def both_ways(visit: Appointment, times: StoredTimes) -> str:
     )
 
 
-def _undecided(run: Run, how: Reading) -> list[str]:
+def _undecided(run: Run, chosen: ChosenTimes) -> list[str]:
     """Show the next visits read both ways, for a person to tell which is right."""
     lines = [
         "STORED_TIMES is not set, and appointments.appointment_date is timestamptz: it may hold"
         " the clinic's wall time or true instants, hours apart. Set STORED_TIMES=wall or"
         " STORED_TIMES=instant, whichever reads these visits right:"
     ]
-    if how.other is not None:
+    if chosen.other is not None:
         window = Window(run.now, run.now + timedelta(days=30))
         with run.database.read() as connection:
-            visits = Appointments(how.other).page(connection, window, size=3).appointments
-        lines += [both_ways(visit, how.other) for visit in visits if visit.start is not None]
+            visits = Appointments(chosen.other).page(connection, window, size=3).appointments
+        lines += [both_ways(visit, chosen.other) for visit in visits if visit.start is not None]
     return lines

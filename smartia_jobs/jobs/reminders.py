@@ -15,9 +15,9 @@ from smartia_jobs.clinic.rules.window import Window
 from smartia_jobs.clinic.visit_days import VisitDays
 from smartia_jobs.errors import UsageError
 from smartia_jobs.jobs.checks.settings import outlives
-from smartia_jobs.jobs.delivery import deliver, expect, new_report
 from smartia_jobs.jobs.opening import open_clinic
 from smartia_jobs.jobs.sender import OnlyTo, WhatsAppSender, person
+from smartia_jobs.jobs.sending import expect, new_report, send_due
 from smartia_jobs.jobs.unreadable import note_dates_out_of_reach, note_unreadable
 from smartia_jobs.kinds import ReminderKind
 from smartia_jobs.outbox.sender import Sender
@@ -63,7 +63,7 @@ def send_reminders(run: Run, kind: ReminderKind) -> Report:
     missed = _missed(run, source, sender, appointments, rule=rule, only_to=only_to)
     report.missed = len(missed)
     expect(run, appointments, window)
-    deliver(run, source, sender, report)
+    send_due(run, source, sender, report)
     note_unreadable(report)
     if rule.followed_by is not None:  # it takes over
         report.missed = 0
@@ -84,7 +84,7 @@ def _held_back(
     """Return why visits are not reminded of; with none there is nothing to load or to ask."""
     if not visits:
         return {}
-    from smartia_jobs.clinic.held_back import vetoes
+    from smartia_jobs.clinic.vetoes import vetoes
 
     return vetoes(run, connection, visits)
 

@@ -1,11 +1,11 @@
 """The job that takes in what came back: what became of our messages, and who wants no more."""
 
 from smartia_jobs.jobs.answers import FIGURES, act_on_answers
-from smartia_jobs.jobs.deliveries import take_in_statuses
-from smartia_jobs.jobs.delivery import new_report
-from smartia_jobs.jobs.hearing import KEEP_STATUSES
 from smartia_jobs.jobs.opening import open_clinic
+from smartia_jobs.jobs.polling import KEEP_STATUSES
 from smartia_jobs.jobs.preferences import take_in_preferences
+from smartia_jobs.jobs.sending import new_report
+from smartia_jobs.jobs.statuses import take_in_statuses
 from smartia_jobs.outbox.recovery import recover_lost
 from smartia_jobs.report import Report
 from smartia_jobs.run import Run

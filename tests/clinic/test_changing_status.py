@@ -9,7 +9,7 @@ import pytest
 
 from smartia_jobs.appointment import Appointment, AppointmentStatus
 from smartia_jobs.clinic.appointments import Appointments
-from smartia_jobs.clinic.status_changes import change, ended, hold, undo
+from smartia_jobs.clinic.status_changes import change, ended, note, undo
 from smartia_jobs.database import Database
 from smartia_jobs.store.schema import ensure
 from tests.support import Clinic
@@ -61,7 +61,7 @@ class Agenda:
 
     def hold(self, read: Appointment) -> None:
         with self.database.write() as connection:
-            hold(connection, read, why="cancel", answer_id=ANSWER, run_id="run", at=AT)
+            note(connection, read, why="cancel", answer_id=ANSWER, run_id="run", at=AT)
 
     def undo(self) -> dict[int, bool]:
         with self.database.write() as connection:

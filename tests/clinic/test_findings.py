@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, event
 
 from smartia_jobs.clinic import findings
-from smartia_jobs.clinic.findings import SHOWN, Found, Page, Pairs
+from smartia_jobs.clinic.findings import SHOWN, Matches, Page, Pairs
 from smartia_jobs.clinic.times import Storage, StoredTimes
 from smartia_jobs.database import Database
 from tests.support import Clinic
@@ -42,7 +42,7 @@ def moved(clinic: Clinic) -> Pairs:
     return ask(clinic, lambda c: findings.moved_by_chat(c, times(clinic), NOW))
 
 
-def cancelled(clinic: Clinic) -> Found:
+def cancelled(clinic: Clinic) -> Matches:
     """Return the visits."""
     return ask(clinic, lambda c: findings.asked_to_cancel(c, times(clinic), NOW))
 
@@ -120,7 +120,7 @@ def test_open_visits_of_a_patient_whose_newest_chat_cancelled_are_found(clinic: 
     clinic.add_appointment(patient, LATER, "CANCELLED")
     clinic.add_appointment(patient, YESTERDAY)
 
-    assert cancelled(clinic) == Found(1, (open_visit,))
+    assert cancelled(clinic) == Matches(1, (open_visit,))
 
 
 def test_a_newer_chat_about_something_else_takes_the_cancelling_back(clinic: Clinic) -> None:
@@ -130,7 +130,7 @@ def test_a_newer_chat_about_something_else_takes_the_cancelling_back(clinic: Cli
     clinic.add_appointment(patient, TOMORROW)
     clinic.add_appointment(clinic.add_patient(), TOMORROW)
 
-    assert cancelled(clinic) == Found()
+    assert cancelled(clinic) == Matches()
 
 
 def test_hours_are_counted_as_the_clinic_reads_them(clinic: Clinic) -> None:
@@ -203,7 +203,7 @@ def test_a_cancelled_visit_is_found_whatever_form_its_date_has(
     sqlite_clinic.add_appointment(patient, over)
     open_visit = sqlite_clinic.add_appointment(patient, to_come)
 
-    assert cancelled(sqlite_clinic) == Found(1, (open_visit,))
+    assert cancelled(sqlite_clinic) == Matches(1, (open_visit,))
 
 
 def unreadable(clinic: Clinic) -> list[int]:

@@ -17,7 +17,7 @@ from smartia_jobs.clinic.no_shows import (
     change_status,
     count_attendance,
     count_left_open,
-    find_missed,
+    find_no_shows,
 )
 from smartia_jobs.clinic.rules.no_shows import NoShowRule
 from smartia_jobs.clinic.times import Storage, StoredTimes
@@ -68,26 +68,26 @@ def test_a_visit_is_over_when_both_its_length_and_the_grace_have_passed(
     rule = NoShowRule(OPEN, grace * MINUTE, 7 * DAY)
     start_at = NOW - over_after * MINUTE
 
-    assert rule.is_missed(visit(start_at, minutes=minutes), NOW)
-    assert not rule.is_missed(visit(start_at, minutes=minutes), NOW - timedelta.resolution)
+    assert rule.is_no_show(visit(start_at, minutes=minutes), NOW)
+    assert not rule.is_no_show(visit(start_at, minutes=minutes), NOW - timedelta.resolution)
 
 
 def test_the_look_back_includes_its_first_instant() -> None:
-    assert RULE.is_missed(visit(NOW - 7 * DAY), NOW)
-    assert not RULE.is_missed(visit(NOW - 7 * DAY - timedelta.resolution), NOW)
+    assert RULE.is_no_show(visit(NOW - 7 * DAY), NOW)
+    assert not RULE.is_no_show(visit(NOW - 7 * DAY - timedelta.resolution), NOW)
 
 
 @pytest.mark.parametrize("status", [*AppointmentStatus, None])
 def test_only_the_chosen_statuses_count(status: AppointmentStatus | None) -> None:
     rule = NoShowRule(frozenset({AppointmentStatus.SCHEDULED}), HOUR, 7 * DAY)
 
-    missed = rule.is_missed(visit(NOW - 2 * HOUR, status), NOW)
+    missed = rule.is_no_show(visit(NOW - 2 * HOUR, status), NOW)
 
     assert missed == (status is AppointmentStatus.SCHEDULED)
 
 
 def test_a_visit_without_a_readable_date_is_not_missed() -> None:
-    assert not RULE.is_missed(visit(None), NOW)
+    assert not RULE.is_no_show(visit(None), NOW)
 
 
 @given(
@@ -99,7 +99,7 @@ def test_whatever_is_missed_lies_in_the_window_that_is_read(
     rule = NoShowRule(OPEN, grace * MINUTE, 7 * DAY)
     one = visit(NOW - ago * MINUTE, minutes=minutes)
 
-    if rule.is_missed(one, NOW):
+    if rule.is_no_show(one, NOW):
         assert one.start_at is not None
         assert one.start_at in rule.window(NOW)
         assert one.start_at + one.duration <= NOW
@@ -114,9 +114,9 @@ def test_missed_visits_are_found_earliest_first_with_what_cannot_be_read(
     add(clinic, 3 * HOUR, "COMPLETED")
 
     with database.read() as connection:
-        found = find_missed(connection, Appointments(times_of(clinic)), RULE, NOW)
+        found = find_no_shows(connection, Appointments(times_of(clinic)), RULE, NOW)
 
-    assert [one.id for one in found.missed] == [early, late]
+    assert [one.id for one in found.no_shows] == [early, late]
     assert (found.unreadable_statuses, found.unreadable_dates) == (1, 0)
 
 
@@ -181,7 +181,7 @@ def test_on_the_night_an_hour_comes_twice_no_visit_is_both_found_and_left_open(
     appointments = Appointments(times_of(clinic))
 
     with database.read() as connection:
-        missed = find_missed(connection, appointments, RULE, now).missed
+        missed = find_no_shows(connection, appointments, RULE, now).no_shows
         left_open = count_left_open(connection, appointments.times, RULE, now)
 
     assert [one.id for one in missed] == [after]

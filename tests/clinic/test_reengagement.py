@@ -11,7 +11,7 @@ from sqlalchemy import event
 
 from smartia_jobs.appointment import Appointment, AppointmentStatus
 from smartia_jobs.clinic.appointments import Appointments
-from smartia_jobs.clinic.missed_visits import MissedVisits
+from smartia_jobs.clinic.no_show_visits import NoShowVisits
 from smartia_jobs.clinic.rules.hours import SendingHours
 from smartia_jobs.clinic.rules.reengagement import ReengagementRule, veto
 from smartia_jobs.clinic.rules.window import Window
@@ -190,9 +190,9 @@ def database(clinic: Clinic) -> Iterator[Database]:
         yield opened
 
 
-def missed_visits(clinic: Clinic, foreseen: set[int] | None = None) -> MissedVisits:
+def missed_visits(clinic: Clinic, foreseen: set[int] | None = None) -> NoShowVisits:
     storage = Storage.TEXT if clinic.dialect == "sqlite" else Storage.WALL_AS_UTC
-    return MissedVisits(
+    return NoShowVisits(
         Appointments(StoredTimes(storage, ZONE)),
         DUE,
         identify=lambda one: (one.phone or "")[-8:],

@@ -14,9 +14,9 @@ from smartia_jobs.clinic.index import ensure_indexes
 from smartia_jobs.clock import ShiftedClock
 from smartia_jobs.database import Database
 from smartia_jobs.jobs.answers import act_on_answers
-from smartia_jobs.jobs.delivery import new_report
 from smartia_jobs.jobs.opening import open_clinic
 from smartia_jobs.jobs.reminders import send_reminders
+from smartia_jobs.jobs.sending import new_report
 from smartia_jobs.kinds import DAY_AHEAD
 from smartia_jobs.message import Phone
 from smartia_jobs.phones import parse_phone

@@ -11,7 +11,7 @@ from sqlalchemy import insert
 
 from smartia_jobs.clock import ShiftedClock
 from smartia_jobs.database import Database
-from smartia_jobs.jobs.hearing import hear_smartia
+from smartia_jobs.jobs.polling import poll_smartia
 from smartia_jobs.jobs.replies import take_in_replies
 from smartia_jobs.report import Report
 from smartia_jobs.run import Run
@@ -52,7 +52,7 @@ class RepliesDesk(ReminderDesk):
 
     def listen(self) -> None:
         """Only store what SmartIA has heard; nothing is acted on yet."""
-        self._do(hear_smartia)
+        self._do(poll_smartia)
 
     def _do(self, job: Callable[[Run], T], *, dry_run: bool = False) -> T:
         settings = replace(

@@ -15,8 +15,8 @@ from smartia_jobs.clinic.times import Storage, StoredTimes
 from smartia_jobs.clinic.visit_days import VisitDays
 from smartia_jobs.clock import ShiftedClock
 from smartia_jobs.database import Database
-from smartia_jobs.jobs.delivery import deliver, new_report
 from smartia_jobs.jobs.sender import person
+from smartia_jobs.jobs.sending import new_report, send_due
 from smartia_jobs.outbox.source import Source
 from smartia_jobs.report import Report
 from smartia_jobs.run import Run, Stop
@@ -71,7 +71,7 @@ class Desk:
                 ensure(run.database, auto_migrate=True)
             report = new_report(run, "24h")
             sender.workers = self.workers
-            deliver(run, self.source(run), sender, report)
+            send_due(run, self.source(run), sender, report)
         return report
 
     @contextmanager

@@ -80,13 +80,13 @@ def what_to_do(call: Call) -> str:
     what = _WHAT[call.why]
     if call.why is Why.SLOT_FREED and call.calendar_event_id:
         return f"{what} Evento: {call.calendar_event_id}."
-    if call.why is Why.TOLD_OTHERWISE and call.now is not None:
-        if call.now.given_away:
+    if call.why is Why.TOLD_OTHERWISE and call.changed is not None:
+        if call.changed.given_away:
             return f"{what} O horário foi dado a outra pessoa."
-        if call.now.start is None:
+        if call.changed.start is None:
             return f"{what} A consulta foi cancelada."
-        weekday = WEEKDAYS[call.now.start.weekday()]
-        return f"{what} Agora: {weekday} {call.now.start:%d/%m, %H:%M}."
+        weekday = WEEKDAYS[call.changed.start.weekday()]
+        return f"{what} Agora: {weekday} {call.changed.start:%d/%m, %H:%M}."
     return what
 
 

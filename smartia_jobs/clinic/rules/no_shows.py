@@ -32,7 +32,7 @@ class NoShowRule:
         """Return the visits that may count as missed at ``now``; their length decides."""
         return Window(now - self.lookback, now - self.grace)
 
-    def is_missed(self, visit: Appointment, now: datetime) -> bool:
+    def is_no_show(self, visit: Appointment, now: datetime) -> bool:
         """Whether the visit is over by ``now``, the patient's grace included, and still open."""
         return (
             visit.status in self.statuses

@@ -82,7 +82,7 @@ def veto(
     if (reason := _forbidden(visit, others, cancelled)) is not None:
         return reason
     for other in others:
-        if _missed_before(visit, other, due):
+        if _earlier_no_show(visit, other, due):
             beside = [visit, *(one for one in others if one.id != other.id)]
             if _forbidden(other, beside, cancelled) is None:
                 return Reason.ALREADY_INVITED
@@ -113,7 +113,7 @@ def _objection(visit: Appointment, other: Appointment) -> Reason | None:
     return Reason.REBOOKED if booked and other.start_at > visit.start_at else None
 
 
-def _missed_before(visit: Appointment, other: Appointment, due: Window) -> bool:
+def _earlier_no_show(visit: Appointment, other: Appointment, due: Window) -> bool:
     if visit.start_at is None or other.start_at is None:
         return False
     earlier = (other.start_at, other.id) < (visit.start_at, visit.id)

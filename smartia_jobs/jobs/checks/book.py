@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from smartia_jobs.appointment import AppointmentStatus
 from smartia_jobs.clinic import findings
-from smartia_jobs.clinic.findings import Found, Page
+from smartia_jobs.clinic.findings import Matches, Page
 from smartia_jobs.clinic.times import StoredTimes
 from smartia_jobs.clinic.unreadable import unknown_statuses
 from smartia_jobs.errors import ExitStatus
@@ -47,7 +47,7 @@ def due(run: Run, name: str, job: Callable[[Run], Report]) -> Finding:
 
 def unreadable_dates(run: Run, times: StoredTimes) -> Finding:
     """Look for visits that nobody can be reminded of because their date is no date."""
-    found = Found()
+    found = Matches()
     for rows in _pages(run, findings.open_dates):
         found = found.with_more([id_ for id_, stored in rows if times.read(stored) is None])
     if not found.count:
@@ -106,7 +106,7 @@ def asked_to_cancel(run: Run, times: StoredTimes) -> Finding:
 
 def phones(run: Run) -> Finding:
     """Look for patients whose number cannot be a phone."""
-    found, total = Found(), 0
+    found, total = Matches(), 0
     for rows in _pages(run, findings.phones):
         total += len(rows)
         unusable = [id_ for id_, stored in rows if _is_unusable(stored, run)]
@@ -148,6 +148,6 @@ def _is_unusable(stored: object, run: Run) -> bool:
     return isinstance(parse_phone(raw, run.settings.clinic_country), Unsendable)
 
 
-def _ids(what: str, found: Found) -> tuple[str, ...]:
+def _ids(what: str, found: Matches) -> tuple[str, ...]:
     more = "" if found.count == len(found.ids) else ", …"
     return (f"{what}: {', '.join(map(str, found.ids))}{more}",)

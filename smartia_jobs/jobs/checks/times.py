@@ -9,7 +9,7 @@ from smartia_jobs.clinic.findings import hours_of_visits
 from smartia_jobs.clinic.rules.window import Window
 from smartia_jobs.clinic.times import StoredTimes, to_instant, to_wall
 from smartia_jobs.jobs.checks.finding import Finding, Level
-from smartia_jobs.jobs.opening import Reading, both_ways
+from smartia_jobs.jobs.opening import ChosenTimes, both_ways
 from smartia_jobs.run import Run
 
 _SHOWN = 3
@@ -21,15 +21,15 @@ _DAY = range(7, 20)
 _CLEARLY = 3
 
 
-def time_zone(run: Run, how: Reading) -> Finding:
+def time_zone(run: Run, chosen: ChosenTimes) -> Finding:
     """Show the clinic's clock, and its next visits as the clinic would read them."""
     zone = run.settings.clinic_timezone
-    times = how.times or how.other
+    times = chosen.times or chosen.other
     visits = _next_visits(run, times) if times else ()
-    both = how.other is not None
+    both = chosen.other is not None
     lines = tuple(both_ways(visit, times) if both and times else _line(visit) for visit in visits)
     clock = f"It is {to_wall(run.now, zone):%a %d %b %Y, %H:%M} in {zone.key}."
-    if how.times is None:
+    if chosen.times is None:
         text = f"{clock} STORED_TIMES is not set, and dates may be read in two ways."
         step = "set STORED_TIMES=wall or =instant, whichever shows the visits as they are"
         return Finding("time_zone", Level.PROBLEM, text, step, lines)
@@ -40,18 +40,18 @@ def time_zone(run: Run, how: Reading) -> Finding:
     return Finding("time_zone", Level.OK, text, step, lines)
 
 
-def hours(run: Run, how: Reading) -> Finding:
+def hours(run: Run, chosen: ChosenTimes) -> Finding:
     """Look whether the hours of visits are those of a clinic, or seem to be shifted."""
-    if how.times is None:
+    if chosen.times is None:
         return Finding("hours", Level.OK, "Not looked at before STORED_TIMES is set.")
-    visits = _hours(run, how.times)
+    visits = _hours(run, chosen.times)
     if not visits:
         return Finding("hours", Level.OK, f"No open visit in the next {_AHEAD.days} days.")
     text = f"Visits begin from {min(visits)}:00 to {max(visits)}:59."
     at_night = sum(count for hour, count in visits.items() if hour in _NIGHT)
     step = "look at the visits above; correct CLINIC_TIMEZONE, STORED_TIMES or the visits"
-    if how.other is not None:
-        odd, odd_otherwise = _outside_the_day(visits), _outside_the_day(_hours(run, how.other))
+    if chosen.other is not None:
+        odd, odd_otherwise = _outside_the_day(visits), _outside_the_day(_hours(run, chosen.other))
         if odd - odd_otherwise >= _CLEARLY:
             text = (
                 f"{text} Read the other way, only {odd_otherwise} instead of {odd} of"

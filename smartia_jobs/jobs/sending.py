@@ -41,7 +41,7 @@ def expect(
             run.progress.expect(appointments.count(connection, window, statuses=statuses))
 
 
-def deliver(run: Run, source: Source, sender: Sender, report: Report) -> None:
+def send_due(run: Run, source: Source, sender: Sender, report: Report) -> None:
     """Send what is due, or decide it in a dry run, and add up the outcomes."""
     if run.dry_run:
         report.missed += _foreseen_missed(run, source)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from smartia_jobs.clinic.heard import heard_after, newest_interaction
+from smartia_jobs.clinic.incoming import incoming_after, newest_interaction
 from smartia_jobs.incoming import Status
 from smartia_jobs.run import Run
 from smartia_jobs.store.inbox import store_answers, store_statuses
@@ -19,7 +19,7 @@ _OVERLAP = 500
 KEEP_STATUSES = timedelta(days=7)
 
 
-def hear_smartia(run: Run) -> Sequence[Status]:
+def poll_smartia(run: Run) -> Sequence[Status]:
     """Store what SmartIA has heard since the last run, as far as ``LISTEN_TO`` allows.
 
     The first run only notes where SmartIA stands: what it heard before is nobody's business.
@@ -40,7 +40,7 @@ def hear_smartia(run: Run) -> Sequence[Status]:
         return unstored
     while True:
         with run.database.read() if run.dry_run else run.database.write() as connection:
-            page = heard_after(
+            page = incoming_after(
                 connection,
                 seen,
                 country=run.settings.clinic_country,

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from smartia_jobs.catalogue.loading import load_catalogue
 from smartia_jobs.clinic.times import to_instant
-from smartia_jobs.jobs.hearing import hear_smartia
+from smartia_jobs.jobs.polling import poll_smartia
 from smartia_jobs.kinds import INVITATION, ReminderKind
 from smartia_jobs.outbox.statuses import Move, Rules, apply_statuses
 from smartia_jobs.phones import mask_phone
@@ -19,7 +19,7 @@ from smartia_jobs.whatsapp.codes import explain_failure
 def take_in_statuses(run: Run, report: Report) -> None:
     """Move the rows of messages of which something was heard, and add up what became of them."""
     rules = Rules(explain_failure, _useful_until(run.settings))
-    applied = apply_statuses(run, rules, unstored=hear_smartia(run))
+    applied = apply_statuses(run, rules, unstored=poll_smartia(run))
     report.extra |= {
         "statuses": applied.statuses,
         "delivered": applied.moved[State.DELIVERED],

@@ -18,7 +18,7 @@ from smartia_jobs.store.states import State
 from smartia_jobs.store.tables import answers, outbox, status_changes
 
 #: An answer holds its visit back so long after the visit's time.
-HELD_FOR = timedelta(days=7)
+_VETOED_FOR = timedelta(days=7)
 #: WhatsApp's code for a phone that it cannot reach, which is asked again after so long.
 _UNREACHABLE, _ASKED_AGAIN_AFTER = 131026, timedelta(days=7)
 
@@ -67,7 +67,7 @@ def _said_no(
             row.start,
             row.after,
         )
-        lately = visit.start_at is not None and run.now < visit.start_at + HELD_FOR
+        lately = visit.start_at is not None and run.now < visit.start_at + _VETOED_FOR
         if same and lately and row.phone in (None, _canonical(run, visit)):
             yield visit.id
 

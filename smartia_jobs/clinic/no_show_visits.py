@@ -12,7 +12,7 @@ from smartia_jobs.clinic.rules.window import Window
 from smartia_jobs.clinic.times import to_instant, to_wall
 
 
-class MissedVisits:
+class NoShowVisits:
     """The missed visits of a window, the oldest first, each by itself.
 
     A message tells of one missed visit; that a person missed an earlier one is a veto against

@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import event, insert
 
 from smartia_jobs.clinic.appointments import Appointments
-from smartia_jobs.clinic.held_back import said_no, vetoes
-from smartia_jobs.clinic.status_changes import hold, undo
+from smartia_jobs.clinic.status_changes import note, undo
 from smartia_jobs.clinic.times import Storage, StoredTimes
+from smartia_jobs.clinic.vetoes import said_no, vetoes
 from smartia_jobs.clock import ShiftedClock
 from smartia_jobs.database import Database
 from smartia_jobs.jobs.opt_outs import put_on_list, take_off_list
@@ -87,7 +87,7 @@ def answer(
             .returning(answers.c.id)
         ).scalar_one()
         now = appointments_of(desk).by_id(connection, [visit])[visit]
-        hold(connection, now, why=meaning, answer_id=answer_id, run_id="replies", at=at(desk))
+        note(connection, now, why=meaning, answer_id=answer_id, run_id="replies", at=at(desk))
     return answer_id
 
 

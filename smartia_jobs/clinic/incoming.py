@@ -49,7 +49,7 @@ def newest_interaction(connection: Connection) -> int:
     return newest or 0
 
 
-def heard_after(
+def incoming_after(
     connection: Connection, seen: int, *, country: str, since: datetime, now: datetime
 ) -> Page:
     """Return what the next interactions after an id say, in their order.
