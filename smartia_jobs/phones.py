@@ -104,6 +104,12 @@ def parse_phone(raw: str | None, country: str) -> Phone | Unsendable:
     return here
 
 
+def canonical_phone(raw: str | None, country: str) -> str | None:
+    """Return a stored phone as phones are compared; None: it cannot be a phone."""
+    phone = parse_phone(raw, country)
+    return phone.canonical if isinstance(phone, Phone) else None
+
+
 def mask_phone(raw: str | None, country: str | None = None) -> str:
     """Return what a screen may show of a stored number: ``+55 11 9****-4321``.
 

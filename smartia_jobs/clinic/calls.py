@@ -10,8 +10,7 @@ from smartia_jobs.appointment import AppointmentStatus
 from smartia_jobs.clinic.appointments import of_our_calendar
 from smartia_jobs.clinic.tables import appointments, patients
 from smartia_jobs.clinic.times import StoredTimes, read_booked_at
-from smartia_jobs.message import Phone
-from smartia_jobs.phones import parse_phone
+from smartia_jobs.phones import canonical_phone
 
 #: Ids in one IN list.
 _CHUNK = 500
@@ -63,11 +62,11 @@ def patients_by_phone(
     rows = connection.execute(query.where(patients.c.phone_number.is_not(None)))
     for row in rows:
         stored = str(row.phone_number)
-        phone = parse_phone(stored, country)
-        if isinstance(phone, Phone) and phone.canonical in phones:
-            newest = found.get(phone.canonical)
+        phone = canonical_phone(stored, country)
+        if phone is not None and phone in phones:
+            newest = found.get(phone)
             if newest is None or newest.id < row.id:
-                found[phone.canonical] = Patient(row.id, row.name, stored)
+                found[phone] = Patient(row.id, row.name, stored)
     return found
 
 

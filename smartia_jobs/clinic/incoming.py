@@ -14,8 +14,7 @@ from sqlalchemy import Connection, Row, Text, cast, func, select
 from smartia_jobs.clinic.tables import interactions, patients
 from smartia_jobs.clinic.times import read_booked_at
 from smartia_jobs.incoming import Delivery, PatientAnswer, Source, Status
-from smartia_jobs.message import Phone
-from smartia_jobs.phones import parse_phone
+from smartia_jobs.phones import canonical_phone
 
 #: Rows read at once.
 PAGE_SIZE = 1000
@@ -105,8 +104,8 @@ def _status(row: Row[Any], said_at: datetime) -> Status | None:
 
 
 def _answer(row: Row[Any], said_at: datetime, country: str) -> PatientAnswer:
-    phone = parse_phone(row.phone_number, country)
-    digits = phone.canonical.removeprefix("+") if isinstance(phone, Phone) else row.phone_number
+    phone = canonical_phone(row.phone_number, country)
+    digits = row.phone_number if phone is None else phone.removeprefix("+")
     known = row.message_id and len(row.message_id) <= _LONGEST_ID
     return PatientAnswer(
         message_id=row.message_id if known else f"smartia:{row.id}",

@@ -7,8 +7,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 
 from smartia_jobs.appointment import Appointment
 from smartia_jobs.incoming import SAYS_NO, Meaning
-from smartia_jobs.message import Phone
-from smartia_jobs.phones import parse_phone
+from smartia_jobs.phones import canonical_phone
 from smartia_jobs.report import Reason
 from smartia_jobs.run import Run
 from smartia_jobs.store.effects import Effect
@@ -60,6 +59,7 @@ def _said_no(
             *_unsettled(SAYS_NO),
         )
     )
+    country = run.settings.clinic_country
     for row in connection.execute(query):
         visit = by_id[row.appointment_id]
         same = (visit.patient_id, visit.start, visit.status) == (
@@ -68,7 +68,7 @@ def _said_no(
             row.after,
         )
         lately = visit.start_at is not None and run.now < visit.start_at + _VETOED_FOR
-        if same and lately and row.phone in (None, _canonical(run, visit)):
+        if same and lately and row.phone in (None, canonical_phone(visit.phone, country)):
             yield visit.id
 
 
@@ -81,7 +81,8 @@ def vetoes(
     """
     if not visits or (run.dry_run and not tables_exist(connection)):
         return {}
-    phones = {visit.id: _canonical(run, visit) for visit in visits}
+    country = run.settings.clinic_country
+    phones = {visit.id: canonical_phone(visit.phone, country) for visit in visits}
     known = {phone for phone in phones.values() if phone is not None}
     silent = wants_no_message(connection, known)
     disputed = _disputed(connection, known)
@@ -99,11 +100,6 @@ def vetoes(
         elif phone in unreachable:
             reasons[visit.id] = Reason.UNREACHABLE
     return reasons
-
-
-def _canonical(run: Run, visit: Appointment) -> str | None:
-    phone = parse_phone(visit.phone, run.settings.clinic_country)
-    return phone.canonical if isinstance(phone, Phone) else None
 
 
 def _disputed(connection: Connection, phones: Collection[str]) -> set[str]:

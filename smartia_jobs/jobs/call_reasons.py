@@ -30,8 +30,7 @@ from smartia_jobs.clinic.times import to_instant, to_wall
 from smartia_jobs.clinic.vetoes import vetoes
 from smartia_jobs.incoming import Meaning
 from smartia_jobs.jobs.sender import person_of
-from smartia_jobs.message import Phone
-from smartia_jobs.phones import parse_phone
+from smartia_jobs.phones import canonical_phone
 from smartia_jobs.report import Reason
 from smartia_jobs.run import Run
 from smartia_jobs.store.reminded import (
@@ -185,8 +184,7 @@ class Book:
 
     def canonical(self, stored: str | None) -> str | None:
         """Return a stored phone as phones are compared; None: it cannot be one."""
-        phone = parse_phone(stored, self.run.settings.clinic_country)
-        return phone.canonical if isinstance(phone, Phone) else None
+        return canonical_phone(stored, self.run.settings.clinic_country)
 
     @property
     def wanted_visits(self) -> list[Appointment]:

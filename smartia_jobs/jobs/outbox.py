@@ -13,10 +13,10 @@ from smartia_jobs.clinic.times import to_wall
 from smartia_jobs.clock import Clock
 from smartia_jobs.database import Database
 from smartia_jobs.errors import ConfigurationError, UsageError
-from smartia_jobs.message import Phone, Unsendable
+from smartia_jobs.message import Unsendable
 from smartia_jobs.outbox import admin
 from smartia_jobs.outbox.admin import Entry, Erased, Resolution, Resolved
-from smartia_jobs.phones import parse_phone
+from smartia_jobs.phones import canonical_phone, parse_phone
 from smartia_jobs.settings import Settings
 from smartia_jobs.store.schema import tables_exist
 from smartia_jobs.store.states import State
@@ -154,17 +154,14 @@ def _matcher(typed: str, settings: Settings) -> Callable[[str], bool]:
     def digits(text: str) -> str:
         return "".join(c for c in text if c.isdecimal())
 
-    def person(text: str) -> str | None:
-        phone = parse_phone(text, settings.clinic_country)
-        return phone.canonical if isinstance(phone, Phone) else None
-
-    wanted, wanted_digits = person(typed), digits(typed)
+    country = settings.clinic_country
+    wanted, wanted_digits = canonical_phone(typed, country), digits(typed)
     if not wanted_digits:
         raise UsageError("PHONE holds no digits: write it with its area code.")
     return lambda text: (
         text == wanted
         or digits(text) == wanted_digits
-        or (wanted is not None and person(text) == wanted)
+        or (wanted is not None and canonical_phone(text, country) == wanted)
     )
 
 

@@ -1,9 +1,6 @@
 """What people chose in WhatsApp itself: no more marketing from this clinic, or some again."""
 
-from datetime import datetime
-
-from smartia_jobs.message import Phone
-from smartia_jobs.phones import parse_phone
+from smartia_jobs.phones import canonical_phone
 from smartia_jobs.run import Run
 from smartia_jobs.store.preferences import Preference, act_on, preferences, undecided
 
@@ -22,9 +19,10 @@ def take_in_preferences(run: Run) -> None:
             return
         newest: dict[str, Preference] = {}
         for one in preferences(connection):
-            phone = _canonical(one, run.settings.clinic_country)
-            if phone is not None and _order(one) >= _order(newest.get(phone, one)):
-                newest[phone] = one
+            phone = canonical_phone(one.phone, run.settings.clinic_country)
+            if phone is not None:
+                pair = newest.get(phone, one), one
+                newest[phone] = max(pair, key=lambda choice: (choice.said_at, choice.id))
         act_on(
             connection,
             new,
@@ -32,12 +30,3 @@ def take_in_preferences(run: Run) -> None:
             run_id=run.id,
             at=run.clock.now(),
         )
-
-
-def _canonical(one: Preference, country: str) -> str | None:
-    phone = parse_phone(one.phone, country)
-    return phone.canonical if isinstance(phone, Phone) else None
-
-
-def _order(one: Preference) -> tuple[datetime, int]:
-    return one.said_at, one.id

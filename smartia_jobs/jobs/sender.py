@@ -11,7 +11,7 @@ from smartia_jobs.catalogue.loading import MessageTemplate
 from smartia_jobs.clock import Clock
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.message import Answer, CallbackData, Message, Phone, Unsendable
-from smartia_jobs.phones import parse_phone
+from smartia_jobs.phones import canonical_phone, parse_phone
 from smartia_jobs.report import Reason
 from smartia_jobs.settings import Settings
 from smartia_jobs.whatsapp.pacing import Pacer
@@ -91,19 +91,18 @@ class OnlyTo:
             ConfigurationError: one of them cannot be a phone.
         """
         self._country = settings.clinic_country
-        parsed = [parse_phone(raw, self._country) for raw in sorted(settings.only_to)]
-        if any(isinstance(phone, Unsendable) for phone in parsed):
+        phones = [canonical_phone(raw, self._country) for raw in sorted(settings.only_to)]
+        if None in phones:
             raise ConfigurationError(
                 "ONLY_TO holds something that cannot be a phone; write each number with its"
                 " country and area code, such as +5511987654321, separated by commas."
             )
-        self._phones = frozenset(p.canonical for p in parsed if isinstance(p, Phone))
+        self._phones = frozenset(phones)
 
     def refusal(self, appointment: Appointment, _: datetime) -> Reason | None:
         """Return NOT_IN_ONLY_TO for everybody else; None when the setting is unset."""
-        phone = parse_phone(appointment.phone, self._country)
-        canonical = phone.canonical if isinstance(phone, Phone) else None
-        return None if self.has(canonical) else Reason.NOT_IN_ONLY_TO
+        is_meant = self.has(canonical_phone(appointment.phone, self._country))
+        return None if is_meant else Reason.NOT_IN_ONLY_TO
 
     def has(self, canonical: str | None) -> bool:
         """Whether a phone may be written to: every one, when the setting is unset."""
@@ -117,5 +116,4 @@ def person(appointment: Appointment, country: str) -> str:
 
 def person_of(patient_id: int, stored_phone: str | None, *, country: str) -> str:
     """Return the same of a patient row."""
-    phone = parse_phone(stored_phone, country)
-    return phone.canonical if isinstance(phone, Phone) else f"patient {patient_id}"
+    return canonical_phone(stored_phone, country) or f"patient {patient_id}"

@@ -16,8 +16,8 @@ from smartia_jobs.inbox.whose import By, Candidate, NotAnAnswer, Purpose, Tap, W
 from smartia_jobs.inbox.words import meaning_of
 from smartia_jobs.incoming import Meaning, PatientAnswer
 from smartia_jobs.kinds import INVITATION, WORDS_BACK
-from smartia_jobs.message import Phone, Scope
-from smartia_jobs.phones import parse_phone
+from smartia_jobs.message import Scope
+from smartia_jobs.phones import canonical_phone
 from smartia_jobs.run import Run
 from smartia_jobs.settings import Settings
 from smartia_jobs.store.answers import StoredAnswer
@@ -202,8 +202,7 @@ class Understanding:
         return phone in self._talking
 
     def _canonical(self, raw: str | None) -> str | None:
-        phone = parse_phone(raw, self._run.settings.clinic_country)
-        return phone.canonical if isinstance(phone, Phone) else None
+        return canonical_phone(raw, self._run.settings.clinic_country)
 
 
 def told_and_now(
@@ -219,14 +218,14 @@ def told_and_now(
     told = []
     for telling in tellings:
         visit = now.get(telling.appointment_id)
-        phone = None if visit is None else parse_phone(visit.phone, settings.clinic_country)
+        phone = None if visit is None else canonical_phone(visit.phone, settings.clinic_country)
         told.append(
             Told(
                 appointment_id=telling.appointment_id,
                 start=telling.start,
                 phone=telling.phone,
                 visit=visit,
-                phone_now=phone.canonical if isinstance(phone, Phone) else None,
+                phone_now=phone,
             )
         )
     return told
