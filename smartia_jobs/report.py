@@ -153,16 +153,38 @@ class Report:
         if outcome.result in _UNREACHED and len(self.unreached) < MOST_NAMED:
             self.unreached.append(outcome)
         if self.dry_run:
-            self.decisions.append(
-                {
-                    "appointment_id": outcome.appointment_id,
-                    "start": outcome.start.isoformat() if outcome.start else None,
-                    "decision": str(outcome.result),
-                    "reason": outcome.reason or None,
-                    "phone": outcome.phone,
-                    "together_with": outcome.together_with,
-                }
+            self.decide(
+                outcome.appointment_id,
+                outcome.start,
+                outcome.result,
+                outcome.reason or None,
+                phone=outcome.phone,
+                together_with=outcome.together_with,
             )
+
+    def decide(
+        self,
+        appointment_id: int | None,
+        start: datetime | None,
+        decision: str,
+        reason: str | None,
+        *,
+        phone: str | None,
+        together_with: int | None = None,
+        **more: object,
+    ) -> None:
+        """Keep one decision of a dry run; ``phone`` is masked, ``more`` are keys of one job."""
+        self.decisions.append(
+            {
+                **more,
+                "appointment_id": appointment_id,
+                "start": start and start.isoformat(),
+                "decision": str(decision),
+                "reason": reason,
+                "phone": phone,
+                "together_with": together_with,
+            }
+        )
 
     def stop(self, why: str, status: ExitStatus) -> None:
         """Note that the run ended early; the first reason stays."""

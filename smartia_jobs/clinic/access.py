@@ -24,18 +24,6 @@ _WRITTEN = {
     ),
 }
 
-#: What SmartIA has heard is read from these.
-_HEARD = (
-    "id",
-    "conversation_id",
-    "patient_id",
-    "type",
-    "message_text",
-    "message_type",
-    "provider_message_id",
-    "created_at",
-)
-
 #: What the jobs do with SmartIA's tables; docs/postgresql.md grants no more.
 NEEDS: Needs = {
     "appointments": {
@@ -47,7 +35,11 @@ NEEDS: Needs = {
         "SELECT": metadata.tables["conversations"].columns.keys(),
         "INSERT": _WRITTEN["conversations"],
     },
-    "interactions": {"SELECT": _HEARD, "INSERT": _WRITTEN["interactions"]},
+    "interactions": {
+        # Also what SmartIA's own webhook has stored is read.
+        "SELECT": metadata.tables["interactions"].columns.keys(),
+        "INSERT": _WRITTEN["interactions"],
+    },
 }
 
 #: The members of SmartIA's enums that statements of this program name.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime, time
+from datetime import datetime, time
 
 from sqlalchemy import Connection
 
@@ -93,7 +93,3 @@ class NoShowVisits:
         if visit.id in self._foreseen:
             return replace(visit, status=AppointmentStatus.NO_SHOW)
         return visit
-
-
-def _day(visit: Appointment) -> date:
-    return visit.start.date() if visit.start else date.min

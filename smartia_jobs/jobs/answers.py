@@ -80,7 +80,7 @@ def act_on_answers(
     report.extra |= dict.fromkeys(FIGURES, 0)
     with run.database.read() as connection:
         waiting = unacted(connection)
-    acting = _Acting(run, appointments, show_texts=show_texts)
+    acting = _Acting(run, appointments, report, show_texts=show_texts)
     ignored: Counter[str] = Counter(report.ignored or {})
     left: list[str | None] = []
     for answer in waiting:
@@ -104,7 +104,6 @@ def act_on_answers(
         else:
             report.extra[str(done.effect)] += 1
     report.ignored = dict(sorted(ignored.items()))
-    report.decisions += acting.decisions
     if left:
         why_left = f"{len(left)} answers could not be acted on now; the log says why"
         report.stop(why_left, ExitStatus.RETRY)
@@ -129,14 +128,14 @@ class _Acting:
     Attributes:
         run: what to work with.
         appointments: the questions to ask of SmartIA's.
-        show_texts: whether a dry run's decisions show what was written.
-        decisions: a dry run's, in their order.
+        report: is told a dry run's decisions.
+        show_texts: whether these show what was written.
     """
 
     run: Run
     appointments: Appointments
+    report: Report
     show_texts: bool
-    decisions: list[dict[str, object]] = field(default_factory=list)
     #: A dry run's: what the answers before this one would have done.
     _statuses: dict[int, AppointmentStatus] = field(default_factory=dict)
     _acted_on: list[ActedOn] = field(default_factory=list)
@@ -347,15 +346,12 @@ class _Acting:
             ]
         first = told[0] if told else None
         text = f": {answer.text}" if self.show_texts and answer.text else ""
-        self.decisions.append(
-            {
-                "answer_id": answer.id,
-                "appointment_id": first and first.appointment_id,
-                "start": first and first.start.isoformat(),
-                "decision": f"would_be_{decision.effect}",
-                "reason": f"{decision.why or understood.meaning}{text}",
-                "phone": mask_phone(answer.phone),
-                "together_with": None,
-            }
+        self.report.decide(
+            None if first is None else first.appointment_id,
+            None if first is None else first.start,
+            f"would_be_{decision.effect}",
+            f"{decision.why or understood.meaning}{text}",
+            phone=mask_phone(answer.phone),
+            answer_id=answer.id,
         )
         return decision

@@ -23,8 +23,7 @@ from smartia_jobs.clinic.calls import (
 from smartia_jobs.clinic.chats import Cancellations
 from smartia_jobs.clinic.rules import calls as rules
 from smartia_jobs.clinic.rules.calls import Why
-from smartia_jobs.clinic.rules.hours import SendingHours
-from smartia_jobs.clinic.rules.reminders import ReminderRule
+from smartia_jobs.clinic.rules.reminders import ReminderRule, days_ahead
 from smartia_jobs.clinic.rules.window import Window
 from smartia_jobs.clinic.times import to_instant, to_wall
 from smartia_jobs.clinic.vetoes import vetoes
@@ -416,18 +415,7 @@ class _TooLate:
         in_use = [(kind, used[name]) for name, kind in kinds.items() if name in used]
         return cls(
             book.run.now,
-            tuple(
-                (
-                    ReminderRule(
-                        times=settings.times_of(kind),
-                        hours=SendingHours.of(settings),
-                        min_notice=settings.min_notice,
-                        conditions=kind.conditions,
-                    ),
-                    since,
-                )
-                for kind, since in in_use
-            ),
+            tuple((ReminderRule.of(settings, kind), since) for kind, since in in_use),
         )
 
     def concerns(self, visit: Appointment) -> bool:
@@ -456,16 +444,9 @@ def _likely_no_shows(connection: Connection, book: Book) -> Iterator[CallReason]
     for visit in unconfirmed:
         if visit.patient_id in absent:
             yield book.about(visit, Why.MISSED_LAST_TIME)
-        if _days_ahead(book, visit) >= rules.LONG_AHEAD_DAYS:
+        ahead = days_ahead(visit, book.run.settings.clinic_timezone)
+        if ahead is not None and ahead >= rules.LONG_AHEAD_DAYS:
             yield book.about(visit, Why.BOOKED_LONG_AHEAD)
-
-
-def _days_ahead(book: Book, visit: Appointment) -> int:
-    """Return how many local days lay between booking and visit; 0 where that is not known."""
-    if visit.booked_at is None or visit.start is None:
-        return 0
-    booked = to_wall(visit.booked_at, book.run.settings.clinic_timezone)
-    return (visit.start.date() - booked.date()).days
 
 
 def _open(

@@ -54,10 +54,6 @@ class Call:
             return f"{WHAT[self.why]} {self.changed}."
         return WHAT[self.why]
 
-    def without_person(self) -> "Call":
-        """Return the line without what says who it is, but for the phone, which is masked later."""
-        return replace(self, name=None, text=None)
-
 
 @dataclass(frozen=True, slots=True)
 class CallList:

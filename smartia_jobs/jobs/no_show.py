@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 from smartia_jobs.appointment import Appointment, AppointmentStatus
 from smartia_jobs.catalogue.loading import load_catalogue
@@ -78,14 +77,17 @@ def mark_no_shows(run: Run, *, mark_all: bool = False, invite: bool = True) -> R
         template = load_catalogue(run.settings.messages_file)[KIND]
         sender = WhatsAppSender(run.settings, template, run.clock)
         source = invitation(run, appointments, foreseen=foreseen, cancellations=cancellations)
+    country = run.settings.clinic_country
     if run.dry_run:
         report.extra["would_mark"] = len(past.no_shows)
-        country = run.settings.clinic_country
-        report.decisions += [_decision(visit, country) for visit in past.no_shows]
+        for visit in past.no_shows:
+            why, phone = f"still {visit.status} after it was over", mask_phone(visit.phone, country)
+            report.decide(visit.id, visit.start, "would_mark", why, phone=phone)
     else:
         report.extra["marked"] = mark_visits(run, appointments, past.no_shows)
     for visit, reason in past.kept:
-        report.add(_left_alone(visit, reason, run.settings.clinic_country))
+        phone = mask_phone(visit.phone, country)
+        report.add(Outcome(visit.id, Result.SKIPPED, reason, start=visit.start, phone=phone))
     if source is not None and sender is not None:
         window = ReengagementRule.of(run.settings).window(run.now)
         expect(run, appointments, window, statuses={AppointmentStatus.NO_SHOW})
@@ -209,24 +211,3 @@ def _warnings(settings: Settings, past: _Past) -> Iterator[str]:
                 f"Still open although their patients {how}, so neither marked nor invited:"
                 f" {len(kept)} (appointments {named}{more}). The reception should close them."
             )
-
-
-def _left_alone(visit: Appointment, reason: Reason, country: str) -> Outcome:
-    return Outcome(
-        visit.id,
-        Result.SKIPPED,
-        reason,
-        start=visit.start,
-        phone=mask_phone(visit.phone, country),
-    )
-
-
-def _decision(visit: Appointment, country: str) -> dict[str, Any]:
-    return {
-        "appointment_id": visit.id,
-        "start": visit.start.isoformat() if visit.start else None,
-        "decision": "would_mark",
-        "reason": f"still {visit.status} after it was over",
-        "phone": mask_phone(visit.phone, country),
-        "together_with": None,
-    }

@@ -9,7 +9,6 @@ from smartia_jobs.appointment import Appointment
 from smartia_jobs.catalogue.loading import MessageTemplate, load_catalogue
 from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.interactions import write_interactions
-from smartia_jobs.clinic.rules.hours import SendingHours
 from smartia_jobs.clinic.rules.reminders import EXPECTED, ReminderRule
 from smartia_jobs.clinic.rules.window import Window
 from smartia_jobs.clinic.visit_days import VisitDays
@@ -42,8 +41,9 @@ def send_reminders(run: Run, kind: ReminderKind) -> Report:
     kind, template = catalogue.reminders[kind.name], catalogue[kind.name]
     appointments = open_clinic(run)
     note_dates_out_of_reach(run, report)
-    rule = _rule(run.settings, kind, catalogue.reminders.get(kind.conditions.followed_by))
-    window = rule.window(run.now)
+    rule = ReminderRule.of(run.settings, kind, catalogue.reminders.get(kind.conditions.followed_by))
+    window, zone = rule.window(run.now), run.settings.clinic_timezone
+    report.window = window.from_at.astimezone(zone), window.until_at.astimezone(zone)
     report.warnings += _warnings(run.settings, template, kind, window)
     only_to = OnlyTo(run.settings)
     identify = partial(person, country=run.settings.clinic_country)
@@ -56,9 +56,6 @@ def send_reminders(run: Run, kind: ReminderKind) -> Report:
         write_interactions=write_interactions,
         vetoes=partial(_held_back, run),
     )
-    window = rule.window(run.now)
-    zone = run.settings.clinic_timezone
-    report.window = window.from_at.astimezone(zone), window.until_at.astimezone(zone)
     sender = WhatsAppSender(run.settings, template, run.clock)
     missed = _missed(run, source, sender, appointments, rule=rule, only_to=only_to)
     report.missed = len(missed)
@@ -119,19 +116,6 @@ def _warnings(
         )
     if (outliving := outlives(template, settings)) is not None:
         yield outliving
-
-
-def _rule(
-    settings: Settings, kind: ReminderKind, followed_by: ReminderKind | None = None
-) -> ReminderRule:
-    return ReminderRule(
-        times=settings.times_of(kind),
-        hours=SendingHours.of(settings),
-        min_notice=settings.min_notice,
-        bridges_days=kind.bridges_days,
-        conditions=kind.conditions,
-        followed_by=None if followed_by is None else _rule(settings, followed_by),
-    )
 
 
 def _missed(

@@ -44,7 +44,9 @@ def expect(
 def send_due(run: Run, source: Source, sender: Sender, report: Report) -> None:
     """Send what is due, or decide it in a dry run, and add up the outcomes."""
     if run.dry_run:
-        report.missed += _foreseen_missed(run, source)
+        with run.database.read() as connection:
+            known = tables_exist(connection)
+        report.missed += foresee_missed(run, source) if known else 0
         report.held_unknown = _held(run, source)
         for outcome in preview(run, source, sender):
             report.add(outcome)
@@ -68,12 +70,6 @@ def send_due(run: Run, source: Source, sender: Sender, report: Report) -> None:
         report.stop(dispatcher.end.why, dispatcher.end.status)
     if run.stop.status is not None:
         report.stop("interrupted; what was in flight is recorded", run.stop.status)
-
-
-def _foreseen_missed(run: Run, source: Source) -> int:
-    with run.database.read() as connection:
-        known = tables_exist(connection)
-    return foresee_missed(run, source) if known else 0
 
 
 def _held(run: Run, source: Source) -> int:

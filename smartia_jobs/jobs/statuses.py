@@ -7,7 +7,7 @@ from smartia_jobs.catalogue.loading import load_catalogue
 from smartia_jobs.clinic.times import to_instant
 from smartia_jobs.jobs.polling import poll_smartia
 from smartia_jobs.kinds import INVITATION, ReminderKind
-from smartia_jobs.outbox.statuses import Move, Rules, apply_statuses
+from smartia_jobs.outbox.statuses import Rules, apply_statuses
 from smartia_jobs.phones import mask_phone
 from smartia_jobs.report import Report
 from smartia_jobs.run import Run
@@ -30,7 +30,14 @@ def take_in_statuses(run: Run, report: Report) -> None:
     }
     report.ignored = {str(reason): count for reason, count in sorted(applied.ignored.items())}
     if run.dry_run:
-        report.decisions += [_decision(move) for move in applied.moves]
+        for move in applied.moves:
+            report.decide(
+                move.appointment_id,
+                move.start,
+                f"would_be_{move.state}",
+                move.reason,
+                phone=mask_phone(move.phone),
+            )
 
 
 def _useful_until(settings: Settings) -> Callable[[str, datetime], datetime]:
@@ -47,14 +54,3 @@ def _useful_until(settings: Settings) -> Callable[[str, datetime], datetime]:
         return start_at if reminder is None else start_at - settings.times_of(reminder).latest
 
     return until
-
-
-def _decision(move: Move) -> dict[str, object]:
-    return {
-        "appointment_id": move.appointment_id,
-        "start": move.start.isoformat(),
-        "decision": f"would_be_{move.state}",
-        "reason": move.reason,
-        "phone": mask_phone(move.phone),
-        "together_with": None,
-    }

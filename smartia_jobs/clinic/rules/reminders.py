@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from smartia_jobs.appointment import OPEN, Appointment, AppointmentStatus
 from smartia_jobs.clinic.rules.hours import SendingHours
 from smartia_jobs.clinic.rules.window import Window
 from smartia_jobs.clinic.times import to_wall
-from smartia_jobs.kinds import Conditions
+from smartia_jobs.kinds import Conditions, ReminderKind
 from smartia_jobs.report import Reason
-from smartia_jobs.settings import ReminderTimes
+from smartia_jobs.settings import ReminderTimes, Settings
 
 #: Visits that took place, or were meant to: each should have had its reminder.
 EXPECTED = OPEN | {AppointmentStatus.COMPLETED, AppointmentStatus.NO_SHOW}
@@ -37,6 +38,20 @@ class ReminderRule:
     bridges_days: bool = False
     conditions: Conditions = field(default_factory=Conditions)
     followed_by: "ReminderRule | None" = None
+
+    @classmethod
+    def of(
+        cls, settings: Settings, kind: ReminderKind, followed_by: ReminderKind | None = None
+    ) -> "ReminderRule":
+        """Return the rule that the settings ask for of one kind, and of the one that takes over."""
+        return cls(
+            times=settings.times_of(kind),
+            hours=SendingHours.of(settings),
+            min_notice=settings.min_notice,
+            bridges_days=kind.bridges_days,
+            conditions=kind.conditions,
+            followed_by=None if followed_by is None else cls.of(settings, followed_by),
+        )
 
     def window(self, now: datetime) -> Window:
         """Return the visits that a run at ``now`` reminds: ``latest`` to ``lead + cadence/2``.
@@ -85,18 +100,11 @@ class ReminderRule:
         """Return which condition leaves this visit alone; None when none does."""
         if self.conditions.only_unconfirmed and appointment.status is AppointmentStatus.CONFIRMED:
             return Reason.CONFIRMED
-        if self.conditions.booked_days_ahead and self._is_booked_lately(appointment):
+        ahead = days_ahead(appointment, self.hours.zone)
+        # Fewer than none: that date of booking is wrong, and nobody knows the right one.
+        if ahead is not None and 0 <= ahead < self.conditions.booked_days_ahead:
             return Reason.BOOKED_LATELY
         return None
-
-    def _is_booked_lately(self, appointment: Appointment) -> bool:
-        """Whether too few local days lay between booking and visit; not when that is unknown."""
-        if appointment.booked_at is None or appointment.start is None:
-            return False
-        booked = to_wall(appointment.booked_at, self.hours.zone)
-        ahead = (appointment.start.date() - booked.date()).days
-        # Fewer than none: that date of booking is wrong, and nobody knows the right one.
-        return 0 <= ahead < self.conditions.booked_days_ahead
 
     def refusal(self, appointment: Appointment, now: datetime) -> Reason | None:
         """Return why this visit gets no reminder at ``now``; None when it is due."""
@@ -127,3 +135,10 @@ class ReminderRule:
         useful_until = appointment.start_at - self.times.latest
         closing = self.hours.next_closing(now)
         return useful_until if closing is None else min(useful_until, closing)
+
+
+def days_ahead(visit: Appointment, zone: ZoneInfo) -> int | None:
+    """Return how many local days lie between booking and visit; None where that is not known."""
+    if visit.booked_at is None or visit.start is None:
+        return None
+    return (visit.start.date() - to_wall(visit.booked_at, zone).date()).days
