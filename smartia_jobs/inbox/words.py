@@ -18,7 +18,6 @@ def meaning_of(
     *,
     asked: bool,
     confirmed: bool = False,
-    in_dialogue: bool = False,
 ) -> Meaning:
     """Return what an answer says that is no tap on a button of ours.
 
@@ -30,13 +29,12 @@ def meaning_of(
         words: as for :func:`read`, like the others.
         asked: the message that it is about asked a question.
         confirmed: all visits that it is about are confirmed.
-        in_dialogue: another program is talking with this patient.
     """
     if answer.type == "reaction" and not answer.text:
         return Meaning.COURTESY
     if answer.type not in ("text", "button", "reaction"):
         return Meaning.UNCLEAR
-    return read(answer.text, words, asked=asked, confirmed=confirmed, in_dialogue=in_dialogue)
+    return read(answer.text, words, asked=asked, confirmed=confirmed)
 
 
 def read(
@@ -45,7 +43,6 @@ def read(
     *,
     asked: bool,
     confirmed: bool = False,
-    in_dialogue: bool = False,
 ) -> Meaning:
     """Return what a text says: the whole of it, less courtesy at both ends, must be in one list.
 
@@ -57,16 +54,12 @@ def read(
         words: the lists.
         asked: the newest message to this phone asked a question; "não" and digits then answer it.
         confirmed: all visits that it can be about are confirmed, so "já confirmei" adds nothing.
-        in_dialogue: another program is talking with this patient, so that whatever is no courtesy
-            can be meant for that.
     """
     if not isinstance(text, str) or len(text) > _LONGEST:
         return Meaning.UNCLEAR
     spelled = spell(text)
     meaning = _meaning(words.understood(spelled.words), asked=asked, confirmed=confirmed)
     if spelled.asks and meaning not in _MAY_BE_A_QUESTION:
-        return Meaning.UNCLEAR
-    if in_dialogue and meaning is not Meaning.COURTESY:
         return Meaning.UNCLEAR
     return meaning
 

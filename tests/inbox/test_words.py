@@ -112,12 +112,6 @@ def test_who_has_confirmed_already_says_nothing_new_by_saying_so() -> None:
         assert read(text, WORDS, asked=True) is Meaning.UNCLEAR
 
 
-def test_while_another_program_talks_with_the_patient_only_courtesy_is_understood() -> None:
-    for text in ("sim", "1", "não vou", "remarcar", "sair", "start", "número errado", "já volto"):
-        assert read(text, WORDS, asked=True, in_dialogue=True) is Meaning.UNCLEAR
-    assert read("obrigada", WORDS, asked=True, in_dialogue=True) is Meaning.COURTESY
-
-
 def test_to_cancel_is_never_to_opt_out() -> None:
     stops = [phrase for phrase, found in WORDS.lists.items() if found is WordList.STOP]
 

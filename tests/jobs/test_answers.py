@@ -230,18 +230,38 @@ def test_ok_after_the_reminder_of_two_hours_confirms_once_and_afterwards_is_a_re
     assert desk.posted() == 1
 
 
-def test_a_bare_yes_while_the_chatbot_is_talking_is_a_persons(sqlite_desk: AnswerDesk) -> None:
-    desk = sqlite_desk
+def told_while_the_chatbot_talks(desk: AnswerDesk) -> int:
     visit = desk.book()
     row = desk.tell(visit)
     chat = desk.clinic.add_conversation(desk.visit(visit)["patient_id"], "CONFIRM")
     desk.clinic.add_interaction(chat, "Deseja agendar?", type="OUTGOING", created_at=desk.instant())
+    return row
+
+
+def test_a_bare_yes_while_the_chatbot_is_talking_is_a_persons(sqlite_desk: AnswerDesk) -> None:
+    desk = sqlite_desk
+    row = told_while_the_chatbot_talks(desk)
     desk.write(row, "sim", minute=1)
     desk.write(row, "sim", minute=2, context_id=desk.row(row)["message_id"])
 
     report = desk.act(minute=3)
 
     assert (report.extra["listed"], report.extra["confirmed"]) == (1, 1)
+
+
+def test_while_the_chatbot_is_talking_no_bare_words_but_thanks_are_understood(
+    sqlite_desk: AnswerDesk,
+) -> None:
+    desk = sqlite_desk
+    row = told_while_the_chatbot_talks(desk)
+    said = ("1", "não vou", "remarcar", "sair", "start", "número errado", "já volto")
+    for minute, text in enumerate((*said, "obrigada"), start=1):
+        desk.write(row, text, minute=minute)
+
+    report = desk.act(minute=10)
+
+    assert (report.extra["listed"], report.extra["courtesy"]) == (len(said), 1)
+    assert report.extra["answers"] == len(said) + 1
 
 
 def test_from_smartias_table_confirmations_and_stops_count_and_a_no_is_only_listed(
