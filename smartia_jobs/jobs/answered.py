@@ -1,7 +1,7 @@
 """What patients answered that is for a person: looked at, settled, taken back."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -13,8 +13,8 @@ from smartia_jobs.clinic.schema import require_smartia
 from smartia_jobs.clinic.times import to_instant
 from smartia_jobs.clock import Clock
 from smartia_jobs.database import Database
-from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.incoming import Meaning
+from smartia_jobs.jobs.opening import our_tables
 from smartia_jobs.outbox.words_back import withdraw
 from smartia_jobs.settings import Settings
 from smartia_jobs.store import answers
@@ -96,9 +96,13 @@ def settle(settings: Settings, clock: Clock, ids: Sequence[int]) -> dict[int, Do
     Raises:
         ConfigurationError: the database has no tables of ours.
     """
-    with _opened(settings) as database, database.write() as connection:
+    done = {}
+    with our_tables(settings) as database, database.write() as connection:
         settled = answers.settle(connection, ids, at=clock.now())
-        return {one: _settled(connection, one, settled) for one in dict.fromkeys(ids)}
+        for one in dict.fromkeys(ids):
+            known = one in settled or answers.find(connection, one) is not None
+            done[one] = Done.NOTHING_TO_DO if known else Done.UNKNOWN
+    return done | dict.fromkeys(settled, Done.DONE)
 
 
 def undo(settings: Settings, clock: Clock, ids: Sequence[int]) -> dict[int, Done]:
@@ -110,7 +114,9 @@ def undo(settings: Settings, clock: Clock, ids: Sequence[int]) -> dict[int, Done
     Raises:
         ConfigurationError: the database has no tables of ours.
     """
-    with _opened(settings) as database:
+    with our_tables(settings) as database:
+        with database.read() as connection:
+            require_smartia(connection)
         done: dict[int, Done] = {}
         for answer_id in dict.fromkeys(ids):
             with database.write() as connection:
@@ -132,13 +138,6 @@ def _undo(connection: Connection, answer_id: int, at: datetime) -> Done:
     return Done.DONE if all(restored.values()) else Done.CHANGED_SINCE
 
 
-def _settled(connection: Connection, answer_id: int, settled: set[int]) -> Done:
-    if answer_id in settled:
-        return Done.DONE
-    known = answers.find(connection, answer_id) is not None
-    return Done.NOTHING_TO_DO if known else Done.UNKNOWN
-
-
 def _outlives_its_visit(one: StoredAnswer) -> bool:
     """Whether somebody has something to do about it, whatever became of its visit since.
 
@@ -155,17 +154,3 @@ def _is_past(one: StoredAnswer, told: Sequence[Telling], settings: Settings, now
     zone = settings.clinic_timezone
     last_at = max((to_instant(visit.start, zone) for visit in told), default=one.received_at)
     return now - max(last_at, one.received_at) > _OVER_AFTER
-
-
-@contextmanager
-def _opened(settings: Settings) -> Iterator[Database]:
-    """Open the database for writing, with our tables in it."""
-    with closing(Database(settings.database_url)) as database:
-        with database.read() as connection:
-            require_smartia(connection)
-            known = tables_exist(connection)
-        if not known:
-            raise ConfigurationError(
-                "this database has no smartia-jobs tables yet; nobody was ever heard there"
-            )
-        yield database

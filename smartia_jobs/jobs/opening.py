@@ -1,6 +1,8 @@
 """What every job makes sure of before it looks at an appointment."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -14,10 +16,11 @@ from smartia_jobs.clinic.rules.window import Window
 from smartia_jobs.clinic.schema import DateStorage, date_storage, require_smartia
 from smartia_jobs.clinic.tables import metadata
 from smartia_jobs.clinic.times import Storage, StoredTimes, to_instant, to_wall
+from smartia_jobs.database import Database
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.run import Run
 from smartia_jobs.settings import Settings
-from smartia_jobs.store.schema import ensure
+from smartia_jobs.store.schema import ensure, tables_exist
 from smartia_jobs.store.tables import metadata as ours
 
 logger = logging.getLogger(__name__)
@@ -53,6 +56,25 @@ def open_clinic(run: Run) -> Appointments:
                     index.on,
                 )
     return Appointments(chosen.times)
+
+
+@contextmanager
+def our_tables(settings: Settings) -> Iterator[Database]:
+    """Open a database that has tables of ours, for writing; SmartIA's own may be gone.
+
+    Raises:
+        ConfigurationError: it has none.
+    """
+    with closing(Database(settings.database_url)) as database:
+        with database.read() as connection:
+            known = tables_exist(connection)
+            if not known:
+                require_smartia(connection)
+        if not known:
+            raise ConfigurationError(
+                "This database has no smartia-jobs tables yet: nothing was ever sent from it."
+            )
+        yield database
 
 
 @dataclass(frozen=True, slots=True)

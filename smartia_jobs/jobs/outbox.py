@@ -1,7 +1,7 @@
 """What was sent and what is held: looked up, decided about, forgotten, by a person."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Collection, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -12,7 +12,8 @@ from smartia_jobs.clinic.schema import problems, require_smartia
 from smartia_jobs.clinic.times import to_wall
 from smartia_jobs.clock import Clock
 from smartia_jobs.database import Database
-from smartia_jobs.errors import ConfigurationError, UsageError
+from smartia_jobs.errors import UsageError
+from smartia_jobs.jobs.opening import our_tables
 from smartia_jobs.message import Unsendable
 from smartia_jobs.outbox import admin
 from smartia_jobs.outbox.admin import Entry, Erased, Resolution, Resolved
@@ -93,7 +94,7 @@ def decide(
     Raises:
         ConfigurationError: the database has no tables of ours.
     """
-    with _opened(settings) as database, database.write() as connection:
+    with our_tables(settings) as database, database.write() as connection:
         return admin.resolve(connection, list(dict.fromkeys(ids)), resolution, at=clock.now())
 
 
@@ -103,7 +104,7 @@ def purge(settings: Settings, clock: Clock, *, older_than: timedelta) -> int:
     Raises:
         ConfigurationError: the database has no tables of ours.
     """
-    with _opened(settings) as database:
+    with our_tables(settings) as database:
         before = _wall_now(settings, clock) - older_than
         before_at = clock.now() - older_than
         return sum(admin.purge(database, before_wall=before, before_at=before_at))
@@ -117,7 +118,7 @@ def erase(settings: Settings, clock: Clock, *, phone: str) -> Erased:
         ConfigurationError: the database has no tables of ours.
         UnavailableError: a message to them is being sent at this moment; nothing was changed.
     """
-    with _opened(settings) as database:
+    with our_tables(settings) as database:
         is_theirs = _matcher(phone, settings)
         retention = max(admin.SHORTEST_RETENTION, settings.no_show_lookback)
         with database.write() as connection:
@@ -177,18 +178,3 @@ def _in_smartia(
 
 def _wall_now(settings: Settings, clock: Clock) -> datetime:
     return to_wall(clock.now(), settings.clinic_timezone)
-
-
-@contextmanager
-def _opened(settings: Settings) -> Iterator[Database]:
-    """Open the database for writing, with our tables in it."""
-    with closing(Database(settings.database_url)) as database:
-        with database.read() as connection:
-            known = tables_exist(connection)
-            if not known:
-                require_smartia(connection)
-        if not known:
-            raise ConfigurationError(
-                "This database has no smartia-jobs tables yet: nothing was ever sent from it."
-            )
-        yield database
