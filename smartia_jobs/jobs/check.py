@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 from smartia_jobs.catalogue.loading import load_catalogue
-from smartia_jobs.clinic.times import StoredTimes
 from smartia_jobs.clock import Clock
 from smartia_jobs.database import Database
 from smartia_jobs.errors import ExitStatus
@@ -25,7 +24,6 @@ from smartia_jobs.jobs.checks.settings import (
     settings_in_force,
     time_to_live,
 )
-from smartia_jobs.jobs.opening import ChosenTimes, choose_times
 from smartia_jobs.run import Run, Stop
 from smartia_jobs.settings import Settings
 
@@ -87,16 +85,16 @@ def check(
     found.look(
         "time_to_live", lambda: time_to_live(settings, load_catalogue(settings.messages_file))
     )
-    seen = _Seen()
+    people, silent = None, False
     database = found.ask("database", lambda: Database(settings.database_url, read_only=True))
     if database is not None:
         with closing(database):
             run = Run("check", settings, clock, database, now, dry_run=True, stop=stop or Stop())
-            _look_at_database(run, jobs, found, seen)
+            people, silent = _look_at_database(run, jobs, found)
     if settings.cloud_run_job:
-        found.look("cloud_run", lambda: cloud_run(settings, seen.people))
+        found.look("cloud_run", lambda: cloud_run(settings, people))
     if asks:
-        _look_at_whatsapp(settings, clock, found, seen, now=now)
+        _look_at_whatsapp(settings, clock, found, now=now, people=people, silent=silent)
     elif online is False:
         found.all.append(Finding("whatsapp", Level.OK, "Not asked (--offline)."))
     else:
@@ -106,29 +104,31 @@ def check(
     return Checked(asks, now.astimezone(zone), zone.key, tuple(found.all))
 
 
-@dataclass(slots=True)
-class _Seen:
-    """What the database tells that WhatsApp's answers are judged by.
+def _look_at_database(run: Run, jobs: Jobs, found: Findings) -> tuple[int | None, bool]:
+    """Look at the database, and return what WhatsApp's answers are judged by.
 
-    Attributes:
-        people: how many patients are expected tomorrow; None when that is not known.
-        silent: messages were accepted a while ago, and no status of any ever came.
+    Returns:
+        how many patients are expected tomorrow (None: not known), and whether messages were
+        accepted a while ago and no status of any ever came.
     """
-
-    people: int | None = None
-    silent: bool = False
-
-
-def _look_at_database(run: Run, jobs: Jobs, found: Findings, seen: _Seen) -> None:
-    """Look at database and book, and at what has come in so far."""
     if found.look("database", lambda: database_checks.reachable(run)) is None:
-        return
+        return None, False
     tables = found.look("smartia_tables", lambda: database_checks.smartia_tables(run))
     own = found.look("own_tables", lambda: database_checks.own_tables(run))
+    silent = False
     if own is not None and own.level is Level.OK:
-        _look_at_what_was_heard(run, found, seen)
+        when = found.ask("statuses", lambda: listening.arrivals(run))
+        if when is not None:
+            found.look("statuses", lambda: listening.statuses(run, when))
+            silent = listening.is_silent(run, when)
+        found.look("notices", lambda: listening.notices(run))
     if tables is None or tables.level is not Level.OK:
-        return
+        return None, silent
+    return _look_at_clinic(run, jobs, found), silent
+
+
+def _look_at_clinic(run: Run, jobs: Jobs, found: Findings) -> int | None:
+    """Look at SmartIA's rows; return how many patients are expected tomorrow."""
     found.look("smartia_hears", lambda: listening.smartia_hears(run))
     found.look("index", lambda: database_checks.index(run))
     if run.database.dialect == "postgresql":
@@ -137,32 +137,13 @@ def _look_at_database(run: Run, jobs: Jobs, found: Findings, seen: _Seen) -> Non
         found.look("enum_labels", lambda: access.enum_labels(run))
     found.look("writing", lambda: access.writing(run))
     found.look("phones", lambda: book.phones(run))
-    chosen = found.ask("time_zone", lambda: _choose_times(run))
+    chosen = found.ask("time_zone", lambda: times.chosen_times(run))
     if chosen is None:
-        return
+        return None
     found.look("time_zone", lambda: times.time_zone(run, chosen))
-    if chosen.times is None:
-        return
+    if (stored := chosen.times) is None:
+        return None
     found.look("hours", lambda: times.hours(run, chosen))
-    _look_at_book(run, chosen.times, jobs, found)
-    stored = chosen.times
-    seen.people = found.ask("daily_limit", lambda: book.people_tomorrow(run, stored))
-
-
-def _look_at_what_was_heard(run: Run, found: Findings, seen: _Seen) -> None:
-    when = found.ask("statuses", lambda: listening.arrivals(run))
-    if when is not None:
-        found.look("statuses", lambda: listening.statuses(run, when))
-        seen.silent = listening.is_silent(run, when)
-    found.look("notices", lambda: listening.notices(run))
-
-
-def _choose_times(run: Run) -> ChosenTimes:
-    with run.database.read() as connection:
-        return choose_times(connection, run.settings)
-
-
-def _look_at_book(run: Run, stored: StoredTimes, jobs: Jobs, found: Findings) -> None:
     found.look("unreadable_dates", lambda: book.unreadable_dates(run, stored))
     found.look("unreadable_statuses", lambda: book.unreadable_statuses(run, stored))
     found.look("moved_by_chat", lambda: book.moved_by_chat(run, stored))
@@ -171,10 +152,17 @@ def _look_at_book(run: Run, stored: StoredTimes, jobs: Jobs, found: Findings) ->
     for kind, job in jobs.items():
         name = f"due_{kind}"
         found.look(name, partial(book.due, dry, name, job))
+    return found.ask("daily_limit", lambda: book.people_tomorrow(run, stored))
 
 
 def _look_at_whatsapp(
-    settings: Settings, clock: Clock, found: Findings, seen: _Seen, *, now: datetime
+    settings: Settings,
+    clock: Clock,
+    found: Findings,
+    *,
+    now: datetime,
+    people: int | None,
+    silent: bool,
 ) -> None:
     # Loads HTTP, which a look at the database alone does without.
     from smartia_jobs.jobs.checks.meta import ask_meta
@@ -183,4 +171,4 @@ def _look_at_whatsapp(
     management = found.ask("token", lambda: Management(settings, clock))
     if management is not None:
         with closing(management):
-            ask_meta(settings, management, found, now=now, people=seen.people, silent=seen.silent)
+            ask_meta(settings, management, found, now=now, people=people, silent=silent)

@@ -36,98 +36,85 @@ def ask_meta(
         people: patients expected tomorrow; None when that is not known.
         silent: messages were accepted a while ago, and no status of any ever came.
     """
-    asked = _Asked()
-    if (
-        _look_at_token(settings, management, found, asked, now=now)
-        and _look_at_number(settings, management, people, found, asked)
-        and _look_at_account(settings, management, found, asked, silent=silent)
-    ):
-        _look_at_templates(settings, management, found)
+    asking = _Asking(settings, management, found, silent)
+    if asking.look_at_token(now) and asking.look_at_number(people) and asking.look_at_account():
+        asking.look_at_templates()
     if management.clock_skew is not None:
         found.all.append(whatsapp.clock(management.clock_skew))
 
 
 @dataclass(slots=True)
-class _Asked:
-    """What later questions need of earlier answers."""
+class _Asking:
+    """The questions in their order, and what later ones need of earlier answers."""
 
+    settings: Settings
+    management: Management
+    found: Findings
+    silent: bool
     app_id: str = ""
     number: Number | None = None
 
+    def look_at_token(self, now: datetime) -> bool:
+        """Return whether the rest can be asked with this token."""
+        try:
+            token = meta.token(self.management)
+        except GraphRefusalError as error:
+            # Whether a token may ask about itself is Meta's affair; the others will tell.
+            text = f"Meta does not tell about it: {error}"
+            self.found.all.append(Finding("token", Level.WARNING, text))
+            return True
+        except SmartiaJobsError as error:
+            self.found.all.append(failure("token", error))
+            return False
+        self.app_id = token.app_id
+        self.found.all.append(whatsapp.token(token, self.settings, now))
+        return token.is_valid and meta.MANAGEMENT_SCOPE in token.scopes
 
-def _look_at_token(
-    settings: Settings, management: Management, found: Findings, asked: _Asked, *, now: datetime
-) -> bool:
-    """Return whether the rest can be asked with this token."""
-    try:
-        token = meta.token(management)
-    except GraphRefusalError as error:
-        # Whether a token may ask about itself is Meta's affair; the others will tell.
-        text = f"Meta does not tell about it: {error}"
-        found.all.append(Finding("token", Level.WARNING, text))
-        return True
-    except SmartiaJobsError as error:
-        found.all.append(failure("token", error))
-        return False
-    asked.app_id = token.app_id
-    found.all.append(whatsapp.token(token, settings, now))
-    return token.is_valid and meta.MANAGEMENT_SCOPE in token.scopes
+    def look_at_number(self, people: int | None) -> bool:
+        """Return whether Meta still answers."""
+        number_id = self.settings.meta_phone_number_id
+        if number_id is None:
+            return True  # the settings' own finding says so
+        self.number = self.found.ask("number", lambda: meta.number(self.management, number_id))
+        if self.number is not None:
+            self.found.all.append(whatsapp.number(self.number))
+            self.found.all.append(whatsapp.throughput(self.number, self.settings))
+            self.found.all.append(whatsapp.daily_limit(self.number, people))
+        return not self.found.unreachable
 
+    def look_at_account(self) -> bool:
+        """Return whether the account's templates can be asked for."""
+        found, waba_id = self.found, self.settings.meta_waba_id
+        if waba_id is None:
+            text = "META_WABA_ID is not set: account and templates are not looked at."
+            step = "set it: WhatsApp Manager shows the account's id"
+            found.all.append(Finding("account", Level.WARNING, text, step))
+            self.note_webhook(None)
+            return False
+        account = found.ask("account", lambda: meta.account(self.management, waba_id))
+        if account is None:
+            return False
+        numbers = found.ask("account", lambda: meta.number_ids(self.management, waba_id))
+        if numbers is not None:
+            owns = self.settings.meta_phone_number_id in (None, *numbers)
+            found.all.append(whatsapp.account(account, owns_number=owns))
+        if found.unreachable:
+            return False
+        apps = found.ask("webhook", lambda: meta.subscribed_apps(self.management, waba_id))
+        if apps is not None:
+            self.note_webhook(apps)
+        return not found.unreachable
 
-def _look_at_number(
-    settings: Settings,
-    management: Management,
-    people: int | None,
-    found: Findings,
-    asked: _Asked,
-) -> bool:
-    number_id = settings.meta_phone_number_id
-    if number_id is None:
-        return True  # the settings' own finding says so
-    asked.number = number = found.ask("number", lambda: meta.number(management, number_id))
-    if number is not None:
-        found.all.append(whatsapp.number(number))
-        found.all.append(whatsapp.throughput(number, settings))
-        found.all.append(whatsapp.daily_limit(number, people))
-    return not found.unreachable
+    def note_webhook(self, apps: Sequence[App] | None) -> None:
+        if self.number is not None:
+            self.found.all.append(
+                whatsapp.webhook(self.number, apps, app_id=self.app_id, silent=self.silent)
+            )
 
+    def look_at_templates(self) -> None:
+        def standings() -> list[Standing]:
+            registered = registered_templates(self.management, self.settings.meta_waba_id or "")
+            catalogue = load_catalogue(self.settings.messages_file)
+            return compare(catalogue, self.settings, registered)
 
-def _look_at_account(
-    settings: Settings, management: Management, found: Findings, asked: _Asked, *, silent: bool
-) -> bool:
-    """Return whether the account's templates can be asked for."""
-    waba_id = settings.meta_waba_id
-    if waba_id is None:
-        text = "META_WABA_ID is not set: account and templates are not looked at."
-        step = "set it: WhatsApp Manager shows the account's id"
-        found.all.append(Finding("account", Level.WARNING, text, step))
-        _note_webhook(asked, None, found, silent=silent)
-        return False
-    account = found.ask("account", lambda: meta.account(management, waba_id))
-    if account is None:
-        return False
-    numbers = found.ask("account", lambda: meta.number_ids(management, waba_id))
-    if numbers is not None:
-        owns = settings.meta_phone_number_id in (None, *numbers)
-        found.all.append(whatsapp.account(account, owns_number=owns))
-    if found.unreachable:
-        return False
-    apps = found.ask("webhook", lambda: meta.subscribed_apps(management, waba_id))
-    if apps is not None:
-        _note_webhook(asked, apps, found, silent=silent)
-    return not found.unreachable
-
-
-def _note_webhook(
-    asked: _Asked, apps: Sequence[App] | None, found: Findings, *, silent: bool
-) -> None:
-    if asked.number is not None:
-        found.all.append(whatsapp.webhook(asked.number, apps, app_id=asked.app_id, silent=silent))
-
-
-def _look_at_templates(settings: Settings, management: Management, found: Findings) -> None:
-    def standings() -> list[Standing]:
-        registered = registered_templates(management, settings.meta_waba_id or "")
-        return compare(load_catalogue(settings.messages_file), settings, registered)
-
-    found.all += map(whatsapp.template, found.ask("templates", standings) or ())
+        self.found.all += map(whatsapp.template, self.found.ask("templates", standings) or ())

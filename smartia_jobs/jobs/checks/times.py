@@ -9,7 +9,7 @@ from smartia_jobs.clinic.findings import hours_of_visits
 from smartia_jobs.clinic.rules.window import Window
 from smartia_jobs.clinic.times import StoredTimes, to_instant, to_wall
 from smartia_jobs.jobs.checks.finding import Finding, Level
-from smartia_jobs.jobs.opening import ChosenTimes, both_ways
+from smartia_jobs.jobs.opening import ChosenTimes, both_ways, choose_times
 from smartia_jobs.run import Run
 
 _SHOWN = 3
@@ -19,6 +19,16 @@ _NIGHT = frozenset({22, 23, 0, 1, 2, 3, 4, 5})
 _DAY = range(7, 20)
 #: Visits outside the day by which one reading must be better to be worth a warning.
 _CLEARLY = 3
+
+
+def chosen_times(run: Run) -> ChosenTimes:
+    """Return how dates are read here.
+
+    Raises:
+        ConfigurationError: the column is of no type for dates.
+    """
+    with run.database.read() as connection:
+        return choose_times(connection, run.settings)
 
 
 def time_zone(run: Run, chosen: ChosenTimes) -> Finding:
