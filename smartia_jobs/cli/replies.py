@@ -17,8 +17,9 @@ from smartia_jobs.cli.context import (
 from smartia_jobs.cli.options import DryRun, EnvFile, Json, Now
 
 if TYPE_CHECKING:
-    from smartia_jobs.jobs.answered import Done, ForAPerson
+    from smartia_jobs.jobs.answered import Done
     from smartia_jobs.settings import Settings
+    from smartia_jobs.store.unsettled import Unsettled
 
 app = typer.Typer(
     name="replies",
@@ -172,29 +173,29 @@ def _only_for_a_person(show_texts: bool, *, json: bool) -> None:
         )
 
 
-def _shown(one: "ForAPerson", settings: "Settings") -> dict[str, Any]:
+def _shown(one: "Unsettled", settings: "Settings") -> dict[str, Any]:
     from smartia_jobs.phones import mask_phone
 
-    said_at = one.answer.said_at.astimezone(settings.clinic_timezone)
+    said_at = one.said_at.astimezone(settings.clinic_timezone)
     return {
-        "id": one.answer.id,
+        "id": one.id,
         "said_at": said_at.isoformat(timespec="minutes"),
-        "meaning": one.answer.meaning,
-        "effect": one.answer.effect,
-        "why": one.answer.why or "",
-        "phone": mask_phone(one.phone),
+        "meaning": one.meaning,
+        "effect": one.effect,
+        "why": one.why or "",
+        "phone": mask_phone(one.phone or next((visit.phone for visit in one.told), None)),
         "visits": [
             {
                 "appointment_id": visit.appointment_id,
                 "start": visit.start.isoformat(timespec="minutes"),
             }
-            for visit in one.visits
+            for visit in one.told
         ],
     }
 
 
 def print_answers(
-    found: "Sequence[ForAPerson]", settings: "Settings", *, show_texts: bool = False
+    found: "Sequence[Unsettled]", settings: "Settings", *, show_texts: bool = False
 ) -> None:
     """Print answers for a person, within 80 columns: whose and when, then about what, and why."""
     for one in found:
@@ -203,7 +204,7 @@ def print_answers(
         typer.echo("{id:>6}  {effect:<9}  {phone}  answered ".format(**row) + said_at)
         for line in _indented(f"{_visits(row['visits'])}: {row['why'] or row['meaning']}"):
             typer.echo(line)
-        for line in _indented(one.answer.text or "") if show_texts else ():
+        for line in _indented(one.text or "") if show_texts else ():
             typer.echo(line)
     typer.echo(f"{len(found)} {'answer' if len(found) == 1 else 'answers'}")
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
@@ -18,10 +18,10 @@ from smartia_jobs.jobs.opening import our_tables
 from smartia_jobs.outbox.words_back import withdraw
 from smartia_jobs.settings import Settings
 from smartia_jobs.store import answers
-from smartia_jobs.store.answers import StoredAnswer
 from smartia_jobs.store.effects import Effect
 from smartia_jobs.store.schema import tables_exist
-from smartia_jobs.store.told import Telling, told_by
+from smartia_jobs.store.told import told_by
+from smartia_jobs.store.unsettled import Unsettled, unsettled_answers
 
 #: So long after the visit, or after the answer where no visit is known, it is nobody's any more.
 _OVER_AFTER = timedelta(days=7)
@@ -33,25 +33,7 @@ _COMMAND = "replies undo"
 _CAN_BE_UNDONE = (Effect.CONFIRMED, Effect.CANCELLED, Effect.LISTED)
 
 
-@dataclass(frozen=True, slots=True)
-class ForAPerson:
-    """One answer that somebody has something to do about.
-
-    Attributes:
-        answer: what was said, and what became of it.
-        visits: what it is about, as the patient was told; none where nobody can tell.
-    """
-
-    answer: StoredAnswer
-    visits: Sequence[Telling]
-
-    @property
-    def phone(self) -> str | None:
-        """Whose it is, as far as that is known."""
-        return self.answer.phone or next((one.phone for one in self.visits), None)
-
-
-def list_answers(settings: Settings, clock: Clock) -> list[ForAPerson]:
+def list_answers(settings: Settings, clock: Clock) -> list[Unsettled]:
     """Return what waits for a person, the oldest first; nothing is changed.
 
     What the reception has seen to in SmartIA is not among it, nor what is a week past.
@@ -66,16 +48,14 @@ def list_answers(settings: Settings, clock: Clock) -> list[ForAPerson]:
         require_smartia(connection)
         if not tables_exist(connection):
             return []
-        waiting = answers.for_a_person(connection)
+        waiting = unsettled_answers(connection, now=clock.now())
         over = status_changes.ended(connection, {one.id for one in waiting})
-        listed = []
-        for one in waiting:
-            if one.id in over and not _outlives_its_visit(one):
-                continue
-            rows = told_by(connection, one.outbox_id) if one.outbox_id else []
-            if not _is_past(one, rows, settings, clock.now()):
-                listed.append(ForAPerson(one, rows))
-        return listed
+    return [
+        one
+        for one in reversed(waiting)
+        if (one.id not in over or _outlives_its_visit(one))
+        and not _is_past(one, settings.clinic_timezone, clock.now())
+    ]
 
 
 class Done(StrEnum):
@@ -138,7 +118,7 @@ def _undo(connection: Connection, answer_id: int, at: datetime) -> Done:
     return Done.DONE if all(restored.values()) else Done.CHANGED_SINCE
 
 
-def _outlives_its_visit(one: StoredAnswer) -> bool:
+def _outlives_its_visit(one: Unsettled) -> bool:
     """Whether somebody has something to do about it, whatever became of its visit since.
 
     What was taken back is as it was before, and the patient must yet be told. A number that is
@@ -147,10 +127,9 @@ def _outlives_its_visit(one: StoredAnswer) -> bool:
     return one.effect is Effect.UNDONE or one.meaning == Meaning.NOT_ME
 
 
-def _is_past(one: StoredAnswer, told: Sequence[Telling], settings: Settings, now: datetime) -> bool:
+def _is_past(one: Unsettled, zone: ZoneInfo, now: datetime) -> bool:
     """Whether so much time has passed that nobody has anything to do about it any more."""
     if one.meaning == Meaning.NOT_ME:
         return False  # until somebody corrects the number
-    zone = settings.clinic_timezone
-    last_at = max((to_instant(visit.start, zone) for visit in told), default=one.received_at)
+    last_at = max((to_instant(visit.start, zone) for visit in one.told), default=one.received_at)
     return now - max(last_at, one.received_at) > _OVER_AFTER

@@ -20,7 +20,6 @@ from smartia_jobs.message import Scope
 from smartia_jobs.phones import canonical_phone
 from smartia_jobs.run import Run
 from smartia_jobs.settings import Settings
-from smartia_jobs.store.answers import StoredAnswer
 from smartia_jobs.store.installation import installation_id
 from smartia_jobs.store.told import Telling, told_by, told_by_answered, told_by_message, told_to
 from smartia_jobs.vocabulary import Vocabulary
@@ -74,12 +73,11 @@ class Understanding:
         self._appointments = appointments
         self._talking: frozenset[str] | None = None
 
-    def of(self, connection: Connection, answer: StoredAnswer) -> Understood:
+    def of(self, connection: Connection, answer: PatientAnswer) -> Understood:
         """Return whose an answer is, and what it says."""
-        heard = _as_heard(answer)
         messages = self._messages(connection, answer)
         found = whose(
-            heard,
+            answer,
             [self._candidate(message) for message in messages],
             installation=installation_id(connection),
             clinic_phone=self._canonical(self._run.settings.clinic_phone),
@@ -87,9 +85,11 @@ class Understanding:
         if isinstance(found, NotAnAnswer):
             return Understood(Meaning.UNCLEAR, None, ignored=found)
         about = next((one for one in messages if _is(one, found.message)), None)
-        meaning = found.means or self._read(connection, heard, found, about, messages)
+        meaning = found.means or self._read(connection, answer, found, about, messages)
         if not found.counts(meaning):
             return Understood(meaning, found.phone, ignored=NotAnAnswer.NO_REMINDER)
+        unread = f"sent something to look at ({answer.type})"
+        why_unclear = "was not understood" if answer.text else unread
         theirs = (one for one in reversed(messages) if one.leader.phone == found.phone)
         newest = next(theirs, None)
         return Understood(
@@ -100,10 +100,10 @@ class Understanding:
             scope=found.scope,
             tapped=found.by is By.TAPPED,
             proves=about.leader if about and found.by is not By.BARE else None,
-            why=found.why or _why_unclear(answer),
+            why=found.why or why_unclear,
         )
 
-    def _messages(self, connection: Connection, answer: StoredAnswer) -> list["_Sent"]:
+    def _messages(self, connection: Connection, answer: PatientAnswer) -> list["_Sent"]:
         """Return the messages that an answer may be about, the newest last."""
         rows: list[Telling] = []
         if (phone := self._canonical(answer.phone)) is not None:
@@ -152,7 +152,7 @@ class Understanding:
     def _read(
         self,
         connection: Connection,
-        heard: PatientAnswer,
+        answer: PatientAnswer,
         found: Whose,
         about: "_Sent | None",
         messages: Sequence["_Sent"],
@@ -161,7 +161,7 @@ class Understanding:
         told = about.told if about else ()
         statuses = {one.visit.status for one in told if one.visit is not None}
         meaning = meaning_of(
-            heard,
+            answer,
             self._words,
             asked=found.asked,
             confirmed=statuses == {AppointmentStatus.CONFIRMED},
@@ -233,20 +233,3 @@ def told_and_now(
 
 def _is(message: _Sent, found: Candidate | None) -> bool:
     return found is not None and message.leader.leader_id == found.outbox_id
-
-
-def _as_heard(answer: StoredAnswer) -> PatientAnswer:
-    return PatientAnswer(
-        message_id=answer.message_id,
-        source=answer.source,
-        phone=answer.phone,
-        type=answer.type,
-        said_at=answer.said_at,
-        text=answer.text,
-        payload=answer.payload,
-        context_id=answer.context_id,
-    )
-
-
-def _why_unclear(answer: StoredAnswer) -> str:
-    return "was not understood" if answer.text else f"sent something to look at ({answer.type})"

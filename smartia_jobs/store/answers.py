@@ -1,13 +1,13 @@
 """What patients answered: what waits to be acted on, what came of it, and how long it is kept."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, delete, false, func, select, update
 
-from smartia_jobs.incoming import Meaning, Source
+from smartia_jobs.incoming import Meaning, PatientAnswer, Source
 from smartia_jobs.store.effects import FOR_A_PERSON, Effect
 from smartia_jobs.store.tables import answers, outbox
 
@@ -17,20 +17,15 @@ _LONGEST_WHY = 100
 _ABOUT_A_VISIT = (Effect.CONFIRMED, Effect.CANCELLED, Effect.LISTED, Effect.REPEATED)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredAnswer:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredAnswer(PatientAnswer):
     """One answer as it came, and what became of it.
+
+    Its phone may be erased since, and its text is None when it is kept no longer. A clock that was
+    ahead does not reach beyond its arrival.
 
     Attributes:
         id: what ``replies settle`` and ``replies undo`` are given.
-        message_id: WhatsApp's id of it (holds the phone number: never log it).
-        source: where it came from.
-        phone: who wrote, as it came; None: hidden, or erased since.
-        type: as Meta says it: ``text``, ``button``, ...
-        text: what was written; None: nothing, or kept no longer.
-        payload: what a button carries.
-        context_id: the message that was tapped on, quoted or reacted to.
-        said_at: when, aware UTC; a clock that is ahead does not reach beyond its arrival.
         received_at: when it came here.
         outbox_id: the row that leads the message it answers; None: not known.
         meaning: what it was understood as; None: not yet.
@@ -41,14 +36,6 @@ class StoredAnswer:
     """
 
     id: int
-    message_id: str
-    source: Source
-    phone: str | None
-    type: str
-    text: str | None
-    payload: str | None
-    context_id: str | None
-    said_at: datetime
     received_at: datetime
     outbox_id: int | None = None
     meaning: str | None = None
@@ -81,13 +68,13 @@ def take(connection: Connection, answer_id: int) -> StoredAnswer | None:
     """Return an answer that nobody has acted on, for this transaction alone; None: somebody has."""
     query = select(answers).where(answers.c.id == answer_id, answers.c.acted_at.is_(None))
     row = connection.execute(query.with_for_update()).first()
-    return None if row is None else _answer(row)
+    return None if row is None else StoredAnswer(**values_of(row))
 
 
 def find(connection: Connection, answer_id: int) -> StoredAnswer | None:
     """Return an answer; None: there is none with this id."""
     row = connection.execute(select(answers).where(answers.c.id == answer_id)).first()
-    return None if row is None else _answer(row)
+    return None if row is None else StoredAnswer(**values_of(row))
 
 
 def record_effect(
@@ -121,16 +108,6 @@ def record_effect(
         .values(values)
     )
     return changed.rowcount == 1
-
-
-def for_a_person(connection: Connection) -> list[StoredAnswer]:
-    """Return what somebody has something to do about and has not settled, oldest first."""
-    query = (
-        select(answers)
-        .where(answers.c.effect.in_(sorted(FOR_A_PERSON)), answers.c.settled_at.is_(None))
-        .order_by(answers.c.said_at, answers.c.id)
-    )
-    return [_answer(row) for row in connection.execute(query)]
 
 
 def settle(connection: Connection, answer_ids: Collection[int], *, at: datetime) -> set[int]:
@@ -323,22 +300,11 @@ def _said_at(row: Any) -> datetime:
     return said_at
 
 
-def _answer(row: Any) -> StoredAnswer:
-    return StoredAnswer(
-        id=row.id,
-        message_id=row.message_id,
-        source=Source(row.source),
-        phone=row.phone,
-        type=row.type,
-        text=row.text,
-        payload=row.payload,
-        context_id=row.context_id,
-        said_at=_said_at(row),
-        received_at=row.received_at,
-        outbox_id=row.outbox_id,
-        meaning=row.meaning,
-        effect=None if row.effect is None else Effect(row.effect),
-        why=row.why,
-        acted_at=row.acted_at,
-        settled_at=row.settled_at,
-    )
+def values_of(row: Any) -> dict[str, Any]:
+    """Return what a row of answers holds, by the attributes of :class:`StoredAnswer`."""
+    values = {one.name: getattr(row, one.name) for one in fields(StoredAnswer)}
+    return values | {
+        "source": Source(row.source),
+        "said_at": _said_at(row),
+        "effect": None if row.effect is None else Effect(row.effect),
+    }

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, or_, select
 
 from smartia_jobs.database import chunks
 from smartia_jobs.incoming import SAYS_NO, Meaning
+from smartia_jobs.store.answers import StoredAnswer, values_of
 from smartia_jobs.store.effects import FOR_A_PERSON, Effect
 from smartia_jobs.store.tables import answers, outbox
 from smartia_jobs.store.told import Telling, told_by_each
@@ -16,30 +17,14 @@ from smartia_jobs.store.told import Telling, told_by_each
 _LOOKED_AT_FOR = timedelta(days=60)
 
 
-@dataclass(frozen=True, slots=True)
-class Unsettled:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsettled(StoredAnswer):
     """One answer that somebody must look at.
 
     Attributes:
-        id: what ``replies settle`` is given.
-        phone: who wrote, as it came; None: hidden, or erased since.
-        type: as Meta says it: ``text``, ``button``, ``audio``, ...
-        text: what was written; None: nothing, or kept no longer.
-        meaning: what it was understood as.
-        effect: what was done: ``listed``, ``cancelled`` or ``undone``.
-        said_at: when it was given, aware UTC.
-        received_at: when it came here.
         told: the visits it is about, the leader's first; empty where nobody can tell.
     """
 
-    id: int
-    phone: str | None
-    type: str
-    text: str | None
-    meaning: str | None
-    effect: str
-    said_at: datetime
-    received_at: datetime
     told: tuple[Telling, ...]
 
 
@@ -52,20 +37,7 @@ def unsettled_answers(connection: Connection, *, now: datetime) -> list[Unsettle
     )
     rows = connection.execute(query.order_by(answers.c.said_at.desc(), answers.c.id.desc())).all()
     told = told_by_each(connection, {row.outbox_id for row in rows if row.outbox_id is not None})
-    return [
-        Unsettled(
-            id=row.id,
-            phone=row.phone,
-            type=row.type,
-            text=row.text,
-            meaning=row.meaning,
-            effect=row.effect,
-            said_at=row.said_at,
-            received_at=row.received_at,
-            told=tuple(told.get(row.outbox_id, ())),
-        )
-        for row in rows
-    ]
+    return [Unsettled(**values_of(row), told=tuple(told.get(row.outbox_id, ()))) for row in rows]
 
 
 def visits_declined(

@@ -36,7 +36,6 @@ from smartia_jobs.logs import log_event
 from smartia_jobs.message import CallbackData
 from smartia_jobs.run import Run
 from smartia_jobs.settings import Settings
-from smartia_jobs.store.answers import StoredAnswer
 from smartia_jobs.store.forwarded import give_back, sent_among, take
 from smartia_jobs.store.installation import installation_id
 from smartia_jobs.whatsapp.connections import Adapter, NotSentError, SharedTLS
@@ -198,7 +197,7 @@ class Forwarding:
                 understanding = Understanding(run, self._appointments)
                 is_ours = partial(_is_ours, installation=installation)
                 for answer in answers:
-                    found = understanding.of(connection, _unstored(answer, received_at))
+                    found = understanding.of(connection, answer)
                     acted_on = found.ignored is None and found.meaning is not Meaning.UNCLEAR
                     if acted_on or is_ours(answer):
                         understood.add(answer.message_id)
@@ -239,21 +238,6 @@ def _is_ours(answer: PatientAnswer, *, installation: str) -> bool:
     """Whether it is a tap on a button of ours, whatever has become of its message."""
     tap = Tap.parse(answer.payload)
     return tap is not None and tap.installation == installation
-
-
-def _unstored(answer: PatientAnswer, received_at: datetime) -> StoredAnswer:
-    return StoredAnswer(
-        id=0,
-        message_id=answer.message_id,
-        source=answer.source,
-        phone=answer.phone,
-        type=answer.type,
-        text=answer.text,
-        payload=answer.payload,
-        context_id=answer.context_id,
-        said_at=answer.said_at,
-        received_at=received_at,
-    )
 
 
 def _log(level: int, what: str, **context: Any) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from smartia_jobs.clock import ShiftedClock
 from smartia_jobs.jobs.answered import Done, list_answers, settle, undo
@@ -20,7 +22,7 @@ def desk(clinic: Clinic) -> Iterator[AnswerDesk]:
 
 def waiting(desk: AnswerDesk, *, days: float = 0) -> list[int]:
     clock = ShiftedClock(desk.instant() + timedelta(minutes=5, days=days))
-    return [one.answer.id for one in list_answers(desk.settings, clock)]
+    return [one.id for one in list_answers(desk.settings, clock)]
 
 
 def clock(desk: AnswerDesk) -> ShiftedClock:
@@ -38,6 +40,33 @@ def test_what_is_for_a_person_is_listed_and_nothing_else(desk: AnswerDesk) -> No
     desk.act()
 
     assert waiting(desk) == said[1:3]
+
+
+def test_how_many_queries_the_list_takes_does_not_grow_with_it(desk: AnswerDesk) -> None:
+    def answer(count: int) -> None:
+        for _ in range(count):
+            desk.write(desk.tell(desk.book()), "quero remarcar")
+        desk.act()
+
+    def queries() -> int:
+        seen: list[object] = []
+
+        def note(*given: object) -> None:
+            seen.append(given[2])
+
+        event.listen(Engine, "before_cursor_execute", note)
+        try:
+            waiting(desk)
+        finally:
+            event.remove(Engine, "before_cursor_execute", note)
+        return len(seen)
+
+    answer(2)
+    few = queries()
+    answer(8)
+
+    assert queries() == few
+    assert len(waiting(desk)) == 10
 
 
 def test_whoever_settles_an_answer_ends_what_it_holds_back(desk: AnswerDesk) -> None:
