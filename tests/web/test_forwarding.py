@@ -1,18 +1,21 @@
 """What SmartIA's API is sent of what our webhook receives: what is not for us, once."""
 
 import json
+import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from tests.support import Clinic
+from tests.support.program import surroundings
 from tests.web.meta import SECRET, encoded, message, post, signature, status, value, written
 from tests.web.test_webhook import PRIVATE, Serve, Webhook, migrate
 from tests.web.test_webhook import serve as serve
@@ -29,6 +32,17 @@ from tests.whatsapp.loopback import (
     trickling,
 )
 
+#: How a name is looked up while a file is there: not at all, as by a name server that hangs.
+HANGING = """
+import pathlib, sys, time
+
+def hang(event, arguments):
+    while event == "socket.getaddrinfo" and arguments[0] == "localhost" and file.exists():
+        time.sleep(0.01)
+
+file = pathlib.Path(__file__).with_name("hanging")
+sys.addaudithook(hang)
+"""
 #: How long a stand-in that says nothing stays there.
 SILENCE_S = 10
 #: As SmartIA's API answers whatever it is given.
@@ -291,6 +305,30 @@ def test_while_smartia_is_surely_not_reached_meta_is_asked_to_come_again(
 
     assert (refused, noted, stored) == ([503, 503], [], [("theirs", "delivered")])
     assert (taken, smartia.ids) == ([200, 200], ["theirs"])
+
+
+def test_what_waits_behind_a_name_server_that_hangs_is_passed_on_when_it_comes_again(
+    sqlite_clinic: Clinic, serve: Serve, smartia: Smartia, tmp_path: Path
+) -> None:
+    migrate(sqlite_clinic)
+    (tmp_path / "sitecustomize.py").write_text(HANGING)
+    hanging = tmp_path / "hanging"
+    hanging.touch()
+    path = os.pathsep.join([str(tmp_path), surroundings({})["PYTHONPATH"]])
+    url = smartia.url.replace("127.0.0.1", "localhost")
+    webhook = serve(sqlite_clinic, WEBHOOK_FORWARD_URL=url, PYTHONPATH=path)
+    posts = [post(value(statuses=[status(f"theirs{number}")])) for number in range(9)]
+
+    with ThreadPoolExecutor(len(posts)) as threads:
+        answered = list(threads.map(webhook.say, posts))
+    hanging.unlink()
+    while len(smartia.server.requests) < answered.count(200):
+        time.sleep(0.01)
+    again = [webhook.say(one) for one in posts]
+
+    # Eight could leave yet, so nobody asked for them again; the ninth surely had not.
+    assert (sorted(answered), again) == ([200] * 8 + [503], [200] * 9)
+    assert sorted(smartia.ids) == [f"theirs{number}" for number in range(9)]
 
 
 @pytest.mark.parametrize(
