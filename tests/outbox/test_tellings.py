@@ -1,6 +1,8 @@
 """Who was told what last: nobody is told the same twice in a row, and the last of it is true."""
 
+import time
 from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -12,8 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smartia_jobs.appointment import Appointment
 from smartia_jobs.database import Database, lock_names
-from smartia_jobs.message import Answer
+from smartia_jobs.message import Answer, Message
+from smartia_jobs.outbox.admin import Resolution, entries, resolve
 from smartia_jobs.report import Reason
 from tests.outbox.desk import Desk
 from tests.support import Clinic
@@ -406,6 +410,29 @@ def test_two_runs_that_resend_what_is_unknown_resend_it_once(desk: Desk) -> None
     assert [one.text for one in (*sender.posted, *meanwhile.posted)] == ["09:00"]
 
 
+def test_what_a_person_settles_while_a_run_claims_it_is_not_sent_again(
+    postgres_clinic: Clinic,
+) -> None:
+    desk = Desk(postgres_clinic)
+    desk.book()
+    told(desk, LOST)
+
+    class Settled(FakeSender):
+        """Writes its message between the look at the rows and the claim."""
+
+        def write(self, visits: Sequence[Appointment]) -> Message:
+            with desk.opened() as run, run.database.write() as connection:
+                (row,) = entries(connection)
+                resolve(connection, [row.id], Resolution.SENT, at=run.clock.now())
+            return super().write(visits)
+
+    sender = Settled()
+    desk.run(sender, resend=True)
+
+    assert sender.posted == []
+    assert list(desk.states().values()) == ["sent"]
+
+
 def test_a_name_that_one_process_holds_makes_the_other_wait(postgres_clinic: Clinic) -> None:
     holder, waiter = Database(postgres_clinic.url), Database(postgres_clinic.url)
     order: list[str] = []
@@ -428,6 +455,34 @@ def test_a_name_that_one_process_holds_makes_the_other_wait(postgres_clinic: Cli
     waiter.close()
 
     assert order == ["holder", "waiter"]
+
+
+def test_a_visit_written_again_while_its_first_row_is_claimed_is_told_once(
+    postgres_clinic: Clinic,
+) -> None:
+    desk = Desk(postgres_clinic)
+    ana = desk.clinic.add_patient("Ana", ANA)
+    first = tomorrow_at(desk, 9, ana)
+    desk.run(FakeSender(), limit=0)  # makes the tables
+    other = FakeSender()
+
+    class Overtaken(FakeSender):
+        """Lets another process run between the look at the rows and the claim."""
+
+        def write(self, visits: Sequence[Appointment]) -> Message:
+            desk.clinic.set_status(first, "CANCELLED")
+            tomorrow_at(desk, 9, ana)
+            running = pool.submit(desk.run, other)
+            waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            while not (running.done() or desk.clinic.value(waits)):
+                time.sleep(0.01)
+            return super().write(visits)
+
+    sender = Overtaken()
+    with ThreadPoolExecutor(1) as pool:
+        desk.run(sender)
+
+    assert [one.text for one in (*sender.posted, *other.posted)] == ["09:00"]
 
 
 def test_of_two_rows_of_one_visit_two_processes_tell_one(clinic: Clinic) -> None:
