@@ -7,16 +7,18 @@ from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, create_engine, select, text
 
 from smartia_jobs.appointment import Appointment
 from smartia_jobs.clinic.interactions import write_interactions
+from smartia_jobs.database import now_plus
 from smartia_jobs.errors import ExitStatus
 from smartia_jobs.message import Answer, Message, Phone, Verdict
 from smartia_jobs.outbox.source import Source
 from smartia_jobs.outbox.words_back import Reply, Word, WrittenBack, enqueue, withdraw, write_back
 from smartia_jobs.run import Run, Stop
 from smartia_jobs.store.schema import ensure
+from smartia_jobs.store.tables import outbox
 from tests.outbox.desk import Desk
 from tests.support import Clinic
 from tests.support.fake_sender import BUSY, LOST, NOT_SENT, REFUSED, FakeSender, always, in_turn
@@ -310,6 +312,21 @@ def test_a_word_whose_process_died_is_never_said_again(chat: Chat) -> None:
     chat.write(sender)
 
     assert sender.posted == []
+
+
+def test_a_word_is_claimed_for_as_long_as_a_lease_by_the_databases_clock(chat: Chat) -> None:
+    chat.answered(1)
+    lasts: list[tuple[bool, ...]] = []
+
+    def look(_: str) -> None:
+        with chat.desk.opened() as run, run.database.read() as connection:
+            ends, lease_s = outbox.c.lease_until, run.settings.claim_lease.total_seconds()
+            still = (ends > now_plus(connection, 0), ends <= now_plus(connection, lease_s))
+            lasts.append(tuple(connection.execute(select(*still)).one()))
+
+    chat.write(FakeSender(before_send=look))
+
+    assert lasts == [(True, True)]
 
 
 def test_of_two_processes_one_says_it(chat: Chat) -> None:
