@@ -434,6 +434,23 @@ def test_an_invitation_that_may_have_arrived_counts(desk: NoShowDesk) -> None:
     assert len(desk.sandbox.received) == 1
 
 
+def test_an_invitation_that_another_process_is_sending_counts(desk: NoShowDesk) -> None:
+    patient = desk.clinic.add_patient()
+    first = desk.visit(27 * HOUR, patient_id=patient)
+    desk.run()
+    desk.clinic.execute(
+        "UPDATE smartia_outbox SET state = 'claimed', run_id = 'another', sent_at = NULL,"
+        " lease_until = '2099-01-01 00:00:00.000000'"
+    )
+    desk.clinic.set_status(first, "COMPLETED")
+    desk.visit(3 * HOUR, patient_id=patient)
+
+    report = desk.run()
+
+    assert report.skipped == {Reason.ALREADY_INVITED: 1}
+    assert len(desk.accepted) == 1
+
+
 def test_an_invitation_that_surely_never_left_counts_for_nothing(desk: NoShowDesk) -> None:
     patient = desk.clinic.add_patient()
     first = desk.visit(27 * HOUR, patient_id=patient)
