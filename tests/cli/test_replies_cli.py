@@ -83,18 +83,39 @@ def test_a_run_that_is_killed_loses_no_status_and_takes_none_in_twice(site: Site
     assert clinic.rows("SELECT DISTINCT state FROM smartia_outbox") == [{"state": "delivered"}]
 
 
+def list_answer(clinic: Clinic, text: str) -> None:
+    """Let a patient have answered what only a person understands."""
+    clinic.execute(
+        "INSERT INTO smartia_answers (message_id, source, phone, type, text, said_at, received_at,"
+        " meaning, effect, why, acted_at) VALUES ('wamid.A', 'webhook', '+5511987654321', 'text',"
+        " :text, datetime('now'), datetime('now'), 'unclear', 'listed', 'was not understood',"
+        " datetime('now'))",
+        text=text,
+    )
+
+
+@pytest.mark.parametrize(
+    ("decision", "done"), [("settle", "settled"), ("undo", "undone; tell the patient")]
+)
+def test_an_answer_that_is_not_there_is_said_and_the_others_are_done(
+    sqlite_clinic: Clinic, run_cli: RunCli, decision: str, done: str
+) -> None:
+    env = {"DATABASE_URL": sqlite_clinic.url}
+    run_cli("replies", env=env)
+    list_answer(sqlite_clinic, "Pode ser?")
+
+    result = run_cli("replies", decision, "4711", "1", env=env)
+
+    assert (result.exit_code, result.stdout) == (2, f"1: {done}\n")
+    assert "4711: there is no such answer" in result.stderr
+
+
 def test_what_patients_wrote_stays_within_80_columns_and_does_nothing_to_the_terminal(
     sqlite_clinic: Clinic, run_cli: RunCli, tmp_path: Path
 ) -> None:
     env = {"DATABASE_URL": sqlite_clinic.url}
     run_cli("replies", env=env)
-    sqlite_clinic.execute(
-        "INSERT INTO smartia_answers (message_id, source, phone, type, text, said_at, received_at,"
-        " meaning, effect, why, acted_at) VALUES ('wamid.A', 'webhook', '+5511987654321', 'text',"
-        " :text, datetime('now'), datetime('now'), 'unclear', 'listed', 'was not understood',"
-        " datetime('now'))",
-        text="Posso\x1b[2J levar\n" + "a minha filha " * 20,
-    )
+    list_answer(sqlite_clinic, "Posso\x1b[2J levar\n" + "a minha filha " * 20)
 
     result = run_on_terminal(
         "replies", "list", "--show-texts", env=env, cwd=tmp_path, stdout_too=True
