@@ -152,8 +152,9 @@ def purge(
     """Forget messages of visits that began longer ago; without this all are kept.
 
     Only what is final goes: sent, failed and expired. What is unknown stays
-    until it is settled. Answers that came longer ago go, too. Metrics no
-    longer know what was forgotten.
+    until it is settled, as does what tells that a number is somebody else's.
+    Answers that came longer ago go, too. Metrics no longer know what was
+    forgotten.
 
     Example: smartia-jobs outbox purge --older-than 180d
     """

@@ -12,7 +12,7 @@ from smartia_jobs.database import Database
 from smartia_jobs.errors import UnavailableError
 from smartia_jobs.message import CallbackData
 from smartia_jobs.outbox.recovery import is_lost, is_unknown
-from smartia_jobs.store.answers import delete_before, erase_answers
+from smartia_jobs.store.answers import delete_before, disputes_number, erase_answers
 from smartia_jobs.store.installation import installation_id
 from smartia_jobs.store.states import ACCEPTED, State
 from smartia_jobs.store.tables import opt_outs, outbox, status_changes, statuses
@@ -202,6 +202,9 @@ def _change(connection: Connection, leader: int, resolution: Resolution, at: dat
 def purge(database: Database, *, before_wall: datetime, before_at: datetime) -> Iterator[int]:
     """Delete final rows of visits that began before a moment, and answers that came before it.
 
+    Whoever says that a number is somebody else's is believed until a person has settled it: what
+    they said stays, and the row that tells the number.
+
     Args:
         database: open for writing; each batch is its own short transaction.
         before_wall: clinic wall time, naive, at least ``SHORTEST_RETENTION`` ago.
@@ -212,7 +215,11 @@ def purge(database: Database, *, before_wall: datetime, before_at: datetime) -> 
     """
     past = (
         select(outbox.c.id)
-        .where(outbox.c.state.in_([str(state) for state in FINAL]), outbox.c.start < before_wall)
+        .where(
+            outbox.c.state.in_([str(state) for state in FINAL]),
+            outbox.c.start < before_wall,
+            ~disputes_number(),
+        )
         .limit(_CHUNK)
     )
     deleted = _CHUNK

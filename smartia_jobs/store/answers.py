@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, delete, false, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, false, func, select, update
 
 from smartia_jobs.incoming import Meaning, PatientAnswer, Source
 from smartia_jobs.store.effects import FOR_A_PERSON, Effect
@@ -232,19 +232,30 @@ def delete_before(connection: Connection, before_at: datetime, *, most: int) -> 
         before_at: old enough that earlier answers hold nothing else back.
         most: how many at once.
     """
-    disputes = and_(
-        answers.c.meaning == Meaning.NOT_ME,
-        answers.c.effect == Effect.LISTED,
-        answers.c.settled_at.is_(None),
-    )
     old = (
         select(answers.c.id)
-        .where(answers.c.received_at < before_at, func.coalesce(disputes, false()).is_(False))
+        .where(answers.c.received_at < before_at, func.coalesce(_disputes(), false()).is_(False))
         .limit(most)
     )
     return connection.execute(
         delete(answers).where(answers.c.id.in_(old.scalar_subquery()))
     ).rowcount
+
+
+def disputes_number() -> ColumnElement[bool]:
+    """Return whether somebody said below an outbox row's message that its number is theirs.
+
+    As long as nobody has settled that, the row tells which number it is.
+    """
+    return exists().where(answers.c.outbox_id == outbox.c.id, _disputes())
+
+
+def _disputes() -> ColumnElement[bool]:
+    return and_(
+        answers.c.meaning == Meaning.NOT_ME,
+        answers.c.effect == Effect.LISTED,
+        answers.c.settled_at.is_(None),
+    )
 
 
 def erase_answers(

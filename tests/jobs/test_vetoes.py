@@ -18,6 +18,7 @@ from smartia_jobs.clinic.vetoes import said_no, vetoes
 from smartia_jobs.clock import ShiftedClock
 from smartia_jobs.database import Database
 from smartia_jobs.jobs.opt_outs import put_on_list, take_off_list
+from smartia_jobs.jobs.outbox import purge
 from smartia_jobs.kinds import DAY_AHEAD, HOURS_AHEAD
 from smartia_jobs.message import Scope
 from smartia_jobs.report import Reason, Report, Result
@@ -301,6 +302,21 @@ def test_a_number_is_written_to_again_once_it_is_settled_or_corrected(
 
     assert held.skipped == {Reason.NUMBER_DISPUTED: 1}
     assert desk.run(HOURS_AHEAD).messages == 1
+
+
+def test_a_number_stays_somebody_elses_when_old_messages_are_purged(desk: ReminderDesk) -> None:
+    visit = told_a_day_ahead(desk, phone="5511987654321")
+    settled(desk, visit, answer(desk, told_a_day_ahead(desk), "not_me"))
+    answer(desk, visit, "not_me")
+    desk.now += 40 * DAY
+    settings = replace(desk.settings, database_url=desk.clinic.url)
+    gone = purge(settings, ShiftedClock(at(desk)), older_than=31 * DAY)
+    desk.book(DAY, phone="551187654321")
+
+    report = desk.run(DAY_AHEAD)
+
+    assert gone == 2  # the message that is disputed no more, and what was said of it
+    assert report.skipped == {Reason.NUMBER_DISPUTED: 1}
 
 
 # -- whom WhatsApp does not reach --------------------------------------------------------------
