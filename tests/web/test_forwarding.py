@@ -166,12 +166,15 @@ def test_what_comes_again_is_not_passed_on_again(
     clinic: Clinic, serve: Serve, smartia: Smartia
 ) -> None:
     remind(clinic)
+    chat = clinic.add_conversation(clinic.value("SELECT id FROM patients"), "CONFIRM")
     webhook = serve(clinic, WEBHOOK_FORWARD_URL=smartia.url)
     words = from_patient(written("Sim", "understood"))
     payload = post(value(statuses=[status("theirs")], messages=[words]))
 
     first = webhook.say(payload)
-    clinic.execute("UPDATE appointments SET status = 'CANCELLED'")
+    # From now on the same words would be its chatbot's.
+    asked_at = datetime.now(ZoneInfo("America/Sao_Paulo")) - timedelta(minutes=5)
+    clinic.add_interaction(chat, "Posso marcar?", type="OUTGOING", created_at=asked_at)
     again = [webhook.say(payload) for _ in range(2)]
 
     assert (first, again) == (200, [200, 200])
@@ -322,7 +325,9 @@ def test_what_waits_behind_a_name_server_that_hangs_is_passed_on_when_it_comes_a
     with ThreadPoolExecutor(len(posts)) as threads:
         answered = list(threads.map(webhook.say, posts))
     hanging.unlink()
-    while len(smartia.server.requests) < answered.count(200):
+    for _ in range(1000):
+        if len(smartia.server.requests) == 8:
+            break
         time.sleep(0.01)
     again = [webhook.say(one) for one in posts]
 
