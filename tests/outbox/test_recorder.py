@@ -102,8 +102,9 @@ def test_a_database_that_stays_away_ends_the_run_and_names_what_it_leaves(
     sqlite_clinic: Clinic, caplog: pytest.LogCaptureFixture
 ) -> None:
     desk = Desk(sqlite_clinic, speed=60.0)
-    for _ in range(3):
-        desk.book()
+    patient = sqlite_clinic.add_patient()
+    both = [desk.book(hours=hours, patient_id=patient) for hours in (19, 20)]
+    desk.book()
     other = sqlite3.connect(
         sqlite_clinic.url.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False
     )
@@ -117,7 +118,10 @@ def test_a_database_that_stays_away_ends_the_run_and_names_what_it_leaves(
     assert len(sender.posted) == 1  # the gate: what cannot be written is not made more of
     contexts = [getattr(record, "ctx", {}) for record in caplog.records]
     unrecorded = [context for context in contexts if context.get("action") == "unrecorded"]
-    assert [(one["status"], one["kind"]) for one in unrecorded] == [("sent", "24h")]
+    assert [(one["status"], one["kind"]) for one in unrecorded] == [("sent", "24h")] * 2
+    rows = sqlite_clinic.rows("SELECT id FROM smartia_outbox")
+    assert {row["id"] for row in rows} == {one["outbox_id"] for one in unrecorded}
+    assert desk.states() == dict.fromkeys(both, "claimed")
 
 
 @pytest.mark.parametrize(
