@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from datetime import time as wall_time
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
@@ -20,6 +22,7 @@ from smartia_jobs.outbox.source import Source
 from smartia_jobs.outbox.workers import OLDEST_CLAIM_S
 from smartia_jobs.report import Reason, Report, Result
 from smartia_jobs.run import Run, Stop
+from smartia_jobs.settings import QuietHours
 from tests.outbox.desk import Desk
 from tests.outbox.faulty_desk import Fault, FaultyDesk
 from tests.outbox.test_recorder import once
@@ -634,6 +637,23 @@ def test_a_retry_that_ran_out_of_time_is_reported_as_missed(desk: Desk) -> None:
 
     assert (report.missed, report.due) == (1, 0)
     assert desk.states() == {visit: "expired", cancelled: "expired"}
+
+
+@pytest.mark.parametrize(
+    "closed",
+    [{"quiet_hours": QuietHours(wall_time(12), wall_time(14))}, {"no_send_days": frozenset({0})}],
+    ids=["hours", "day"],
+)
+def test_a_retry_waits_while_nothing_may_be_sent(desk: Desk, closed: dict[str, Any]) -> None:
+    visit = desk.book()
+    desk.run(FakeSender(always(BUSY)))
+    desk.settings = replace(desk.settings, **closed)
+    desk.now += timedelta(hours=4)
+
+    report = desk.run(FakeSender())
+
+    assert (report.messages, report.missed) == (0, 0)
+    assert desk.states() == {visit: "retry"}
 
 
 def test_what_became_too_late_during_the_run_is_reported_as_missed(desk: Desk) -> None:
