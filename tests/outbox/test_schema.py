@@ -577,7 +577,10 @@ def is_ours(name: str | None, kind: str, _parents: Any) -> bool:
 
 def describe(connection: Connection, *, ours: bool = True) -> dict[str, Any]:
     """Return all that the database tells about our tables, or about those of SmartIA."""
-    found = inspect(connection)
+    found, never_again = inspect(connection), set()
+    if connection.dialect.name == "sqlite":
+        ids = "SELECT name FROM sqlite_master WHERE sql LIKE '%AUTOINCREMENT%'"
+        never_again = set(connection.exec_driver_sql(ids).scalars())
     return {
         name: {
             "columns": [{**c, "type": str(c["type"])} for c in found.get_columns(name)],
@@ -586,6 +589,7 @@ def describe(connection: Connection, *, ours: bool = True) -> dict[str, Any]:
                 for i in found.get_indexes(name)
             ],
             "primary key": found.get_pk_constraint(name),
+            "ids never come again": name in never_again,
             "unique": sorted(found.get_unique_constraints(name), key=str),
             "foreign keys": sorted(found.get_foreign_keys(name), key=str),
         }
