@@ -315,6 +315,20 @@ def test_a_reminded_visit_is_not_missed_when_it_draws_near_or_has_begun(
     assert (begun.missed, begun.due) == (0, 0)
 
 
+@TOO_NEAR
+def test_a_reminded_visit_is_missed_when_it_is_moved_too_near_to_be_told_anew(
+    desk: ReminderDesk, kind: ReminderKind, ahead: timedelta
+) -> None:
+    visit = desk.book(kind.times.lead)
+    desk.run(kind)
+    desk.now += kind.times.cadence
+    desk.clinic.move(visit, desk.now + ahead)
+
+    report = desk.run(kind)
+
+    assert (report.missed, report.due) == (1, 0)
+
+
 def test_a_visit_that_a_sync_writes_again_after_its_reminder_is_not_missed(
     desk: ReminderDesk,
 ) -> None:
