@@ -36,6 +36,7 @@ INVITATION = replace(
     asked=False,
     visits=frozenset({(5, FRIDAY)}),
 )
+INVITATION_SINCE = replace(INVITATION, sent_at=REMINDER.sent_at + HOUR)
 TEXT = PatientAnswer("wamid.IN", Source.WEBHOOK, "5511987654321", "text", NOW, "sim")
 TAP = replace(TEXT, type="button", text="Confirmar presença", payload=f"confirm:{OURS}:42")
 
@@ -234,6 +235,7 @@ def test_an_opt_out_goes_as_far_as_what_it_answers() -> None:
 
     assert found(below, REMINDER, invitation).scope is Scope.INVITATIONS
     assert found(TEXT, REMINDER, invitation).scope is Scope.ALL
+    assert found(TEXT, REMINDER, INVITATION_SINCE).scope is Scope.INVITATIONS
     lonely = found(TEXT, invitation)
     assert (lonely.scope, lonely.counts(Meaning.STOP)) == (Scope.INVITATIONS, True)
 

@@ -70,6 +70,22 @@ def test_who_wants_no_message_wants_no_invitation_either(database: Database) -> 
         assert wants_no_message(connection, {MARIA, JOAO}) == {JOAO}
 
 
+def test_the_wider_wish_takes_the_place_of_the_narrower_with_who_asked_and_when(
+    database: Database,
+) -> None:
+    later = AT + timedelta(days=1)
+    with database.write() as connection:
+        add_opt_out(connection, MARIA, at=AT)
+        made = [
+            add_opt_out(connection, MARIA, scope=scope, source="answer", at=later)
+            for scope in (Scope.ALL, Scope.ALL, Scope.INVITATIONS)
+        ]
+
+    assert made == [True, False, False]
+    with database.read() as connection:
+        assert list_opt_outs(connection) == [OptOut(MARIA, "answer", Scope.ALL, later)]
+
+
 def test_a_removed_phone_is_free_again(database: Database) -> None:
     with database.write() as connection:
         add_opt_out(connection, MARIA, at=AT)
