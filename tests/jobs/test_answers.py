@@ -13,7 +13,7 @@ from smartia_jobs.database import Database
 from smartia_jobs.errors import ExitStatus
 from smartia_jobs.jobs.no_show import mark_no_shows
 from smartia_jobs.jobs.replies import take_in_replies
-from smartia_jobs.report import Result
+from smartia_jobs.report import Reason, Result
 from smartia_jobs.sandbox.server import Sandbox
 from smartia_jobs.timing import QuietHours
 from tests.jobs.answer_desk import AnswerDesk
@@ -186,6 +186,21 @@ def test_a_number_that_is_somebody_elses_gets_nothing_until_it_confirms(
     desk.tap(row, "confirm", minute=2)
     desk.act(minute=3)
     assert "number_disputed" not in desk.remind(minute=4).skipped
+
+
+def test_one_number_that_confirms_settles_nothing_of_another(sqlite_desk: AnswerDesk) -> None:
+    desk = sqlite_desk
+    first, second = (desk.tell(desk.book(hours=24), kind="72h") for _ in range(2))
+    desk.write(first, "número errado")
+    desk.write(second, "número errado")
+    desk.act()
+    desk.tap(first, "confirm", minute=2)
+    desk.act(minute=3)
+
+    report = desk.remind(minute=4)
+
+    assert report.skipped == {Reason.NUMBER_DISPUTED: 1}
+    assert report.results[Result.SENT] == 1
 
 
 @pytest.mark.parametrize(
@@ -590,6 +605,18 @@ def test_a_tap_on_an_unknown_message_settles_it(desk: AnswerDesk) -> None:
     assert settled["sent_at"] is not None
 
 
+def test_a_tap_on_a_message_that_was_to_be_sent_again_settles_it(desk: AnswerDesk) -> None:
+    visit = desk.book(hours=23)
+    row = desk.tell(visit, state="retry")
+    desk.tap(row, "confirm")
+
+    desk.act()
+    again = desk.remind(minute=2)
+
+    assert desk.row(row)["state"] == "sent"
+    assert again.skipped == {Reason.ALREADY_SENT: 1}
+
+
 def test_words_that_came_before_a_message_was_found_to_be_unknown_answer_it(
     desk: AnswerDesk,
 ) -> None:
@@ -658,6 +685,17 @@ def test_a_tap_that_quiet_hours_reached_late_is_acted_on_and_not_answered(
     assert [state for _, _, state in desk.words()] == ["expired"]
 
 
+def test_an_answer_that_is_heard_after_two_hours_gets_no_word(sqlite_desk: AnswerDesk) -> None:
+    desk = sqlite_desk
+    visit = desk.book()
+    desk.tap(desk.tell(visit), "confirm")
+
+    desk.act(minute=120)
+
+    assert desk.clinic.status(visit) == "CONFIRMED"
+    assert desk.words() == []
+
+
 @pytest.mark.parametrize(
     "without",
     [{"word_back": False}, {"meta_access_token": None}, {"meta_phone_number_id": None}],
@@ -703,13 +741,21 @@ def test_in_a_first_live_run_only_those_it_is_for_get_a_word_back(sqlite_desk: A
     assert desk.posted() == 1
 
 
-def test_a_word_that_is_no_longer_true_is_not_said(sqlite_desk: AnswerDesk) -> None:
+@pytest.mark.parametrize("change", ["cancelled", "moved", "given to another"])
+def test_a_word_that_is_no_longer_true_is_not_said(sqlite_desk: AnswerDesk, change: str) -> None:
     desk = sqlite_desk
-    visit = desk.book()
+    visit, another = desk.book(), desk.clinic.add_patient()
     desk.tap(desk.tell(visit), "confirm")
-    database = Disturbed(desk.clinic.url, lambda: desk.clinic.set_status(visit, "CANCELLED"))
 
-    desk.act(database=database)
+    def disturb() -> None:
+        if change == "cancelled":
+            desk.clinic.set_status(visit, "CANCELLED")
+        elif change == "moved":
+            desk.clinic.move(visit, desk.now + timedelta(days=3))
+        else:
+            desk.clinic.execute("UPDATE appointments SET patient_id = :id", id=another)
+
+    desk.act(database=Disturbed(desk.clinic.url, disturb))
 
     assert desk.posted() == 0
     assert [state for _, _, state in desk.words()] == ["expired"]
