@@ -25,13 +25,11 @@ from smartia_jobs.clinic.phone_tails import phone_ends_like, phone_tail
 from smartia_jobs.clinic.rules.window import Window
 from smartia_jobs.clinic.tables import appointments, patients
 from smartia_jobs.clinic.times import StoredTimes, read_booked_at, to_wall
+from smartia_jobs.database import chunks
 
 #: Rows read at once; each page is its own short transaction. With more, workers that wait for
 #: a claim wait longer.
 PAGE_SIZE = 200
-
-#: Ids in one IN list.
-_MOST_IDS = 500
 
 #: Every status that is not one of these is looked at, so that an unset or unknown one is
 #: reported and not lost.
@@ -151,9 +149,8 @@ class Appointments:
                 changing just now is not waited for, and not among them.
         """
         found: dict[int, Appointment] = {}
-        wanted = sorted(ids)
-        for first in range(0, len(wanted), _MOST_IDS):
-            query = _select().where(appointments.c.id.in_(wanted[first : first + _MOST_IDS]))
+        for some in chunks(ids):
+            query = _select().where(appointments.c.id.in_(some))
             if lock:  # nothing on SQLite, where a writing transaction locks the whole file already
                 query = query.with_for_update(of=appointments, skip_locked=True)
             found.update((row.id, self._appointment(row)) for row in connection.execute(query))

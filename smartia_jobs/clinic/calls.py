@@ -1,6 +1,6 @@
 """What SmartIA's tables say beside a visit: who is called, and whether they came last time."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,10 +10,8 @@ from smartia_jobs.appointment import AppointmentStatus
 from smartia_jobs.clinic.appointments import of_our_calendar
 from smartia_jobs.clinic.tables import appointments, patients
 from smartia_jobs.clinic.times import StoredTimes, read_booked_at
+from smartia_jobs.database import chunks
 from smartia_jobs.phones import canonical_phone
-
-#: Ids in one IN list.
-_CHUNK = 500
 
 # A column that SmartIA need not have, and that a role with few rights may not read.
 _MAY_READ_EVENTS = {
@@ -44,7 +42,7 @@ class Patient:
 def patients_by_id(connection: Connection, ids: Collection[int]) -> dict[int, Patient]:
     """Return these patients, by id; one that is gone is not among them."""
     found: dict[int, Patient] = {}
-    for some in _chunks(ids):
+    for some in chunks(ids):
         query = select(patients.c.id, patients.c.name, patients.c.phone_number)
         for row in connection.execute(query.where(patients.c.id.in_(some))):
             found[row.id] = Patient(row.id, row.name, row.phone_number)
@@ -76,7 +74,7 @@ def no_show_last_time(
     """Return those patients who missed the last visit that they kept or missed."""
     last: dict[int, tuple[datetime, str]] = {}
     kept_or_missed = (AppointmentStatus.COMPLETED, AppointmentStatus.NO_SHOW)
-    for some in _chunks(patient_ids):
+    for some in chunks(patient_ids):
         query = select(
             appointments.c.patient_id,
             appointments.c.status,
@@ -94,7 +92,7 @@ def no_show_last_time(
 def changed_at(connection: Connection, ids: Collection[int]) -> dict[int, datetime | None]:
     """Return when SmartIA's rows of these visits were last changed, by id; None: not recorded."""
     found: dict[int, datetime | None] = {}
-    for some in _chunks(ids):
+    for some in chunks(ids):
         query = select(appointments.c.id, of_our_calendar(appointments.c.updated_at))
         for row in connection.execute(query.where(appointments.c.id.in_(some))):
             found[row.id] = read_booked_at(row.updated_at)
@@ -107,15 +105,9 @@ def calendar_events(connection: Connection, ids: Collection[int]) -> dict[int, s
     found: dict[int, str] = {}
     if not may_read:
         return found
-    for some in _chunks(ids):
+    for some in chunks(ids):
         query = select(_with_events.c.id, _with_events.c.calendar_event_id)
         for row in connection.execute(query.where(_with_events.c.id.in_(some))):
             if row.calendar_event_id:
                 found[row.id] = str(row.calendar_event_id)
     return found
-
-
-def _chunks(ids: Collection[int]) -> Iterator[Sequence[int]]:
-    wanted = sorted(set(ids))
-    for first in range(0, len(wanted), _CHUNK):
-        yield wanted[first : first + _CHUNK]

@@ -1,11 +1,12 @@
 """What speaks against writing to somebody: what they answered, asked for, or could not get."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from smartia_jobs.appointment import Appointment
+from smartia_jobs.database import chunks
 from smartia_jobs.incoming import SAYS_NO, Meaning
 from smartia_jobs.phones import canonical_phone
 from smartia_jobs.report import Reason
@@ -21,9 +22,6 @@ _VETOED_FOR = timedelta(days=7)
 #: WhatsApp's code for a phone that it cannot reach, which is asked again after so long.
 _UNREACHABLE, _ASKED_AGAIN_AFTER = 131026, timedelta(days=7)
 
-#: Ids in one IN list.
-_CHUNK = 500
-
 
 def said_no(connection: Connection, visits: Collection[Appointment], *, run: Run) -> set[int]:
     """Return the visits whose patients said that they cannot come, or want another time.
@@ -32,44 +30,36 @@ def said_no(connection: Connection, visits: Collection[Appointment], *, run: Run
     changes one of them, when a person has settled it, and a week after the visit.
     """
     by_id = {visit.id: visit for visit in visits if visit.start_at is not None}
-    ids = sorted(by_id)
-    return {
-        one
-        for first in range(0, len(ids), _CHUNK)
-        for one in _said_no(connection, by_id, ids[first : first + _CHUNK], run)
-    }
-
-
-def _said_no(
-    connection: Connection, by_id: Mapping[int, Appointment], ids: Sequence[int], run: Run
-) -> Iterator[int]:
-    query = (
-        select(
-            status_changes.c.appointment_id,
-            status_changes.c.patient_id,
-            status_changes.c.start,
-            status_changes.c.after,
-            outbox.c.phone,
+    country, found = run.settings.clinic_country, set()
+    for ids in chunks(by_id):
+        query = (
+            select(
+                status_changes.c.appointment_id,
+                status_changes.c.patient_id,
+                status_changes.c.start,
+                status_changes.c.after,
+                outbox.c.phone,
+            )
+            .join(answers, answers.c.id == status_changes.c.answer_id)
+            .join(outbox, outbox.c.id == answers.c.outbox_id, isouter=True)
+            .where(
+                status_changes.c.appointment_id.in_(ids),
+                status_changes.c.undone_at.is_(None),
+                *_unsettled(SAYS_NO),
+            )
         )
-        .join(answers, answers.c.id == status_changes.c.answer_id)
-        .join(outbox, outbox.c.id == answers.c.outbox_id, isouter=True)
-        .where(
-            status_changes.c.appointment_id.in_(ids),
-            status_changes.c.undone_at.is_(None),
-            *_unsettled(SAYS_NO),
-        )
-    )
-    country = run.settings.clinic_country
-    for row in connection.execute(query):
-        visit = by_id[row.appointment_id]
-        same = (visit.patient_id, visit.start, visit.status) == (
-            row.patient_id,
-            row.start,
-            row.after,
-        )
-        lately = visit.start_at is not None and run.now < visit.start_at + _VETOED_FOR
-        if same and lately and row.phone in (None, canonical_phone(visit.phone, country)):
-            yield visit.id
+        for row in connection.execute(query):
+            visit = by_id[row.appointment_id]
+            same = (visit.patient_id, visit.start, visit.status) == (
+                row.patient_id,
+                row.start,
+                row.after,
+            )
+            lately = visit.start_at is not None and run.now < visit.start_at + _VETOED_FOR
+            theirs = row.phone in (None, canonical_phone(visit.phone, country))
+            if same and lately and theirs:
+                found.add(visit.id)
+    return found
 
 
 def vetoes(
