@@ -23,7 +23,7 @@ from smartia_jobs.store.schema import tables_exist
 from smartia_jobs.store.told import told_by
 from smartia_jobs.store.unsettled import Unsettled, unsettled_answers
 
-#: So long after the visit, or after the answer where no visit is known, it is nobody's any more.
+#: An answer leaves the list this long after its visit, or after it came if no visit is known.
 _OVER_AFTER = timedelta(days=7)
 
 #: Who changes visits and rows here: no run.
@@ -36,7 +36,7 @@ _CAN_BE_UNDONE = (Effect.CONFIRMED, Effect.CANCELLED, Effect.LISTED)
 def list_answers(settings: Settings, clock: Clock) -> list[Unsettled]:
     """Return what waits for a person, the oldest first; nothing is changed.
 
-    What the reception has seen to in SmartIA is not among it, nor what is a week past.
+    Left out are what the reception has dealt with in SmartIA, and what is more than a week old.
 
     Raises:
         ConfigurationError: the database is not SmartIA's.
@@ -59,14 +59,14 @@ def list_answers(settings: Settings, clock: Clock) -> list[Unsettled]:
 
 
 class Done(StrEnum):
-    """What a person's wish has come to."""
+    """What came of settling or undoing one answer."""
 
     DONE = "done"
     #: There is no answer with this id.
     UNKNOWN = "unknown"
-    #: Nobody had anything to do about it, or it was settled.
+    #: It was for nobody, or is settled already.
     NOTHING_TO_DO = "nothing_to_do"
-    #: The visit is not as the answer left it: whoever has changed it since wins.
+    #: Somebody has changed the visit since, and it stays as they left it.
     CHANGED_SINCE = "changed_since"
 
 
@@ -88,8 +88,8 @@ def settle(settings: Settings, clock: Clock, ids: Sequence[int]) -> dict[int, Do
 def undo(settings: Settings, clock: Clock, ids: Sequence[int]) -> dict[int, Done]:
     """Take back what answers have done: visits get their status back, and nothing is held back.
 
-    A visit that somebody has changed since stays as it is. The answer counts for nothing, and
-    stays on the list until somebody has told the patient.
+    A visit that somebody has changed since stays as it is. The answer no longer counts, and stays
+    on the list until somebody has told the patient.
 
     Raises:
         ConfigurationError: the database has no tables of ours.
@@ -121,14 +121,14 @@ def _undo(connection: Connection, answer_id: int, at: datetime) -> Done:
 def _outlives_its_visit(one: Unsettled) -> bool:
     """Whether somebody has something to do about it, whatever became of its visit since.
 
-    What was taken back is as it was before, and the patient must yet be told. A number that is
-    somebody else's gets no message until that is settled.
+    After an undo the patient must still be told. A number that is somebody else's gets no message
+    until that is settled.
     """
     return one.effect is Effect.UNDONE or one.meaning == Meaning.NOT_ME
 
 
 def _is_past(one: Unsettled, zone: ZoneInfo, now: datetime) -> bool:
-    """Whether so much time has passed that nobody has anything to do about it any more."""
+    """Whether it is too old for anybody to do something about it."""
     if one.meaning == Meaning.NOT_ME:
         return False  # until somebody corrects the number
     last_at = max((to_instant(visit.start, zone) for visit in one.told), default=one.received_at)

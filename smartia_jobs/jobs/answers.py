@@ -52,12 +52,12 @@ FIGURES = (
     "written_back",
 )
 
-#: What decides about a visit, and so about the answers that follow.
+#: Meanings that decide about a visit, and so about later answers.
 _ABOUT_VISITS = (Meaning.CONFIRM, Meaning.CANCEL, Meaning.MOVE)
 
-#: An answer is tried so often while somebody else changes its visit at that very moment.
+#: How often an answer is tried while somebody else is changing its visit.
 _TRIES = 3
-#: How long it is left alone before the next try.
+#: The pause before the next try.
 _REST_S = 0.2
 
 
@@ -70,9 +70,9 @@ def act_on_answers(
 
     Args:
         run: what to work with; in a dry run nothing is written and nothing sent.
-        appointments: the questions to ask of SmartIA's.
-        report: is told what became of each answer.
-        show_texts: let a dry run's decisions show what was written, for a person at a terminal.
+        appointments: SmartIA's.
+        report: gets what became of each answer.
+        show_texts: let a dry run show what patients wrote, to a person at a terminal.
 
     Raises:
         sqlalchemy.exc.DBAPIError: the database is away; what was acted on is on record.
@@ -84,7 +84,7 @@ def act_on_answers(
     ignored: Counter[str] = Counter(report.ignored or {})
     left: list[str | None] = []
     for answer in waiting:
-        if answer.phone is not None and answer.phone in left:  # in its order, or not at all
+        if answer.phone is not None and answer.phone in left:  # only after the one before it
             left.append(answer.phone)
             continue
         try:
@@ -114,11 +114,11 @@ def act_on_answers(
 
 
 class _NotNowError(Exception):
-    """The database does not let one answer be acted on now; the others are not affected."""
+    """One answer cannot be acted on now; the others are not affected."""
 
 
 class _ChangedError(Exception):
-    """Somebody has changed a visit since it was read: what was decided holds no more."""
+    """Somebody has changed a visit since it was read, so the decision is out of date."""
 
 
 @dataclass
@@ -127,8 +127,8 @@ class _Acting:
 
     Attributes:
         run: what to work with.
-        appointments: the questions to ask of SmartIA's.
-        report: is told a dry run's decisions.
+        appointments: SmartIA's.
+        report: gets a dry run's decisions.
         show_texts: whether these show what was written.
     """
 
@@ -265,7 +265,7 @@ class _Acting:
                     ):
                         raise _ChangedError
             case Effect.LISTED if decision.holds_back or understood.meaning not in SAYS_NO:
-                # As they are now: whatever anybody does about them later settles the answer.
+                # Their state now is noted: any later change to them settles the answer.
                 for visit in visits:
                     note(
                         connection,
@@ -286,7 +286,7 @@ class _Acting:
             case Effect.OPTED_IN if understood.phone is not None:
                 remove_opt_out(connection, understood.phone)
             case _:
-                pass  # it is enough that it is marked
+                pass  # recording the effect is enough
 
     def _by_now(self, told: Sequence[Told]) -> list[Told]:
         """Return visits as they are, or as a dry run's earlier answers would have made them."""

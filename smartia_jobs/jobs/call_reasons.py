@@ -1,6 +1,6 @@
-"""Finding the reasons to call somebody: what is read once, and each rule's look at it.
+"""Finding the reasons to call somebody: everything is read once, and then each rule looks at it.
 
-Everything is read in a fixed number of queries, in parts of 500 ids, however many visits there are.
+The number of queries does not grow with the visits, but for one more for each 500 ids.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -49,7 +49,7 @@ from smartia_jobs.store.unsettled import Unsettled, unsettled_answers, visits_de
 #: Visits asked about at once.
 _CHUNK = 500
 
-#: What speaks against writing to somebody, and is a reason to call instead.
+#: Vetoes against a message that are reasons to call instead.
 _VETOES = {
     Reason.OPTED_OUT: Why.ASKED_FOR_NO_MESSAGES,
     Reason.NUMBER_DISPUTED: Why.NUMBER_DISPUTED,
@@ -84,7 +84,7 @@ class CallReason:
 
     Attributes:
         why: the reason.
-        appointment_id: which visit; None: of a phone.
+        appointment_id: which visit; None: about a phone.
         start: when it is, or what the patient was told; clinic wall time.
         patient_id: whom to call.
         phone: canonical where it can be a phone.
@@ -109,12 +109,12 @@ class Book:
 
     Attributes:
         run: what to work with.
-        appointments: the questions to ask of SmartIA's.
+        appointments: SmartIA's.
         wall_now: what the clinic's clock shows.
-        wanted: visits ahead that are looked at for what the outbox and the book say of them.
+        wanted: when a visit must start to be listed for what outbox and book say about it.
         ahead: all open visits from now until the latest that anybody was told.
         past: open visits that began up to a week ago.
-        answers: what is for a person and not settled.
+        answers: those that are for a person and not settled.
         visits: all of these, and those that answers and messages are about, by id.
         reminders: what was sent about them, by appointment.
         knows_messages: our own tables are there.
@@ -239,14 +239,14 @@ def _answered(connection: Connection, book: Book) -> Iterator[CallReason]:
 def _of_answer(
     book: Book, why: Why, answer: Unsettled, told: Telling, patient: Patient | None
 ) -> CallReason:
-    """Say it of who has answered: the visit may be somebody else's by now."""
+    """Return the reason to call who answered: the visit may be somebody else's by now."""
     name, stored = (patient.name, patient.phone) if patient else (None, None)
     phone = told.phone or book.canonical(stored) or book.canonical(answer.phone)
     return CallReason(why, told.appointment_id, told.start, told.patient_id, phone, name, answer)
 
 
 def _of_phones(connection: Connection, book: Book) -> Iterator[CallReason]:
-    """Yield answers of which nobody can tell which visit they are about."""
+    """Yield answers that are about an unknown visit."""
     wordless = [answer for answer in book.answers if not answer.told]
     phones = {answer.id: book.canonical(answer.phone) for answer in wordless}
     patients = patients_by_phone(
@@ -266,7 +266,7 @@ def _of_phones(connection: Connection, book: Book) -> Iterator[CallReason]:
 
 
 def _told_otherwise(connection: Connection, book: Book) -> Iterator[CallReason]:
-    """Yield who was told a time that no longer holds, and was not told anew."""
+    """Yield who was told a time that no longer holds, and has not been told since."""
     taken = {(book.phone_of(visit), visit.start) for visit in book.ahead}
     off: list[tuple[Reminder, Changed]] = []
     for appointment_id, rows in book.reminders.items():
@@ -286,7 +286,7 @@ def _told_otherwise(connection: Connection, book: Book) -> Iterator[CallReason]:
     patients = patients_by_id(connection, {row.patient_id for row, _ in off})
     for row, changed in off:
         if (row.appointment_id, row.start) in know or row.appointment_id in in_chat:
-            continue  # they asked for it themselves
+            continue  # they asked for the change themselves
         patient = patients.get(row.patient_id)
         name = patient.name if patient else None
         phone = row.phone or (book.phone_of(patient) if patient else None)
@@ -302,7 +302,7 @@ def _told_otherwise(connection: Connection, book: Book) -> Iterator[CallReason]:
 
 
 def _last_told(rows: Collection[Reminder]) -> Iterator[Reminder]:
-    """Yield for each who was told of a visit what they were told last."""
+    """Yield what each patient of a visit was told last."""
     last: dict[int, Reminder] = {}
     for row in sorted(rows, key=lambda row: (row.at, row.id)):
         if row.state in TOLD:
@@ -322,7 +322,7 @@ def _differs(book: Book, told: Reminder, visit: Appointment | None) -> Changed |
 
 
 def _cancelled_in_chat(connection: Connection, book: Book) -> Iterator[CallReason]:
-    """Yield visits that are in the book although SmartIA's chatbot said they were cancelled."""
+    """Yield visits that SmartIA's chatbot said were cancelled, and that are still in the book."""
     ahead = book.wanted_visits
     cancelled = book.cancellations.among(connection, [*ahead, *book.past])
     for visits, why in ((ahead, Why.CANCELLED_IN_CHAT), (book.past, Why.TO_CLOSE)):
@@ -371,8 +371,7 @@ def _sent_to(
 ) -> dict[Key | tuple[str, datetime], list[Reminder]]:
     """Return what phones were told by other visits' messages, by phone and time.
 
-    A visit that was deleted and written again is another row of SmartIA's, and the same for the
-    patient.
+    For the patient, a visit that was deleted and written again is the same visit.
     """
     found: dict[Key | tuple[str, datetime], list[Reminder]] = {}
     if not book.knows_messages or not visits:
@@ -396,11 +395,11 @@ def _vetoed(connection: Connection, book: Book, visits: list[Appointment]) -> di
 
 @dataclass(frozen=True, slots=True)
 class _TooLate:
-    """Which visits should have been reminded of, and will not be any more.
+    """Which visits should have been reminded of, and no longer will be.
 
     Attributes:
         now: the moment of the list.
-        rules: of each kind that is sent from this database, with the moment of its first message.
+        rules: those of the kinds that this database sends, each with the time of its first message.
     """
 
     now: datetime
@@ -419,7 +418,7 @@ class _TooLate:
         )
 
     def concerns(self, visit: Appointment) -> bool:
-        """Whether one kind should have told of this visit, and no kind can any more."""
+        """Whether a kind should have reminded of this visit, and none can any longer."""
         if visit.start_at is None:
             return False
         may_come = (visit.start_at >= self.now + rule.times.latest for rule, _ in self.rules)
@@ -431,7 +430,7 @@ class _TooLate:
 
 
 def _likely_no_shows(connection: Connection, book: Book) -> Iterator[CallReason]:
-    """Yield visits that nobody has confirmed, and that are missed more often than others."""
+    """Yield unconfirmed visits whose patients are less likely to come."""
     unconfirmed = [
         visit for visit in book.wanted_visits if visit.status is AppointmentStatus.SCHEDULED
     ]

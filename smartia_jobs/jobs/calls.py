@@ -20,10 +20,10 @@ class Call:
     Attributes:
         why: the most urgent reason.
         also: the others, in their order.
-        appointment_id: which visit; None: of a phone.
+        appointment_id: which visit; None: about a phone.
         patient_id: whom to call; None: not known.
-        answer_id: what ``replies settle`` is given; None: no answer is behind it.
-        start: when the visit is, or what the patient was told; clinic wall time. None: no visit.
+        answer_id: what ``replies settle`` takes; None: there is no answer.
+        start: of the visit, or as the patient was told; clinic wall time. None: no visit.
         phone: canonical, or as stored where it cannot be a phone; None: none.
         name: as stored; None: none.
         text: what the patient wrote; None: nothing.
@@ -61,7 +61,7 @@ class CallList:
 
     Attributes:
         made_at: when the list was made, aware, in the clinic's zone.
-        day: the one that was asked for; None: the rest of today, tomorrow, and what is unsettled.
+        day: the one asked for; None: the rest of today, tomorrow, and what is unsettled.
         calls: the most urgent first, of equally urgent ones the next visit first.
         knows_messages: False: this database has no tables of ours, so nothing was sent from it.
     """
@@ -126,7 +126,7 @@ def as_json(call: Call, *, phone: str | None) -> dict[str, Any]:
 
 
 def _by_visit(found: Iterable[CallReason]) -> list[Call]:
-    """Put together what was found of one visit, or of one phone without a visit."""
+    """Group the reasons by visit, or by phone where no visit is known."""
     together: dict[tuple[str, object], list[CallReason]] = {}
     for one in found:
         key = ("phone", one.phone) if one.appointment_id is None else ("visit", one.appointment_id)

@@ -1,7 +1,7 @@
 """The check: settings, database, times, token, number and templates, before patients find out.
 
-Nothing is written, made or upgraded; what is tried on PostgreSQL is rolled back. One line never
-costs another: what cannot be looked at says why.
+Nothing is written, created or upgraded; what is tried on PostgreSQL is rolled back. A check that
+fails says why, and the others go on.
 """
 
 from contextlib import closing
@@ -74,9 +74,9 @@ def check(
     Args:
         settings: as a run would have them.
         clock: the only clock.
-        jobs: each job by the kind of its message, to be asked what it would do now.
+        jobs: each job by the kind of its message, for a dry run.
         online: whether to ask Meta; None: if there is a token.
-        stop: the wish to end.
+        stop: a signal's request to end.
     """
     now, found = clock.now(), Findings()
     asks = settings.meta_access_token is not None if online is None else online
@@ -164,7 +164,7 @@ def _look_at_whatsapp(
     people: int | None,
     silent: bool,
 ) -> None:
-    # Loads HTTP, which a look at the database alone does without.
+    # Loads HTTP, which the checks of the database do not need.
     from smartia_jobs.jobs.checks.meta import ask_meta
     from smartia_jobs.whatsapp.management import Management
 

@@ -1,4 +1,4 @@
-"""Inviting patients back after a missed visit: who is due, and what speaks against it."""
+"""Inviting patients back after a no-show: who is due, and what forbids it."""
 
 from collections.abc import Collection, Mapping
 from datetime import date, datetime
@@ -26,7 +26,7 @@ from smartia_jobs.store.told import told_since
 #: The kind of its messages, in the outbox and in the catalogue.
 KIND = "no_show"
 
-#: The patient has the invitation, or may have it; and what a second one is skipped for.
+#: States in which the patient has the invitation, or may have it, with the reason for the skip.
 _TOLD: Mapping[State, Reason] = {
     **dict.fromkeys(ACCEPTED, Reason.ALREADY_SENT),
     State.CLAIMED: Reason.BEING_SENT_ELSEWHERE,
@@ -44,12 +44,12 @@ def invitation(
     foreseen: Collection[int],
     cancellations: Cancellations,
 ) -> Source:
-    """Return who is invited back: everybody whose missed visit is due for it.
+    """Return who is invited back: everybody whose no-show is due for it.
 
     Args:
         run: what to work with.
-        appointments: the questions asked of the clinic's database.
-        foreseen: visits that a dry run would have marked: to be read as NO_SHOW.
+        appointments: SmartIA's.
+        foreseen: visits that a dry run would have marked; they count as NO_SHOW.
         cancellations: which visits were cancelled in SmartIA's chat.
 
     Raises:
@@ -77,49 +77,49 @@ def invitation(
 
 def _vetoes(
     run: Run,
-    missed: NoShowVisits,
+    no_shows: NoShowVisits,
     cancellations: Cancellations,
     connection: Connection,
     visits: Collection[Appointment],
 ) -> Mapping[int, Reason]:
-    """Ask what else these people have in the book, what they were told, and who opted out."""
-    others = missed.others(connection, visits)
+    """Return why these people are not invited: other visits, earlier messages, opt-outs."""
+    others = no_shows.others(connection, visits)
     written_about = {*visits, *(one for found in others.values() for one in found)}
     cancelled = cancellations.among(
         connection, {one for one in written_about if one.status is AppointmentStatus.NO_SHOW}
     )
-    held = vetoes(run, connection, visits)
+    vetoed = vetoes(run, connection, visits)
     told: Mapping[_Day, Mapping[datetime, Reason]] = {}
     invited: Mapping[str, set[Key]] = {}
     silent: set[str] = set()
     if not run.dry_run or tables_exist(connection):
         told = _told(connection, {visit.id for visit in visits})
-        people = {missed.identify(visit) for visit in visits}
+        people = {no_shows.identify(visit) for visit in visits}
         invited = told_since(connection, KIND, people, run.now - run.settings.reengage_within)
         silent = opted_out(connection, people)
     reasons: dict[int, Reason | None] = {}
     for visit in visits:
-        person_, beside = missed.identify(visit), others.get(visit.id, ())
-        # A row at the visit's own time is the outbox's to judge.
+        person_, beside = no_shows.identify(visit), others.get(visit.id, ())
+        # The outbox itself judges a row at the visit's own time.
         rows = told.get(_day(visit), {}).items()
         already = next((reason for start, reason in rows if start != visit.start), None)
-        if visit.id in held:
-            reasons[visit.id] = held[visit.id]
+        if visit.id in vetoed:
+            reasons[visit.id] = vetoed[visit.id]
         elif person_ in silent:
             reasons[visit.id] = Reason.OPTED_OUT
         elif already is None and invited.get(person_, set()) - {(visit.id, visit.start)}:
             reasons[visit.id] = Reason.ALREADY_INVITED
         else:
             reasons[visit.id] = already or veto(
-                visit, beside, due=missed.window, cancelled=cancelled
+                visit, beside, due=no_shows.window, cancelled=cancelled
             )
     return {appointment_id: reason for appointment_id, reason in reasons.items() if reason}
 
 
 def _told(connection: Connection, ids: Collection[int]) -> Mapping[_Day, Mapping[datetime, Reason]]:
-    """Return for which day and time patients were, or may have been, written to about visits.
+    """Return for which day and time patients were, or may have been, invited.
 
-    A day is enough: correcting the time of a missed visit invites nobody twice.
+    Only the day counts: correcting the time of a no-show invites nobody twice.
     """
     told: dict[_Day, dict[datetime, Reason]] = {}
     for appointment_id, rows in rows_of(connection, KIND, ids).items():

@@ -1,4 +1,4 @@
-"""Marking visits as missed and taking it back: a visit and its mark in one transaction."""
+"""Marking no-shows and undoing it: a visit and its mark in one transaction."""
 
 from collections.abc import Sequence
 
@@ -15,25 +15,25 @@ from smartia_jobs.store.status_changes import WHY_NO_SHOW, StatusChange, note_un
 _BATCH = 200
 
 
-def mark_visits(run: Run, appointments: Appointments, missed: Sequence[Appointment]) -> int:
-    """Set missed visits to NO_SHOW and remember it; return how many.
+def mark_visits(run: Run, appointments: Appointments, visits: Sequence[Appointment]) -> int:
+    """Set visits to NO_SHOW and remember it; return how many.
 
-    A visit that somebody has changed since it was read, or is changing just now, is theirs, and
-    so is one whose patient is heard meanwhile to have said that they cannot come.
-    Of any number of runs exactly one marks it, and none a second time for the same start.
+    Left alone are visits that somebody has changed since they were read, or is changing right now,
+    and those whose patients have said meanwhile that they cannot come. Of any number of runs
+    exactly one marks a visit, and none does so twice for the same start.
     """
     marked = 0
-    for first in range(0, len(missed), _BATCH):
+    for first in range(0, len(visits), _BATCH):
         with run.database.write() as connection:
-            marked += _mark(connection, run, appointments, missed[first : first + _BATCH])
+            marked += _mark(connection, run, appointments, visits[first : first + _BATCH])
     return marked
 
 
 def take_back(run: Run, appointments: Appointments, marks: Sequence[StatusChange]) -> int:
     """Give marked visits that are still NO_SHOW their status back; return how many.
 
-    A visit that was moved since is left alone; one whose time is only read otherwise, because
-    a time setting was wrong when it was marked, is not. In a dry run nothing is written.
+    A visit that was moved since is left alone. One that only seems to have moved, because a time
+    setting was wrong when it was marked, is not. In a dry run nothing is written.
     """
     restored = 0
     for first in range(0, len(marks), _BATCH):
@@ -69,8 +69,8 @@ def _standing(
 ) -> list[StatusChange]:
     ids = {mark.appointment_id for mark in marks}
     current = appointments.by_id(connection, ids, lock=not run.dry_run)
-    missed = {visit.id for visit in current.values() if visit.status is AppointmentStatus.NO_SHOW}
-    dates = stored_dates(connection, missed)
+    no_shows = {visit.id for visit in current.values() if visit.status is AppointmentStatus.NO_SHOW}
+    dates = stored_dates(connection, no_shows)
     return [mark for mark in marks if dates.get(mark.appointment_id) == mark.stored_date]
 
 

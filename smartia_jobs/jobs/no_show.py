@@ -1,4 +1,4 @@
-"""The no-show job: mark missed visits, invite their patients back, accuse nobody who came."""
+"""The no-show job: mark visits that nobody came to, and invite their patients back."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -34,21 +34,21 @@ from smartia_jobs.store.status_changes import marked, marks_of
 
 COMMAND = "no-show"
 
-#: What patients did whose visits are kept from being marked.
+#: Why visits are not marked, in words about their patients.
 _KEPT = {
     Reason.CANCELLED_BY_CHAT: "cancelled in SmartIA's chat",
     Reason.SAID_NO: "answered that they cannot come",
 }
 
-#: So many visits over and not one COMPLETED: nobody is recording who comes.
+#: When this many visits are over and none is COMPLETED, nobody is recording who comes.
 _ATTENDANCE_EXPECTED_FROM = 20
 
 
 def mark_no_shows(run: Run, *, mark_all: bool = False, invite: bool = True) -> Report:
-    """Mark every missed visit, once, and invite its patient back, once.
+    """Mark every no-show, once, and invite its patient back, once.
 
-    Whom to invite is found by the state of the visits: a crash after the marking loses nobody,
-    and visits that the reception has marked count as well.
+    Whom to invite depends on the visits' status alone: a crash after the marking loses nobody, and
+    visits that the reception has marked count as well.
 
     Args:
         run: what to work with.
@@ -98,8 +98,8 @@ def mark_no_shows(run: Run, *, mark_all: bool = False, invite: bool = True) -> R
 def undo_no_shows(run: Run, marked_by: str) -> Report:
     """Give the visits that one run has marked their status back, where they are still NO_SHOW.
 
-    They stay remembered as marked, so no later run marks them again. Invitations that have not
-    left yet stop by themselves, because a status is read again before each is claimed.
+    It is remembered that they were marked, so no later run marks them again. Invitations that are
+    not sent yet stop by themselves, because the status is read again before each is claimed.
 
     Args:
         run: what to work with.
@@ -127,12 +127,12 @@ def undo_no_shows(run: Run, marked_by: str) -> Report:
 
 @dataclass(frozen=True, slots=True)
 class _Past:
-    """What a run finds before it marks anything.
+    """What a run finds in the look-back, before it marks anything.
 
     Attributes:
         no_shows: what is to be marked, earliest first: never marked before for this start.
-        kept: open visits that would be among them, had their patients not cancelled in SmartIA's
-            chat, or answered that they cannot come; with the reason.
+        kept: other open visits that are over, whose patients cancelled in SmartIA's chat or
+            answered that they cannot come; with the reason.
         attendance: whether anybody records who comes.
         left_open: open visits that are too old to be marked.
         unreadable: visits of the look-back that cannot be understood, by the column.
@@ -146,7 +146,7 @@ class _Past:
 
     @property
     def looked_at(self) -> int:
-        """How many visits of the look-back could be, or were, missed or kept."""
+        """How many visits of the look-back are no-shows, may become some, or took place."""
         seen = self.attendance.missing + self.attendance.completed
         return seen + sum(self.unreadable.values())
 
@@ -174,14 +174,14 @@ def _look_back(run: Run, appointments: Appointments, cancellations: Cancellation
 
 
 def _brake(settings: Settings, past: _Past, *, mark_all: bool) -> str | None:
-    """Return why nothing may be marked, and how to go on; None when nothing speaks against it."""
+    """Return why nothing may be marked, and what to do; None when marking is fine."""
     reasons = []
     seen, missing = past.attendance.completed, past.attendance.missing
     unattended = missing >= _ATTENDANCE_EXPECTED_FROM and not seen
     if unattended and not settings.no_show_without_attendance:
         reasons.append(
             f"{missing} visits are over and not one is COMPLETED, so nobody seems to record who"
-            " comes, and everyone would be accused: set visits that took place to COMPLETED, or"
+            " comes, and everyone would be marked: set visits that took place to COMPLETED, or"
             " set NO_SHOW_WITHOUT_ATTENDANCE=1"
         )
     if len(past.no_shows) > settings.no_show_brake and not mark_all:

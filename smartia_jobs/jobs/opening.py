@@ -27,12 +27,12 @@ logger = logging.getLogger(__name__)
 
 
 def open_clinic(run: Run) -> Appointments:
-    """Return the questions to ask of a database that was found to be SmartIA's.
+    """Return the appointments of a database, once it is clear that it is SmartIA's.
 
-    A real run also makes or upgrades our own tables, and the indexes on SmartIA's.
+    A real run also creates or upgrades our own tables, and the indexes on SmartIA's.
 
     Raises:
-        ConfigurationError: it is not, or how its times are stored was not said.
+        ConfigurationError: it is not, or ``STORED_TIMES`` is needed and not set.
     """
     with run.database.read() as connection:
         require_smartia(connection)
@@ -79,11 +79,11 @@ def our_tables(settings: Settings) -> Iterator[Database]:
 
 @dataclass(frozen=True, slots=True)
 class ChosenTimes:
-    """How this database's dates are read, and how else they could be.
+    """How this database's dates are understood, and how else they could be.
 
     Attributes:
-        times: None while it was not said which of the two is right.
-        other: PostgreSQL's ``timestamptz`` only: the reading that was not chosen.
+        times: None as long as ``STORED_TIMES`` is needed and not set.
+        other: PostgreSQL's ``timestamptz`` only: the way that was not chosen.
     """
 
     times: StoredTimes | None
@@ -91,7 +91,7 @@ class ChosenTimes:
 
 
 def choose_times(connection: Connection, settings: Settings) -> ChosenTimes:
-    """Return how dates are read, by their type and ``STORED_TIMES``.
+    """Return how dates are understood, by their type and ``STORED_TIMES``.
 
     Raises:
         ConfigurationError: the column is of no type for dates.
@@ -111,7 +111,7 @@ def choose_times(connection: Connection, settings: Settings) -> ChosenTimes:
 
 
 def both_ways(visit: Appointment, times: StoredTimes) -> str:
-    """Show a visit, found by one reading of what is stored, by both."""
+    """Show a visit, which was found in one of the two ways, in both."""
     start = visit.start or datetime.min  # noqa: DTZ901 - only visits with a start are shown
     if times.storage is Storage.INSTANT:
         stored = to_instant(start, times.zone)
@@ -124,7 +124,7 @@ def both_ways(visit: Appointment, times: StoredTimes) -> str:
 
 
 def _undecided(run: Run, chosen: ChosenTimes) -> list[str]:
-    """Show the next visits read both ways, for a person to tell which is right."""
+    """Show the next visits both ways, so that a person can say which is right."""
     lines = [
         "STORED_TIMES is not set, and appointments.appointment_date is timestamptz: it may hold"
         " the clinic's wall time or true instants, hours apart. Set STORED_TIMES=wall or"

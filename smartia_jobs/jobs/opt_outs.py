@@ -23,7 +23,7 @@ class Change:
 
     Attributes:
         phone: canonical E.164.
-        made: False when the list had, or had not, the phone already.
+        made: False when there was nothing to change.
     """
 
     phone: str
@@ -37,9 +37,9 @@ def put_on_list(
 
     Args:
         settings: where the list is, and the country of phones without one.
-        clock: since when.
+        clock: for when it was added.
         phone: as a person types it.
-        scope: what it gets no more.
+        scope: which messages it no longer gets.
 
     Raises:
         UsageError: it cannot be a phone, and why.
@@ -59,7 +59,7 @@ def take_off_list(settings: Settings, *, phone: str) -> Change:
 
 
 def show_list(settings: Settings) -> list[OptOut]:
-    """Return the list, the newest first; nothing is made where there is none.
+    """Return the list, the newest first; no table is created for it.
 
     Raises:
         ConfigurationError: the database is not SmartIA's.
@@ -84,7 +84,7 @@ def _canonical(typed: str, settings: Settings) -> str:
 
 @contextmanager
 def _own_tables(settings: Settings) -> Iterator[Connection]:
-    """Write to our own tables, made where they are missing, in a database that is SmartIA's."""
+    """Write to our own tables, created if they are missing, in a database that is SmartIA's."""
     with closing(Database(settings.database_url)) as database:
         with database.read() as connection:
             require_smartia(connection)

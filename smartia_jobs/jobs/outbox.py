@@ -1,4 +1,4 @@
-"""What was sent and what is held: looked up, decided about, forgotten, by a person."""
+"""What a person does with the outbox: look something up, decide, purge, erase."""
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
@@ -51,14 +51,14 @@ def look_up(
 
     Args:
         settings: which database, and the country of phones without one.
-        clock: what is ahead.
+        clock: for what is still ahead.
         states: only rows in one of these; empty for all, if anything else is asked.
         phone: as a person types it.
         appointment_id: only about this visit.
         day: only about visits of this local day.
 
     Raises:
-        UsageError: the phone cannot be one, and nobody is recorded with it as it is typed.
+        UsageError: the phone cannot be one, and nobody is recorded with just that text.
         ConfigurationError: the database is not SmartIA's.
     """
     is_theirs = None if phone is None else _matcher(phone, settings)
@@ -111,10 +111,10 @@ def purge(settings: Settings, clock: Clock, *, older_than: timedelta) -> int:
 
 
 def erase(settings: Settings, clock: Clock, *, phone: str) -> Erased:
-    """Remove one person from our own tables, whatever phones they had.
+    """Remove one person from our own tables, under any phone they had.
 
     Raises:
-        UsageError: the phone cannot be one, and nobody is recorded with it as it is typed.
+        UsageError: the phone cannot be one, and nobody is recorded with just that text.
         ConfigurationError: the database has no tables of ours.
         UnavailableError: a message to them is being sent at this moment; nothing was changed.
     """
@@ -137,9 +137,9 @@ def erase(settings: Settings, clock: Clock, *, phone: str) -> Erased:
 
 
 def _refuse_incomplete(typed: str | None, settings: Settings) -> None:
-    """Refuse what cannot be a phone: nobody was found by it, and nobody ever would be.
+    """Refuse what cannot be a phone, after nobody was found by it.
 
-    A number that is stored as incomplete as it is typed was found, and is somebody's.
+    A number that is stored just as incompletely as it was typed does find somebody.
 
     Raises:
         UsageError: saying what is missing.
@@ -169,8 +169,8 @@ def _matcher(typed: str, settings: Settings) -> Callable[[str], bool]:
 def _in_smartia(
     connection: Connection, is_theirs: Callable[[str], bool], told: set[int]
 ) -> tuple[set[int], set[int]]:
-    """Return who they are, by our rows and by SmartIA's own, and which visits are theirs."""
-    if problems(connection):  # SmartIA's own record is gone: ours is all there is
+    """Return the ids of the person's patient rows, and those of their visits."""
+    if problems(connection):  # SmartIA's tables are gone: ours are all there is
         return told, set()
     patients = told | patients_with_phone(connection, is_theirs)
     return patients, visits_of(connection, patients)

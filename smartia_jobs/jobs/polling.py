@@ -1,4 +1,4 @@
-"""Hearing through SmartIA, where no webhook of ours does: its dialogues, read once."""
+"""Polling what SmartIA's own webhook stored, where ours has stored nothing."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -13,23 +13,23 @@ from smartia_jobs.store.listening import (
     webhook_has_stored,
 )
 
-#: So many ids are read again each time: a transaction that was slow commits a smaller id late.
+#: How many ids are read again each time: a slow transaction commits a smaller id late.
 _OVERLAP = 500
-#: How long statuses are kept after they came; older interactions are not even read.
+#: How long statuses are kept after they arrived; older interactions are not even read.
 KEEP_STATUSES = timedelta(days=7)
 
 
 def poll_smartia(run: Run) -> Sequence[Status]:
-    """Store what SmartIA has heard since the last run, as far as ``LISTEN_TO`` allows.
+    """Store what came in at SmartIA since the last run, if ``LISTEN_TO`` allows it.
 
-    The first run only notes where SmartIA stands: what it heard before is nobody's business.
+    The first run only notes the newest id: what came in before that is not looked at.
 
     Returns:
-        the statuses that a dry run, which stores nothing, has found.
+        the statuses that a dry run found, as it stores nothing.
     """
     unstored: list[Status] = []
     with run.database.read() as connection:
-        if not _is_listened_to(run, webhook_spoke=webhook_has_stored(connection)):
+        if not _is_listened_to(run, webhook_stored=webhook_has_stored(connection)):
             return unstored
         seen = interactions_seen(connection)
         newest = newest_interaction(connection)
@@ -59,7 +59,7 @@ def poll_smartia(run: Run) -> Sequence[Status]:
         seen = page.last
 
 
-def _is_listened_to(run: Run, *, webhook_spoke: bool) -> bool:
+def _is_listened_to(run: Run, *, webhook_stored: bool) -> bool:
     if run.settings.listen_to == "auto":
-        return not webhook_spoke
+        return not webhook_stored
     return run.settings.listen_to == "smartia"

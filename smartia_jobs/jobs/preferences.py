@@ -1,4 +1,4 @@
-"""What people chose in WhatsApp itself: no more marketing from this clinic, or some again."""
+"""What people chose in WhatsApp itself: no marketing from this clinic, or marketing again."""
 
 from smartia_jobs.phones import canonical_phone
 from smartia_jobs.run import Run
@@ -6,10 +6,10 @@ from smartia_jobs.store.preferences import Preference, act_on, preferences, unde
 
 
 def take_in_preferences(run: Run) -> None:
-    """Let each phone's newest choice hold, whichever came first; a dry run changes nothing.
+    """Apply each phone's newest choice, in whatever order they arrived; not in a dry run.
 
-    ``stop`` ends invitations and leaves reminders; ``resume`` takes back what came from WhatsApp
-    and concerns invitations, never what a person at the clinic wrote down.
+    ``stop`` ends invitations and leaves reminders. ``resume`` undoes only such a ``stop``, never an
+    opt-out that a person at the clinic wrote down.
     """
     if run.dry_run:
         return

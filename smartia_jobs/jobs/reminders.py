@@ -54,7 +54,7 @@ def send_reminders(run: Run, kind: ReminderKind) -> Report:
         refusals=(only_to.refusal, rule.refusal),
         send_before=rule.send_before,
         write_interactions=write_interactions,
-        vetoes=partial(_held_back, run),
+        vetoes=partial(_vetoes, run),
     )
     sender = WhatsAppSender(run.settings, template, run.clock)
     missed = _missed(run, source, sender, appointments, rule=rule, only_to=only_to)
@@ -62,7 +62,7 @@ def send_reminders(run: Run, kind: ReminderKind) -> Report:
     expect(run, appointments, window)
     send_due(run, source, sender, report)
     note_unreadable(report)
-    if rule.followed_by is not None:  # it takes over
+    if rule.followed_by is not None:  # the next kind takes over
         report.missed = 0
     if report.missed:
         more = ["…"] if report.missed > MOST_NAMED else []
@@ -75,10 +75,10 @@ def send_reminders(run: Run, kind: ReminderKind) -> Report:
     return report
 
 
-def _held_back(
+def _vetoes(
     run: Run, connection: Connection, visits: Collection[Appointment]
 ) -> Mapping[int, Reason]:
-    """Return why visits are not reminded of; with none there is nothing to load or to ask."""
+    """Return why visits are not reminded of; without visits, load and ask nothing."""
     if not visits:
         return {}
     from smartia_jobs.clinic.vetoes import vetoes
@@ -108,7 +108,7 @@ def own_reminder(settings: Settings, name: str) -> ReminderKind:
 def _warnings(
     settings: Settings, template: MessageTemplate, kind: ReminderKind, window: Window
 ) -> Iterator[str]:
-    """Yield what a person should mend, although the run goes on."""
+    """Yield what a person should fix; the run goes on."""
     if window.from_at > window.until_at:
         yield (
             f"{kind.name} reminds nobody, because {kind.conditions.followed_by} reminds of the same"
@@ -127,10 +127,10 @@ def _missed(
     rule: ReminderRule,
     only_to: OnlyTo,
 ) -> list[int]:
-    """Return the ids of visits, booked in time, that no run reminded of while it was of use.
+    """Return the ids of visits, booked in time, that no run reminded of while it was useful.
 
-    Before the first run of a kind on a database nobody was to remind of them: those that were
-    too near by then do not count. What a kind that takes over reminds of is not missed.
+    Visits that were already too near at the first run of a kind on a database do not count. Nothing
+    is missed that another kind takes over.
     """
     missed: list[int] = []
     if rule.followed_by is not None:
@@ -154,8 +154,8 @@ def _missed(
                 if all(row.start != visit.start for row in rows.get(visit.id, ()))
             ]
             told = told_by_another(connection, source, sender, visits) if visits else {}
-            held = source.vetoes(connection, visits) if visits else {}
-        missed += [visit.id for visit in visits if visit.id not in {*told, *held}]
+            vetoed = source.vetoes(connection, visits) if visits else {}
+        missed += [visit.id for visit in visits if visit.id not in {*told, *vetoed}]
         if page.next is None:
             return missed
         after = page.next

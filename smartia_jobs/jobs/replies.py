@@ -1,4 +1,4 @@
-"""The job that takes in what came back: what became of our messages, and who wants no more."""
+"""The job that takes in what came back: what became of our messages, and what patients answer."""
 
 from smartia_jobs.jobs.answers import FIGURES, act_on_answers
 from smartia_jobs.jobs.opening import open_clinic
@@ -15,12 +15,12 @@ from smartia_jobs.store.schema import tables_exist
 
 COMMAND = "replies"
 
-#: What it reports when nothing was heard.
+#: The figures of statuses, which it reports even when none came.
 _FIGURES = ("statuses", "delivered", "read", "undelivered", "settled", "reopened")
 
 
 def take_in_replies(run: Run, *, show_texts: bool = False) -> Report:
-    """Take in what was heard since the last run, each thing once.
+    """Take in what has arrived since the last run, each thing once.
 
     Args:
         run: what to work with.

@@ -1,4 +1,4 @@
-"""Where a message goes, what it says, and WhatsApp: what the outbox is given to send with."""
+"""What the outbox sends with: where a message goes, what it says, and WhatsApp's client."""
 
 import threading
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ from smartia_jobs.whatsapp.pacing import Pacer
 if TYPE_CHECKING:
     from smartia_jobs.whatsapp.client import Client
 
-#: More threads than this were slower, not faster, at Meta's highest rate.
+#: With more threads than this, Meta's highest rate was reached later.
 _MOST_WORKERS = 256
-#: A request's usual time and half as much again, in seconds: what is in flight at the rate.
+#: One and a half times what a request usually takes, in seconds.
 _REQUEST_S = 0.75
 
 
@@ -45,7 +45,7 @@ class WhatsAppSender:
         return parse_phone(appointment.phone, self._settings.clinic_country)
 
     def write(self, visits: Sequence[Appointment]) -> Message:
-        """Write the one message that tells of these visits, earliest first."""
+        """Write the one message about these visits, earliest first."""
         from smartia_jobs.catalogue.contact import contact
         from smartia_jobs.catalogue.render import write_message
 
@@ -82,7 +82,7 @@ def workers_for(rate: float) -> int:
 
 
 class OnlyTo:
-    """``ONLY_TO``: for a first live run, everybody else is skipped."""
+    """``ONLY_TO``: everybody else is skipped, for a first live run."""
 
     def __init__(self, settings: Settings) -> None:
         """Read the phones once.
@@ -110,7 +110,7 @@ class OnlyTo:
 
 
 def person(appointment: Appointment, country: str) -> str:
-    """Return what tells one person from another: the canonical phone, else the patient row."""
+    """Return what identifies a person: the canonical phone, else the patient row."""
     return person_of(appointment.patient_id, appointment.phone, country=country)
 
 

@@ -1,4 +1,4 @@
-"""Sending one kind of message and adding up what became of everybody it was about."""
+"""Sending one kind of message, and adding up what became of each visit."""
 
 from collections.abc import Collection
 
@@ -35,14 +35,14 @@ def expect(
     *,
     statuses: Collection[AppointmentStatus] | None = None,
 ) -> None:
-    """Tell who watches how many visits there are to look at."""
+    """Give a progress bar, if there is one, the number of visits to look at."""
     if run.progress is not None:
         with run.database.read() as connection:
             run.progress.expect(appointments.count(connection, window, statuses=statuses))
 
 
 def send_due(run: Run, source: Source, sender: Sender, report: Report) -> None:
-    """Send what is due, or decide it in a dry run, and add up the outcomes."""
+    """Send what is due, or only decide in a dry run, and add up the outcomes."""
     if run.dry_run:
         with run.database.read() as connection:
             known = tables_exist(connection)
@@ -58,7 +58,7 @@ def send_due(run: Run, source: Source, sender: Sender, report: Report) -> None:
         report.add(outcome)
         if run.progress is not None:
             run.progress.show(report)
-    # Due when the run began, and no longer useful when its turn came.
+    # Due when the run began, but too late when their turn came.
     report.missed += report.skipped[Reason.TOO_LATE]
     report.interactions_missing = dispatcher.interactions_missing
     if report.interactions_missing:

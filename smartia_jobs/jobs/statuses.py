@@ -1,4 +1,4 @@
-"""What became of our messages: statuses taken in, and what a run reports of them."""
+"""What became of our messages: taking in statuses, and what a run reports about them."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -17,7 +17,7 @@ from smartia_jobs.whatsapp.codes import explain_failure
 
 
 def take_in_statuses(run: Run, report: Report) -> None:
-    """Move the rows of messages of which something was heard, and add up what became of them."""
+    """Apply the statuses that arrived to their messages, and add up what became of these."""
     rules = Rules(explain_failure, _useful_until(run.settings))
     applied = apply_statuses(run, rules, unstored=poll_smartia(run))
     report.extra |= {
@@ -41,14 +41,17 @@ def take_in_statuses(run: Run, report: Report) -> None:
 
 
 def _useful_until(settings: Settings) -> Callable[[str, datetime], datetime]:
-    """Return until when a message of a kind, about a start in clinic wall time, is of use."""
+    """Return a function that says until when a message of a kind about a start is useful.
+
+    The start is clinic wall time.
+    """
     known: dict[str, ReminderKind] = {}
 
     def until(kind: str, start: datetime) -> datetime:
         start_at = to_instant(start, settings.clinic_timezone)
         if kind == INVITATION:
             return start_at + settings.reengage_within
-        if not known:  # only now: most runs hear of no such failure
+        if not known:  # only now: most runs get no such failure
             known.update(load_catalogue(settings.messages_file).reminders)
         reminder = known.get(kind)
         return start_at if reminder is None else start_at - settings.times_of(reminder).latest

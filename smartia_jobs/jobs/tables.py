@@ -1,4 +1,4 @@
-"""Our tables, and the indexes on SmartIA's: made where they are missing, and described."""
+"""Our tables, and the indexes on SmartIA's: creating what is missing, and describing them."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -53,7 +53,7 @@ class Described:
 
     Attributes:
         version: that of our tables; None when there are none. Versions compare as text.
-        needed: that which this program needs.
+        needed: the version that this program needs.
         indexes: those on SmartIA's tables.
     """
 
@@ -63,7 +63,7 @@ class Described:
 
 
 def upgrade_tables(url: str) -> Upgraded:
-    """Create our tables in SmartIA's database or upgrade them; again it changes nothing.
+    """Create or upgrade our tables in SmartIA's database; doing it again changes nothing.
 
     Args:
         url: as ``DATABASE_URL``.
@@ -76,7 +76,7 @@ def upgrade_tables(url: str) -> Upgraded:
             wrong = problems(connection)
             before = current_version(connection)
         if wrong:
-            # Most likely another database was meant; ours must not be left in this one.
+            # Most likely another database was meant; our tables must not be created in this one.
             raise ConfigurationError(wrong)
         ensure(database, auto_migrate=True)
         with database.read() as connection:
@@ -86,7 +86,7 @@ def upgrade_tables(url: str) -> Upgraded:
 def build_indexes(url: str) -> Iterator[Built]:
     """Build what is missing, one after the other; yield each when it is done.
 
-    On PostgreSQL that may take long, and the clinic goes on working (:func:`build_index`).
+    On PostgreSQL this may take long; the clinic can work meanwhile (:func:`build_index`).
     """
     with closing(Database(url)) as database, closing(Database(url)) as guard:
         for index in INDEXES:

@@ -1,4 +1,4 @@
-"""The templates: the catalogue beside what Meta has, registering what is missing, previews.
+"""The templates: comparing the catalogue with Meta's, registering what is missing, previews.
 
 What exists at Meta is never edited or deleted, and no database is touched.
 """
@@ -38,7 +38,7 @@ class Registration(StrEnum):
     DIFFERS = "differs"
     #: Meta does not take it.
     REFUSED = "refused"
-    #: Meta gave no answer, or takes nothing from us any more; what follows was not tried.
+    #: Meta gave no answer, or refuses us; the rest was not tried.
     STOPPED = "stopped"
 
 
@@ -52,7 +52,7 @@ class Submission:
         status: Meta's word: ``PENDING``, ``APPROVED`` …; empty when it was refused.
         text: what happened, in a sentence or two.
         next_step: what to do; empty when there is nothing to do.
-        exit_status: what this one alone would tell a scheduler.
+        exit_status: the exit status if this were the only one.
     """
 
     template: MessageTemplate
@@ -81,7 +81,7 @@ def submit_templates(
 ) -> list[Submission]:
     """Register the kinds that Meta does not have yet; all of them unless some are named.
 
-    What was done is always told: an error while registering ends the list as its last line.
+    What was done is always returned: an error while registering is the last item of the list.
 
     Raises:
         UsageError: one of ``kinds`` is none.

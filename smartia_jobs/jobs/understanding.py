@@ -1,4 +1,4 @@
-"""Understanding one answer: whose it is and what it says, by what the database knows."""
+"""Understanding one answer: whose it is and what it says, as far as the database knows."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -33,15 +33,15 @@ class Understood:
 
     Attributes:
         meaning: what it says.
-        phone: whom it speaks for, canonical; None: nobody knows.
-        told: the visits that it is about, as they were told and as they are; none where nobody
-            can tell which it means.
-        about: a row of the message that it answers, or else of the newest to this phone; None:
+        phone: whose answer it is, canonical; None: not known.
+        told: the visits that it is about, as they were told and as they are; empty where that
+            is not known.
+        about: a row of the message that it answers, else of the newest to this phone; None:
             there is none.
-        scope: how far it goes if it is an opt-out.
+        scope: which messages it ends if it is an opt-out.
         tapped: on a button of ours.
-        proves: the message that was surely taken, as it was tapped on or quoted; None: none.
-        why: what a person should know of it.
+        proves: the message that surely arrived, as it was tapped on or quoted; None: none.
+        why: what a person should know about it.
         ignored: why it is no answer to us; None: it is one.
     """
 
@@ -65,7 +65,7 @@ class _Sent:
 
 
 class Understanding:
-    """What one run asks of the database about each answer; what all share is read once."""
+    """What one run asks the database about each answer; what all answers share is read once."""
 
     def __init__(self, run: Run, appointments: Appointments) -> None:
         """Read nothing yet."""
@@ -125,7 +125,7 @@ class Understanding:
         for message in messages.values():
             leader = message.leader
             if quoted and leader.kind == WORDS_BACK and leader.message_id == quoted:
-                # Below a word back people answer about all that it was a word on.
+                # An answer to a word back is about all visits that the word was about.
                 visits = told_by_answered(connection, leader.outbox_id)
                 message.told = told_and_now(
                     connection, self._run.settings, self._appointments, visits
@@ -157,7 +157,7 @@ class Understanding:
         about: "_Sent | None",
         messages: Sequence["_Sent"],
     ) -> Meaning:
-        """Read what is no tap on a button of ours."""
+        """Return what an answer means that is no tap on a button of ours."""
         told = about.told if about else ()
         statuses = {one.visit.status for one in told if one.visit is not None}
         meaning = meaning_of(
@@ -211,7 +211,7 @@ def told_and_now(
     appointments: Appointments,
     tellings: Iterable[Telling],
 ) -> list[Told]:
-    """Return visits as they were told, each beside itself as it is now."""
+    """Return visits as they were told and as they are now."""
     tellings = tuple(tellings)
     ids = {telling.appointment_id for telling in tellings}
     now = appointments.by_id(connection, ids) if ids else {}

@@ -1,4 +1,4 @@
-"""What a run cannot understand: named by its column, and an error when it is all there is."""
+"""What a run cannot read: a warning that names the column, and an error when it is everything."""
 
 from collections.abc import Mapping
 
@@ -13,15 +13,15 @@ _COLUMNS = {
     Reason.PATIENT_MISSING: "appointments.patient_id",
 }
 
-#: Less than this is a slip of somebody's hand, and stands among the skipped; from it on, something
-#: writes rows in a form of its own.
+#: Less than this share are typing mistakes, and are only counted as skipped; from here on some
+#: program writes rows in another form.
 _LARGE_PART = 0.2
-#: A single row is never more than a slip.
+#: A single row is always a typing mistake.
 _SEVERAL = 2
 
 
 def note_dates_out_of_reach(run: Run, report: Report) -> None:
-    """Count visits, of any day, that no run can find; an error when no visit can be found."""
+    """Count visits of any day that no run can find; it is an error when none can be found."""
     with run.database.read() as connection:
         count = count_dates_out_of_reach(connection)
         is_all = count >= _SEVERAL and not any_date_within_reach(connection)
@@ -36,17 +36,17 @@ def note_dates_out_of_reach(run: Run, report: Report) -> None:
 
 
 def note_unreadable(report: Report) -> None:
-    """Judge what a reminder job skipped because it could not be understood."""
+    """Judge what a reminder job skipped because it could not be read."""
     counts = {column: report.skipped[reason] for reason, column in _COLUMNS.items()}
     judge(report, counts, looked_at=report.due)
 
 
 def judge(report: Report, counts: Mapping[str, int], *, looked_at: int) -> None:
-    """Warn when a large part of what was looked at cannot be understood; all of it is an error.
+    """Warn when a large part of the visits cannot be read; all of them are an error.
 
     Args:
         report: of the run.
-        counts: column to how many visits it could not be understood of.
+        counts: column to the number of visits in which it cannot be read.
         looked_at: how many visits there were.
     """
     unreadable = sum(counts.values())

@@ -1,4 +1,4 @@
-"""The word back that a patient gets: promised with the effect, written when it is claimed."""
+"""The word back that a patient gets: queued with the effect, written when it is claimed."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -29,7 +29,7 @@ from smartia_jobs.store.effects import Effect
 from smartia_jobs.store.opt_outs import opted_out, wants_no_message
 from smartia_jobs.store.told import told_by
 
-#: What the visits must be for a word to be true.
+#: The status that the visits must have for a word to be true.
 _TRUE_OF = {
     WordBack.CONFIRMED: AppointmentStatus.CONFIRMED,
     WordBack.CANCELLED: AppointmentStatus.CANCELLED,
@@ -57,9 +57,9 @@ class WritingBack:
         *,
         at: datetime,
     ) -> None:
-        """Note in the answer's transaction what its patient is told; of several the last.
+        """Queue a word back in the answer's transaction; it replaces an earlier one.
 
-        Left out where it would come too late, or where no message tells whom it is about.
+        There is none where it would come too late, or where no message says whom it is about.
         """
         about = understood.about
         if not self._is_on or word is None or about is None or understood.phone is None:
@@ -82,7 +82,7 @@ class WritingBack:
         )
 
     def send(self, report: Report) -> None:
-        """Send the words that wait; what WhatsApp makes of them changes no exit status."""
+        """Send the words that wait; whether WhatsApp takes them changes no exit status."""
         if self._mismatch is not None:
             why, advice = self._mismatch
             report.warnings.append(f"Patients get no word back. {why} To mend it, {advice}.")
@@ -90,7 +90,7 @@ class WritingBack:
             return
         self._catalogue = load_catalogue(self._run.settings.messages_file)
         self._only_to = OnlyTo(self._run.settings)
-        # No word is a template: which one the sender knows is all the same.
+        # No word is a template, so any template will do for the sender.
         sender = WhatsAppSender(
             self._run.settings, self._catalogue[DAY_AHEAD.name], self._run.clock
         )
@@ -116,7 +116,7 @@ class WritingBack:
             report.stop("a bug in smartia-jobs; see the log", ExitStatus.BUG)
 
     def _compose(self, connection: Connection, word: Word) -> Reply | None:
-        """Return what is sent about a word; None: it is no longer true, or may not be sent."""
+        """Return the message of a word; None: it is no longer true, or may not be sent."""
         answer, what = find(connection, word.answer_id), WordBack(word.word)
         if answer is None or word.phone is None:
             return None
@@ -125,7 +125,7 @@ class WritingBack:
         visits = [one.visit for one in told if one.visit is not None]
         if not _is_true(what, told, answer):
             return None
-        # Whoever wants no message gets this one, and no other.
+        # A phone that opted out gets this word, and no other.
         silent = opted_out if what is WordBack.STOPPED else wants_no_message
         if (what is WordBack.STOPPED) is not bool(silent(connection, {word.phone})):
             return None
@@ -144,7 +144,7 @@ class WritingBack:
         )
 
     def _address(self, stored: str | None, canonical: str) -> Phone | None:
-        """Return where the word goes: as the clinic stores the number that was told, if it does."""
+        """Return where the word goes: to the number as the clinic stores it, if it still does."""
         country = self._run.settings.clinic_country
         phones = (parse_phone(raw, country) for raw in (stored, canonical))
         return next(
@@ -153,11 +153,11 @@ class WritingBack:
 
 
 def _is_true(what: WordBack, told: Sequence[Told], answer: StoredAnswer) -> bool:
-    """Whether a word still says what is so."""
+    """Whether a word is still true."""
     if answer.effect is Effect.UNDONE:
         return False
     if (status := _TRUE_OF.get(what)) is None:
-        return answer.settled_at is None  # the reception has been in touch
+        return answer.settled_at is None  # else the reception has spoken with the patient
     return len(told) > 0 and all(
         one.is_same_visit and one.visit is not None and one.visit.status is status for one in told
     )

@@ -1,4 +1,4 @@
-"""Whether the jobs may and can do their work on this database: rights, hidden rows, writing."""
+"""Whether the jobs can do their work on this database: rights, hidden rows, writing."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -23,7 +23,7 @@ _OURS: access.Needs = {
         for name, table in ours.tables.items()
     },
 }
-#: Tables in which the jobs begin rows.
+#: Tables into which the jobs insert rows.
 _NUMBERED = ("conversations", "interactions", *ours.tables)
 
 
@@ -44,7 +44,7 @@ def rights(run: Run) -> Finding:
 
 
 def row_security(run: Run) -> Finding:
-    """Look whether row level security may hide rows from the jobs."""
+    """Find out whether row level security may hide rows from the jobs."""
     with run.database.read() as connection:
         hidden = access.hidden_rows(connection, (*access.NEEDS, *ours.tables))
     if not hidden:
@@ -72,9 +72,9 @@ def enum_labels(run: Run) -> Finding:
 
 
 def writing(run: Run) -> Finding:
-    """Look whether what the jobs write would be taken; on PostgreSQL also by trying.
+    """Find out whether the database would take what the jobs write; on PostgreSQL by trying it.
 
-    What is tried is rolled back. It takes numbers from two sequences, and triggers run.
+    The trial is rolled back. It uses up numbers of two sequences, and triggers run.
     """
     with run.database.read() as connection:
         problems = list(_foreseen(connection))
@@ -117,7 +117,7 @@ def _read_only(connection: Connection) -> Iterator[str]:
 
 
 def _tried(run: Run) -> Iterator[str]:
-    """Write as the jobs do in a transaction that is rolled back; yield what was refused.
+    """Write as the jobs do, in a transaction that is rolled back; yield what was refused.
 
     Raises:
         sqlalchemy.exc.DBAPIError: another program was in the way.
@@ -135,7 +135,7 @@ def _tried(run: Run) -> Iterator[str]:
 
 
 def _mark(connection: Connection, run: Run) -> None:
-    """Write the status of a visit, the newest that nobody is changing, as it is."""
+    """Write the status of the newest visit that nobody is changing, without a change."""
     newest = select(appointments.c.id).order_by(appointments.c.id.desc()).limit(1)
     values = {"status": appointments.c.status, "updated_at": appointments.c.updated_at}
     id_ = connection.scalar(newest.with_for_update(skip_locked=True))
@@ -143,7 +143,7 @@ def _mark(connection: Connection, run: Run) -> None:
 
 
 def _tell(connection: Connection, run: Run) -> None:
-    """Begin a dialogue with a patient, and write into it all that the catalogue may say."""
+    """Begin a dialogue with a patient, and write all texts of the catalogue into it."""
     patient_id = connection.scalar(select(patients.c.id).order_by(patients.c.id.desc()).limit(1))
     if patient_id is None:
         return

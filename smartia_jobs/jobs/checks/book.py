@@ -1,4 +1,4 @@
-"""The appointment book and the patients: what is due, and what a receptionist should look at."""
+"""Appointments and patients: what is due, and what the reception should look at."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ from smartia_jobs.phones import parse_phone
 from smartia_jobs.report import Report, Result
 from smartia_jobs.run import Run
 
-#: Each job by the kind of its message, to be asked what it would do.
+#: Each job by the kind of its message, for a dry run.
 Jobs = Mapping[str, Callable[[Run], Report]]
 
 
@@ -40,7 +40,7 @@ def due(run: Run, name: str, job: Callable[[Run], Report]) -> Finding:
         return Finding(name, level, text, step, tuple(report.warnings))
     if not report.warnings:
         return Finding(name, Level.OK, text)
-    # What is wrong comes first: "0 would be sent" is none of it.
+    # What is wrong comes first.
     first, *others = report.warnings
     return Finding(name, level, first, shows, (*others, text))
 
@@ -58,7 +58,7 @@ def unreadable_dates(run: Run, times: StoredTimes) -> Finding:
 
 
 def unreadable_statuses(run: Run, times: StoredTimes) -> Finding:
-    """Look for visits since a week ago on which no job acts, as their status is no known name."""
+    """Look for visits of the last week on that no job acts, as their status is not known."""
     name, since = "unreadable_statuses", run.now - timedelta(days=7)
     with run.database.read() as connection:
         found = unknown_statuses(connection, times, since)
@@ -73,14 +73,14 @@ def unreadable_statuses(run: Run, times: StoredTimes) -> Finding:
 
 
 def _status_named(stored: str | None) -> str:
-    """Return a status as it is stored; what does not look like one could be anything."""
+    """Return a status as it is stored; one that does not look like a status may hold anything."""
     if stored is None:
         return "no status"
     return repr(stored) if re.fullmatch(r"\s?[A-Za-z_-]{1,20}\s?", stored) else "another text"
 
 
 def moved_by_chat(run: Run, times: StoredTimes) -> Finding:
-    """Look for visits that a patient moved by chat, and that still stand at the old time too."""
+    """Look for visits that a patient moved by chat, and that are still booked at the old time."""
     with run.database.read() as connection:
         found = findings.moved_by_chat(connection, times, run.now)
     if not found.count:
@@ -94,7 +94,7 @@ def moved_by_chat(run: Run, times: StoredTimes) -> Finding:
 
 
 def asked_to_cancel(run: Run, times: StoredTimes) -> Finding:
-    """Look for visits that a patient cancelled by chat, and that still stand."""
+    """Look for visits that a patient cancelled by chat, and that are still booked."""
     with run.database.read() as connection:
         found = findings.asked_to_cancel(connection, times, run.now)
     if not found.count:

@@ -1,4 +1,4 @@
-"""The database: whether it can be reached, whose it is, and what it has of ours."""
+"""The database: whether it can be reached, and which tables are in it."""
 
 import os
 
@@ -14,13 +14,13 @@ from smartia_jobs.store.tables import metadata
 
 
 def reachable(run: Run) -> Finding:
-    """Open the database and ask it something; an SQLite file must be one a job could write to.
+    """Open the database and query it; a SQLite file must be writable for the jobs.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: that failed.
     """
     with run.database.read() as connection:
-        # Opening an SQLite file reads nothing of it.
+        # Opening a SQLite file does not read it.
         connection.exec_driver_sql(
             "SELECT count(*) FROM sqlite_master"
             if connection.dialect.name == "sqlite"
@@ -49,7 +49,7 @@ def smartia_tables(run: Run) -> Finding:
 
 
 def own_tables(run: Run) -> Finding:
-    """Compare our tables, and the version that is noted of them, with what this program needs."""
+    """Compare our tables and their version with what this program needs."""
     with run.database.read() as connection:
         version = current_version(connection)
         there = [name for name in metadata.tables if inspect(connection).has_table(name)]

@@ -1,4 +1,4 @@
-"""One line of ``check``: what was looked at, how it stands, and what to do next."""
+"""One line of ``check``: what was looked at, its state, and what to do next."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -19,12 +19,12 @@ _T = TypeVar("_T")
 
 
 class Level(StrEnum):
-    """How one thing stands."""
+    """How serious a finding is."""
 
     OK = "ok"
-    #: Worth a look; everything works.
+    #: Everything works, but somebody should have a look.
     WARNING = "warning"
-    #: A person must mend it.
+    #: A person must fix it.
     PROBLEM = "problem"
     #: The database or WhatsApp gave no answer; asking again may help.
     UNREACHABLE = "unreachable"
@@ -32,14 +32,14 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """How one thing stands.
+    """The state of one thing that was looked at.
 
     Attributes:
         name: what was looked at; stable, a key for programs.
-        level: how it stands.
+        level: how serious it is.
         text: what was found, in a sentence or two.
         next_step: what to do; empty when there is nothing to do.
-        details: more lines for a person: values, ids, readings.
+        details: more lines for a person: values, ids, visits.
         bug: nothing was found, because this program itself failed.
     """
 
@@ -67,7 +67,7 @@ class Finding:
 
 
 def failure(name: str, error: SmartiaJobsError) -> Finding:
-    """Return the finding that stands for an error; its text already says what to do."""
+    """Return an error as a finding; its text already says what to do."""
     unreachable = error.exit_status in (ExitStatus.UNAVAILABLE, ExitStatus.RETRY)
     level = Level.UNREACHABLE if unreachable else Level.PROBLEM
     first, *others = error.problems if isinstance(error, ConfigurationError) else (str(error),)
@@ -102,7 +102,7 @@ class Findings:
     def ask(self, name: str, question: Callable[[], _T]) -> _T | None:
         """Return the answer; when there is none, note why and return None.
 
-        Also when this program itself is at fault: that costs one line, not the others.
+        A bug of this program is noted as well, and the other questions are still asked.
         """
         # Only here, so that commands without a database do not load its library.
         from sqlalchemy.exc import SQLAlchemyError

@@ -1,4 +1,4 @@
-"""What comes back from WhatsApp: whether statuses arrive, who hears them, what Meta has told."""
+"""What comes back from WhatsApp: whether statuses arrive, at whom, and Meta's notices."""
 
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
@@ -13,13 +13,13 @@ from smartia_jobs.store.listening import Arrivals, newest_notices, read_arrivals
 _SILENCE = timedelta(days=1)
 #: ``replies`` runs every few minutes.
 _NOT_TAKEN_IN = timedelta(hours=1)
-#: What Meta told earlier is settled, or a run has met it.
+#: Older notices are out of date, or a run has run into them.
 _ALARMING_FOR, _LISTED_FOR = timedelta(days=30), timedelta(days=90)
-#: SmartIA's newer rows than this tell whether it hears the number now.
+#: Rows of SmartIA's that are newer than this show that it receives statuses now.
 _RECENTLY = timedelta(days=7)
 
 _TEMPLATE, _CATEGORY = "message_template_status_update", "template_category_update"
-#: Events after which messages are not sent, or soon will not be, by the webhook's field.
+#: Events that stop messages, or soon will, by the webhook's field.
 _ALARMING = {
     _TEMPLATE: {
         "ARCHIVED",
@@ -75,7 +75,7 @@ def is_silent(run: Run, when: Arrivals) -> bool:
 
 
 def smartia_hears(run: Run) -> Finding:
-    """Look whether SmartIA's API hears the number that we send from: its bot answers statuses."""
+    """Find out whether SmartIA's API receives statuses too: its bot answers them."""
     with run.database.read() as connection:
         newest = newest_status_kept(connection)
     if newest is None:
@@ -95,7 +95,7 @@ def smartia_hears(run: Run) -> Finding:
 
 
 def notices(run: Run) -> Finding:
-    """List what Meta has told of templates and account, the newest first."""
+    """List Meta's notices about templates and the account, the newest first."""
     with run.database.read() as connection:
         told = newest_notices(connection, since=run.now - _LISTED_FOR)
     if not told:
@@ -112,10 +112,10 @@ def notices(run: Run) -> Finding:
 
 
 def _alarming(told: Collection[Notice], now: datetime) -> Iterable[Notice]:
-    """Yield what may stop messages and was not taken back by a later word on the same thing."""
+    """Yield notices that may stop messages, unless a later one on the same subject lifts them."""
     seen = set()
     for one in told:
-        # Of the account each event is a thing of its own.
+        # Each event of the account is a subject of its own.
         thing = (one.field, one.subject or one.event)
         is_last = thing not in seen
         seen.add(thing)

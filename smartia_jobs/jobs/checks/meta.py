@@ -26,7 +26,7 @@ def ask_meta(
     people: int | None,
     silent: bool,
 ) -> None:
-    """Look at token, number, account and templates; a dead token or network costs one question.
+    """Look at token, number, account and templates; stop at a dead token or network.
 
     Args:
         settings: whose account.
@@ -59,7 +59,7 @@ class _Asking:
         try:
             token = meta.token(self.management)
         except GraphRefusalError as error:
-            # Whether a token may ask about itself is Meta's affair; the others will tell.
+            # Some tokens may not ask about themselves; the next questions show whether it works.
             text = f"Meta does not tell about it: {error}"
             self.found.all.append(Finding("token", Level.WARNING, text))
             return True

@@ -1,4 +1,4 @@
-"""Settings, catalogue and surroundings: what can be judged without asking anybody."""
+"""Settings, catalogue and platform: what can be judged without database or network."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -12,7 +12,7 @@ from smartia_jobs.settings.checks import wrong_database
 from smartia_jobs.settings.declarations import describe
 from smartia_jobs.settings.environment import Given
 
-#: What Cloud Run gives a task unless it is told otherwise.
+#: Cloud Run's default for a task.
 #: Source: https://cloud.google.com/run/docs/configuring/task-timeout (2026-11).
 _USUAL_TIMEOUT = timedelta(minutes=10)
 #: Waits for throttles, start and database, besides the sending itself.
@@ -44,7 +44,7 @@ def settings_in_force(settings: Settings) -> Finding:
 
 
 def settings_fit(settings: Settings, *, must_send: bool) -> Finding:
-    """Say what is missing to send at all, and what is seldom meant.
+    """Say what is missing for sending, and which values are rarely meant.
 
     Raises:
         ConfigurationError: ``ONLY_TO`` holds something that is no phone.
@@ -68,7 +68,7 @@ def settings_fit(settings: Settings, *, must_send: bool) -> Finding:
 
 
 def _worth_a_look(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Yield what is valid and seldom meant, each with what to do."""
+    """Yield values that are valid but rarely meant, each with what to do."""
     mismatch = wrong_database(settings)
     if mismatch is not None:
         yield mismatch
@@ -84,7 +84,7 @@ def _worth_a_look(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def cloud_run(settings: Settings, people: int | None) -> Finding:
-    """Say what a task needs on Cloud Run, which does not tell it how it was set up.
+    """Say what a task needs on Cloud Run: how it was configured cannot be seen from inside.
 
     Args:
         settings: with the job's name, as Cloud Run set it.

@@ -1,4 +1,4 @@
-"""One kind of message beside Meta's template of that name: how it stands, and what to do next."""
+"""One kind of message compared with Meta's template of that name, and what to do next."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ _FILLED_BUTTONS = ("COPY_CODE", "OTP", "FLOW", "CATALOG", "MPM", "SPM")
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How one kind of message stands at Meta.
+    """One kind of message compared with Meta's template.
 
     Attributes:
         template: ours.
@@ -61,7 +61,7 @@ class Standing:
 
     @property
     def level(self) -> Level:
-        """How it stands."""
+        """How serious its state is."""
         if self.problems:
             return Level.PROBLEM
         return Level.WARNING if self.warnings else Level.OK
@@ -79,7 +79,7 @@ class Standing:
 def compare(
     catalogue: Catalogue, settings: Settings, registered: Sequence[RegisteredTemplate]
 ) -> list[Standing]:
-    """Return how each kind of message stands, in the catalogue's order.
+    """Compare each kind of message, in the catalogue's order.
 
     Raises:
         ConfigurationError: ``CLINIC_PHONE`` cannot be read.
@@ -92,10 +92,10 @@ def compare(
 
 
 def wanted_definition(template: MessageTemplate, settings: Settings) -> dict[str, Any]:
-    """Return what registers a template: with this clinic's phone, and in time to be of use.
+    """Return the definition that registers a template, with this clinic's phone.
 
-    Meta never tries to deliver a reminder for longer than it is of use, whatever the catalogue
-    says.
+    Whatever the catalogue says, Meta does not try to deliver a reminder for longer than it is
+    useful.
 
     Raises:
         ConfigurationError: ``CLINIC_PHONE`` cannot be read.
@@ -114,7 +114,7 @@ def wanted_definition(template: MessageTemplate, settings: Settings) -> dict[str
 
 
 def latest_of(template: MessageTemplate, settings: Settings) -> timedelta | None:
-    """Return how long before the visit a reminder loses its use; None for what is none."""
+    """Return how long before the visit a reminder stops being useful; None: it is no reminder."""
     return None if template.reminder is None else settings.times_of(template.reminder).latest
 
 

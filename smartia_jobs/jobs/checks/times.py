@@ -1,4 +1,4 @@
-"""Time: the clinic's clock, and whether visits are read as the clinic means them."""
+"""Time: the clinic's clock, and whether the visits' times are understood correctly."""
 
 from collections import Counter
 from datetime import datetime, timedelta
@@ -17,12 +17,12 @@ _AHEAD = timedelta(days=60)
 #: Hours in which hardly any clinic sees patients, and those in which nearly all do.
 _NIGHT = frozenset({22, 23, 0, 1, 2, 3, 4, 5})
 _DAY = range(7, 20)
-#: Visits outside the day by which one reading must be better to be worth a warning.
+#: A warning needs at least this many more visits outside the day than the other way has.
 _CLEARLY = 3
 
 
 def chosen_times(run: Run) -> ChosenTimes:
-    """Return how dates are read here.
+    """Return how dates are understood here.
 
     Raises:
         ConfigurationError: the column is of no type for dates.
@@ -32,7 +32,7 @@ def chosen_times(run: Run) -> ChosenTimes:
 
 
 def time_zone(run: Run, chosen: ChosenTimes) -> Finding:
-    """Show the clinic's clock, and its next visits as the clinic would read them."""
+    """Show the clinic's clock, and the next visits as they are understood."""
     zone = run.settings.clinic_timezone
     times = chosen.times or chosen.other
     visits = _next_visits(run, times) if times else ()
@@ -51,7 +51,7 @@ def time_zone(run: Run, chosen: ChosenTimes) -> Finding:
 
 
 def hours(run: Run, chosen: ChosenTimes) -> Finding:
-    """Look whether the hours of visits are those of a clinic, or seem to be shifted."""
+    """Find out whether visits are at the hours of a clinic, or seem to be shifted."""
     if chosen.times is None:
         return Finding("hours", Level.OK, "Not looked at before STORED_TIMES is set.")
     visits = _hours(run, chosen.times)

@@ -1,4 +1,4 @@
-"""WhatsApp: token, number, account, templates and clock, as Meta tells of them."""
+"""WhatsApp: token, number, account, templates and clock, by what Meta answers."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ from smartia_jobs.whatsapp.account import (
 )
 
 _SOON = timedelta(days=14)
-#: A clock this wrong sends reminders at another time than meant, by as much.
+#: A clock that is off by this much sends reminders at the wrong time.
 _SKEW_WORTH_A_LOOK = timedelta(seconds=60)
 _SKEW_TOO_LARGE = timedelta(minutes=5)
 _RENEWAL = (
@@ -54,7 +54,7 @@ def token(token: Token, settings: Settings, now: datetime) -> Finding:
 
 
 def number(number: Number) -> Finding:
-    """Judge name, status, quality and kind of the sender's number."""
+    """Judge the sender's number: name, status, quality and platform."""
     text = (
         f"{number.display or 'The number'} “{number.name}”: {number.status or 'status not told'},"
         f" quality {number.quality}."
@@ -125,11 +125,11 @@ def account(account: Account, *, owns_number: bool) -> Finding:
 
 
 def webhook(number: Number, apps: Sequence[App] | None, *, app_id: str, silent: bool) -> Finding:
-    """Say whether Meta tells anybody what becomes of messages, and where.
+    """Say whether Meta posts statuses to a webhook, and to which.
 
     Args:
         number: with the addresses that Meta knows.
-        apps: those that hear of the account; None: which account it is was not said.
+        apps: those subscribed to the account; None: META_WABA_ID is not set.
         app_id: the token's; empty when it is not known.
         silent: messages were accepted a while ago, and no status ever came.
     """
@@ -158,7 +158,7 @@ def webhook(number: Number, apps: Sequence[App] | None, *, app_id: str, silent: 
 
 
 def _address(number: Number, ours: Sequence[App]) -> str:
-    """Return which address Meta tells, and on which level it stands; empty: none."""
+    """Return the address in force, and who set it; empty: none."""
     known = dict(number.webhooks)
     for app in ours:
         if app.override:
@@ -175,7 +175,7 @@ _LEVELS = dict(
 
 
 def _bare(address: str) -> str:
-    """Return an address without what may be a secret in it."""
+    """Return an address without the parts that may be secret."""
     try:
         parts = urlsplit(address)
         port = f":{parts.port}" if parts.port else ""
@@ -186,7 +186,7 @@ def _bare(address: str) -> str:
 
 
 def template(standing: Standing) -> Finding:
-    """Say how one kind of message stands at Meta."""
+    """Say how one kind of message compares with Meta's template."""
     ours = standing.template
     text = f"{ours.name} ({ours.language}): {standing.status}, {_category(standing)}."
     details = (*standing.problems, *standing.warnings)
