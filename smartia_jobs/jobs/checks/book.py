@@ -84,8 +84,8 @@ def moved_by_chat(run: Run, times: StoredTimes) -> Finding:
     with run.database.read() as connection:
         found = findings.moved_by_chat(connection, times, run.now)
     if not found.count:
-        return Finding("moved_by_chat", Level.OK, "No visit stands twice.")
-    text = f"Visits moved by chat that still stand at the old time, both reminded: {found.count}."
+        return Finding("moved_by_chat", Level.OK, "No visit is booked twice.")
+    text = f"Visits moved by chat and still booked at the old time, both reminded: {found.count}."
     pairs = ", ".join(f"{old} → {new}" for old, new in found.ids)
     more = "" if found.count == len(found.ids) else ", …"
     step = "ask the patients, and cancel the visits that are no longer meant"

@@ -51,7 +51,7 @@ def statuses(run: Run, when: Arrivals) -> Finding:
         text = "None ever came: what became of accepted messages is not known."
         if not is_silent(run, when):
             return Finding("statuses", Level.OK, text)
-        text = "None ever came, nor any answer: nobody hears what patients tap on and write."
+        text = "None ever came, nor any answer: nobody receives what patients tap and write."
         step = "connect a webhook (deploy/README.md, Who hears what comes back)"
         return Finding("statuses", Level.WARNING, text, step)
     text = f"The newest came on {_shown(when.status_at, run)}."
@@ -63,7 +63,7 @@ def statuses(run: Run, when: Arrivals) -> Finding:
         text = (
             f"{text} Messages were accepted up to {_shown(when.accepted_at, run)}: silence since."
         )
-        step = "see that whoever hears the webhook runs, and ask smartia-jobs check --online"
+        step = "see that the service behind the webhook runs, and run smartia-jobs check --online"
         return Finding("statuses", Level.WARNING, text, step)
     return Finding("statuses", Level.OK, text)
 
@@ -84,8 +84,8 @@ def smartia_hears(run: Run) -> Finding:
         text = f"SmartIA's newest status of a message is of {_shown(newest.at, run)}."
         return Finding("smartia_hears", Level.OK, text)
     text = (
-        "SmartIA hears this number too: it keeps statuses of messages as if patients had written"
-        f" them (interaction {newest.id}), and its chatbot may answer each."
+        "SmartIA receives this number's posts too: it keeps statuses of messages as if patients had"
+        f" written them (interaction {newest.id}), and its chatbot may answer each."
     )
     step = (
         "let SmartIA's API leave statuses alone, or give it and smartia-jobs each a Meta app or a"
@@ -99,14 +99,14 @@ def notices(run: Run) -> Finding:
     with run.database.read() as connection:
         told = newest_notices(connection, since=run.now - _LISTED_FOR)
     if not told:
-        return Finding("notices", Level.OK, "Meta has told nothing of templates or account.")
+        return Finding("notices", Level.OK, "Meta has sent no notice of templates or account.")
     lines = [_line(one, run) for one in told[:SHOWN]]
     more = (f"and {len(told) - SHOWN} more",) if len(told) > SHOWN else ()
     alarming = list(_alarming(told, run.now))
     if not alarming:
         return Finding("notices", Level.OK, f"The newest: {lines[0]}.", details=(*lines, *more))
     what = "; ".join(_line(one, run) for one in alarming[:3])
-    text = f"Meta has told of {len(alarming)} that may stop messages: {what}."
+    text = f"Of Meta's notices {len(alarming)} may stop messages: {what}."
     step = "see WhatsApp Manager (templates, account quality); templates: smartia-jobs templates"
     return Finding("notices", Level.WARNING, text, step, (*lines, *more))
 

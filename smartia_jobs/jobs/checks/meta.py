@@ -60,7 +60,7 @@ class _Asking:
             token = meta.token(self.management)
         except GraphRefusalError as error:
             # Some tokens may not ask about themselves; the next questions show whether it works.
-            text = f"Meta does not tell about it: {error}"
+            text = f"Meta does not say: {error}"
             self.found.all.append(Finding("token", Level.WARNING, text))
             return True
         except SmartiaJobsError as error:

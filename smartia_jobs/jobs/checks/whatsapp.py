@@ -56,7 +56,7 @@ def token(token: Token, settings: Settings, now: datetime) -> Finding:
 def number(number: Number) -> Finding:
     """Judge the sender's number: name, status, quality and platform."""
     text = (
-        f"{number.display or 'The number'} “{number.name}”: {number.status or 'status not told'},"
+        f"{number.display or 'The number'} “{number.name}”: {number.status or 'status unknown'},"
         f" quality {number.quality}."
     )
     problems = tuple(_number_problems(number))
@@ -72,7 +72,7 @@ def throughput(number: Number, settings: Settings) -> Finding:
     """Compare how fast the number may send with how fast we do."""
     rate = settings.send_rate * settings.task_count
     if number.rate is None:
-        text = f"Meta does not tell; SEND_RATE {rate:g}/s is allowed for every number up to 20."
+        text = f"Meta does not say; SEND_RATE {rate:g}/s is allowed for every number up to 20."
         return Finding("throughput", Level.OK if rate <= 20 else Level.WARNING, text)
     text = f"It may send {number.rate} messages a second; SEND_RATE is {rate:g}."
     if rate > number.rate:
@@ -85,9 +85,9 @@ def daily_limit(number: Number, people: int | None) -> Finding:
     """Compare how many people a day may be written to with tomorrow's visits."""
     expected = "unknown" if people is None else f"{people} patients"
     if number.tier not in DAILY_LIMITS:
-        told = f"Meta tells {number.tier}" if number.tier else "Meta does not tell it"
+        told = f"Meta says {number.tier}" if number.tier else "Meta does not say"
         if number.tier == "UNTIERED":
-            told = "Meta has put the account into no tier, and tells no limit"
+            told = "Meta has put the account into no tier, and names no limit"
         text = f"{told}; tomorrow's visits: {expected}."
         return Finding("daily_limit", Level.OK, text)
     limit = DAILY_LIMITS[number.tier]
@@ -105,7 +105,7 @@ def daily_limit(number: Number, people: int | None) -> Finding:
 
 def account(account: Account, *, owns_number: bool) -> Finding:
     """Judge the account's health, and whether the number is one of its own."""
-    text = f"“{account.name}”: health {account.health or 'not told'}."
+    text = f"“{account.name}”: health {account.health or 'unknown'}."
     if not owns_number:
         text = "The number in META_PHONE_NUMBER_ID is not one of the account in META_WABA_ID."
         return Finding("account", Level.PROBLEM, text, "correct one of the two ids")
@@ -145,8 +145,8 @@ def webhook(number: Number, apps: Sequence[App] | None, *, app_id: str, silent: 
         if not address:
             return Finding("webhook", Level.OK, text)
         step = (
-            "subscribe it, or nothing is heard: POST /META_WABA_ID/subscribed_apps, with this token"
-            " and no body"
+            "subscribe it, or no status arrives: POST /META_WABA_ID/subscribed_apps, with this"
+            " token and no body"
         )
         return Finding("webhook", Level.WARNING, text, step)
     text = f"{where}; subscribed to the account: {named}."
@@ -196,7 +196,7 @@ def template(standing: Standing) -> Finding:
 def clock(skew: timedelta | None) -> Finding:
     """Compare this machine's clock with Meta's."""
     if skew is None:
-        return Finding("clock", Level.WARNING, "No answer told the time.")
+        return Finding("clock", Level.WARNING, "No answer gave the time.")
     seconds = round(abs(skew).total_seconds())
     text = f"{seconds} s {'behind' if skew > timedelta() else 'ahead of'} WhatsApp's."
     step = "let the machine set its clock by the network (NTP)"
