@@ -13,6 +13,8 @@ from pathlib import Path
 import psycopg
 import psycopg.sql
 
+from tests.support.memory import memory
+
 TEMPLATE = "smartia_template"
 SCHEMA = Path(__file__).with_name("smartia_postgresql.sql")
 
@@ -45,14 +47,14 @@ def private_cluster() -> Iterator[str]:
         an SQLAlchemy URL with ``{database}`` for the database's name.
     """
     binaries = find_binaries()
-    # Not pytest's tmp_path: a socket's path must stay under 108 characters.
-    folder = Path(tempfile.mkdtemp(prefix="smartia-pg-"))
+    folder = _new_folder()
     data = folder / "data"
     # Like PostgreSQL on a Brazilian clinic's machine; a program that trusts the session's
     # zone is three hours wrong here.
     options = (
         f"-c unix_socket_directories='{folder}' -c listen_addresses='' -c fsync=off "
-        "-c full_page_writes=off -c timezone=America/Sao_Paulo -c max_connections=200"
+        "-c full_page_writes=off -c max_wal_size=64MB"
+        " -c timezone=America/Sao_Paulo -c max_connections=200"
     )
     user = None
     if os.getuid() == 0:
@@ -86,7 +88,7 @@ def private_cluster() -> Iterator[str]:
                 template.execute(SCHEMA.read_bytes())
             yield url
         finally:
-            run("pg_ctl", "stop", "--wait", "--silent", "--mode=immediate")
+            run("pg_ctl", "stop", "--wait", "--silent", "--mode=fast")
     finally:
         shutil.rmtree(folder)
 
@@ -98,7 +100,7 @@ def replica(url: str) -> Iterator[str]:
     primary = Path(url.partition("?host=")[2])
     owner = primary.stat()
     user = owner.st_uid if os.getuid() == 0 else None
-    folder = Path(tempfile.mkdtemp(prefix="smartia-pg-"))
+    folder = _new_folder()
     os.chown(folder, owner.st_uid, owner.st_gid)
 
     def run(tool: str, *arguments: str | Path) -> None:
@@ -124,9 +126,14 @@ def replica(url: str) -> Iterator[str]:
         try:
             yield url.replace(str(primary), str(folder))
         finally:
-            run("pg_ctl", "stop", "--wait", "--silent", "--mode=immediate")
+            run("pg_ctl", "stop", "--wait", "--silent", "--mode=fast")
     finally:
         shutil.rmtree(folder)
+
+
+def _new_folder() -> Path:
+    # Not pytest's tmp_path: a socket's path must stay under 108 characters.
+    return Path(tempfile.mkdtemp(prefix="smartia-pg-", dir=memory()))
 
 
 def native(url: str, database: str) -> str:
