@@ -18,6 +18,7 @@ import pytest
 
 from tests.support import Clinic, CliResult, RunCli, StartCli
 from tests.support.clinic_data import create_sqlite
+from tests.support.memory import memory
 from tests.support.postgres import (
     MissingPostgresError,
     create_database,
@@ -32,6 +33,12 @@ from tests.support.program import start
 hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the folders of tests in memory, where no commit waits for a disk."""
+    if not config.option.basetemp and (folder := memory()):
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(folder))
 
 
 @pytest.hookimpl(wrapper=True)
