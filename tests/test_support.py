@@ -1,11 +1,15 @@
 """The fixtures themselves: what they build is SmartIA's, and what they promise to clean up."""
 
+import re
+import signal
+import subprocess
 from datetime import UTC, datetime
+from pathlib import Path
 
 import psycopg
 import pytest
 
-from tests.support import Clinic, RunCli
+from tests.support import Clinic, RunCli, StartCli
 from tests.support.postgres import create_database, drop_database, native
 
 TUESDAY_AT_NINE = datetime(2026, 11, 24, 9, 0)  # noqa: DTZ001 - wall time is naive
@@ -165,3 +169,50 @@ def test_the_program_sees_the_variables_it_is_given(run_cli: RunCli) -> None:
 
     assert result.exit_code == 1
     assert "encodings" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (("--version",), 0),
+        (("--help",), 0),
+        (("templates", "preview", "24h"), 0),
+        (("24h", "--no-such-option"), 2),
+        (("opt-out", "list"), 78),
+    ],
+)
+def test_a_forked_run_leaves_what_a_run_from_nothing_leaves(
+    run_cli: RunCli, arguments: tuple[str, ...], status: int
+) -> None:
+    from_nothing = run_cli(*arguments, env={"PYTHONHASHSEED": "0"})
+
+    forked = run_cli(*arguments)
+
+    assert forked.exit_code == from_nothing.exit_code == status
+    assert forked.stdout == from_nothing.stdout
+    at = re.compile('"time":"[^"]*"')
+    assert at.sub("", forked.stderr) == at.sub("", from_nothing.stderr)
+
+
+def test_runs_share_neither_variables_nor_folders(run_cli: RunCli, tmp_path: Path) -> None:
+    given = run_cli("templates", "preview", "24h", env={"CLINIC_NAME": "Clínica Aurora"})
+    (tmp_path / ".env").write_text("CLINIC_NAME=Clínica Ipê\n", "utf-8")
+
+    found = run_cli("templates", "preview", "24h")
+
+    assert ("Clínica Aurora" in given.stdout, "Clínica Ipê" in given.stdout) == (True, False)
+    assert ("Clínica Aurora" in found.stdout, "Clínica Ipê" in found.stdout) == (False, True)
+
+
+def test_a_run_is_ended_by_a_signal_and_what_it_printed_is_kept(start_cli: StartCli) -> None:
+    process = start_cli("sandbox", "--port", "0")
+    assert process.stdout is not None
+    first_line = process.stdout.readline()
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.communicate(timeout=0.01)
+    assert process.poll() is None
+
+    process.kill()
+
+    assert process.wait(timeout=60) == -signal.SIGKILL
+    assert "http://127.0.0.1:" in first_line + process.communicate()[0]

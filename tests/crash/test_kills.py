@@ -23,7 +23,7 @@ def one_death(site: Site, chance: random.Random) -> None:
         site.wait_for_messages(before + 1 + chance.randrange(8), process)
         time.sleep(chance.uniform(0, 0.3))
     else:  # at any moment, also while it starts, migrates, recovers
-        time.sleep(chance.uniform(0.1, 1.5))
+        time.sleep(chance.uniform(0, 1.2))
     kill(process)
     in_flight = site.states()["claimed"]
     assert in_flight <= WORKERS
