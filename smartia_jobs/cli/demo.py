@@ -150,17 +150,17 @@ def _wait_until_heard(sandbox: "Sandbox") -> None:
 def listening(sandbox: "Sandbox", settings: "Settings") -> Iterator[None]:
     """Store what the sandbox posts, as ``smartia-jobs serve`` does."""
     from smartia_jobs.database import Database
-    from smartia_jobs.inbox.payload import read
+    from smartia_jobs.inbox.payload import parse, read
     from smartia_jobs.sandbox.exchange import Reply
     from smartia_jobs.sandbox.listener import Listener
     from smartia_jobs.store.inbox import store_answers, store_statuses
 
     def store(request: "Request") -> Reply:
         at = SystemClock().now() + sandbox.clock_offset
-        number = settings.meta_phone_number_id
-        post = read(request.body, phone_number_id=number, received_at=at)
-        if post is None:
+        payload = parse(request.body)
+        if payload is None:
             return Reply(400)
+        post = read(payload, phone_number_id=settings.meta_phone_number_id, received_at=at)
         with closing(Database(settings.database_url)) as database, database.write() as connection:
             store_statuses(connection, post.statuses, received_at=at)
             store_answers(connection, post.answers, received_at=at)

@@ -59,21 +59,26 @@ class _Ignored(Exception):
     """An element that is left out, with the reason."""
 
 
-def read(body: bytes, *, phone_number_id: str | None, received_at: datetime) -> Post | None:
-    """Return what a post says; None when it is no post of a WhatsApp account at all.
-
-    Args:
-        body: as it came.
-        phone_number_id: the clinic's number at Meta; what is about another one is left out.
-            None: every number is the clinic's.
-        received_at: when it came, aware UTC; stands for a time that is missing or in the future.
-    """
+def parse(body: bytes) -> dict[str, Any] | None:
+    """Return what a post holds; None when it is no post of a WhatsApp account at all."""
     try:
         payload = json.loads(body)
     except (ValueError, RecursionError):
         return None
     if not isinstance(payload, dict) or payload.get("object") != "whatsapp_business_account":
         return None
+    return payload
+
+
+def read(payload: Mapping[str, Any], *, phone_number_id: str | None, received_at: datetime) -> Post:
+    """Return what a post says.
+
+    Args:
+        payload: what it holds, as :func:`parse` returns it.
+        phone_number_id: the clinic's number at Meta; what is about another one is left out.
+            None: every number is the clinic's.
+        received_at: when it came, aware UTC; stands for a time that is missing or in the future.
+    """
     post = Post()
     for entry in _list(payload, "entry", post):
         for change in _list(entry, "changes", post):

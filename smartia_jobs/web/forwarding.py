@@ -122,14 +122,18 @@ class Forwarding:
         self._appointments: Appointments | None = None
 
     def begin(
-        self, body: bytes, answers: Collection[PatientAnswer], *, received_at: datetime
+        self,
+        payload: Mapping[str, Any],
+        answers: Collection[PatientAnswer],
+        *,
+        received_at: datetime,
     ) -> Underway | None:
         """Note what of a post is not ours and begin to pass it on, once; None: nothing of it.
 
         Only within a thread of the inbox.
 
         Args:
-            body: as Meta posted it: JSON, and of a WhatsApp account.
+            payload: what the post holds.
             answers: what was read in it.
             received_at: when it came.
 
@@ -137,7 +141,6 @@ class Forwarding:
             sqlalchemy.exc.SQLAlchemyError: the database is away; nothing was passed on.
             SmartiaJobsError: it is not SmartIA's.
         """
-        payload: dict[str, Any] = json.loads(body)
         ours = self._ours(payload, answers, received_at)
         theirs = {piece.digest: not ours.has(piece) for piece in pieces(payload)}
         # Ours are noted, too: when they come again, what they are about may have changed.

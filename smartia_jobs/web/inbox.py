@@ -1,0 +1,164 @@
+"""The clinic's inbox: what Meta posts about it is stored and passed on, and a job told of it."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.exc import DataError, SQLAlchemyError
+
+from smartia_jobs.clock import Clock
+from smartia_jobs.database import Database
+from smartia_jobs.database.errors import explain
+from smartia_jobs.errors import ConfigurationError, SmartiaJobsError
+from smartia_jobs.inbox.payload import Post, read
+from smartia_jobs.logs import log_event
+from smartia_jobs.settings import Settings
+from smartia_jobs.store.inbox import store_answers, store_notices, store_statuses
+from smartia_jobs.store.schema import tables_exist
+from smartia_jobs.web.forwarding import Forwarding, Underway
+
+logger = logging.getLogger(__name__)
+
+#: Connections to PostgreSQL; SQLite has one writer at a time.
+_CONNECTIONS = {"postgresql": 4, "sqlite": 1}
+
+#: How long a post waits for its turn and the database; then Meta's queue keeps it.
+_PATIENCE_S = 10.0
+
+
+class Inbox:
+    """Stores in a few threads, each with a connection of its own; nothing is connected yet."""
+
+    def __init__(self, settings: Settings, clock: Clock, *, heard: Callable[[], None]) -> None:
+        """Prepare.
+
+        Args:
+            settings: the clinic's.
+            clock: says when a post came.
+            heard: called after something was stored that a job has to act on.
+        """
+        self._settings = settings
+        self._clock = clock
+        self._heard = heard
+        self._own = threading.local()
+        self._has_tables = False
+        dialect = "sqlite" if settings.database_url.startswith("sqlite") else "postgresql"
+        self._threads = ThreadPoolExecutor(_CONNECTIONS[dialect], thread_name_prefix="inbox")
+        self._forwarding = (
+            Forwarding(settings, clock, inbox=self._threads, database=self._database)
+            if settings.webhook_forward_url is not None
+            else None
+        )
+
+    async def take(self, payload: Mapping[str, Any]) -> int:
+        """Store what a post holds and pass on what is not for us.
+
+        Returns:
+            the HTTP status: 200 once it is committed; 503: Meta is to come again with it.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                stored = loop.run_in_executor(self._threads, self._store, payload)
+                status, underway = await stored
+        except TimeoutError:
+            # If it was begun it may be stored yet, and is not again when Meta repeats it.
+            self._log(logging.WARNING, "a post was not stored in time", status=503)
+            return 503
+        if self._forwarding and underway and not await self._forwarding.has_left(underway):
+            status = 503
+        return status
+
+    def _store(self, payload: Mapping[str, Any]) -> tuple[int, Underway | None]:
+        """Return the HTTP status, and what SmartIA is told of it."""
+        received_at = self._clock.now()
+        post = read(
+            payload,
+            phone_number_id=self._settings.meta_phone_number_id,
+            received_at=received_at,
+        )
+        try:
+            if post.statuses or post.answers or post.notices:
+                self._write(post, received_at)
+        except (SQLAlchemyError, SmartiaJobsError) as error:
+            self._log_failure("a post was not stored", error)
+            return 503, None
+        self._log_heard(post)
+        status, underway = 200, None
+        try:
+            if self._forwarding is not None:
+                underway = self._forwarding.begin(payload, post.answers, received_at=received_at)
+        except (SQLAlchemyError, SmartiaJobsError) as error:
+            self._log_failure("a post was stored, and is not passed on yet", error)
+            status = 503
+        if post.statuses or post.answers:
+            self._heard()
+        return status, underway
+
+    def _write(self, post: Post, received_at: datetime) -> None:
+        try:
+            self._write_all(post, received_at)
+        except DataError:
+            # Such as a letter that the database's encoding has not: it would be refused for days,
+            # and all others with it.
+            for piece in post.pieces():
+                try:
+                    self._write_all(piece, received_at)
+                except DataError:
+                    post.ignored["refused"] += 1
+            self._log(
+                logging.WARNING,
+                "the database refused a part of a post, which is left out",
+                refused=post.ignored["refused"],
+            )
+
+    def _write_all(self, post: Post, received_at: datetime) -> None:
+        with self._database().write() as connection:
+            store_statuses(connection, post.statuses, received_at=received_at)
+            store_answers(connection, post.answers, received_at=received_at)
+            store_notices(connection, post.notices, received_at=received_at)
+
+    def _database(self) -> Database:
+        """Return the database that one of the threads owns; only within it.
+
+        Raises:
+            SmartiaJobsError: our tables are missing or too old.
+        """
+        database: Database | None = getattr(self._own, "database", None)
+        if database is None:
+            database = self._own.database = Database(self._settings.database_url)
+        if not self._has_tables:
+            with database.read() as connection:
+                self._has_tables = tables_exist(connection)
+            if not self._has_tables:
+                raise ConfigurationError(
+                    "smartia-jobs' own tables are missing. Run: smartia-jobs db upgrade"
+                )
+        return database
+
+    def _log_heard(self, post: Post) -> None:
+        self._log(
+            logging.INFO if post.ignored else logging.DEBUG,
+            "heard",
+            statuses=len(post.statuses),
+            answers=len(post.answers),
+            notices=len(post.notices),
+            ignored=dict(post.ignored),
+        )
+        if post.notices:
+            self._log(
+                logging.WARNING,
+                "Meta tells something of the account or a template; smartia-jobs check lists it",
+                notices=len(post.notices),
+            )
+
+    def _log_failure(self, what: str, error: SQLAlchemyError | SmartiaJobsError) -> None:
+        why = explain(error) if isinstance(error, SQLAlchemyError) else error
+        self._log(logging.ERROR, f"{what}: {why}")
+
+    def _log(self, level: int, what: str, **fields: Any) -> None:
+        log_event(logger, level, what, event="webhook", **fields)
