@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable
+from functools import partial
 
 import uvicorn
 from starlette.applications import Starlette
@@ -30,7 +31,7 @@ def routes(settings: Settings, children: Children, clock: Clock) -> list[Route]:
     if has_webhook(settings):
         # Cloud Run stops the processor when a request is answered: there a scheduled job acts.
         acts = settings.cloud_run_service is None
-        heard = children.after("replies") if acts else _leave_it
+        heard = partial(children.after("replies"), "") if acts else _leave_it
         found += webhook_routes(settings, clock, heard=heard)
     if settings.http_auth is not None:
         found += job_routes(settings, children, clock)

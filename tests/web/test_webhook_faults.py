@@ -405,7 +405,7 @@ def children(sqlite_clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> Iterator
     nowhere = {"META_API_URL": "http://127.0.0.1:9", "DATABASE_IS_A_COPY": "1"}
     for name, setting in env_of(sqlite_clinic, META_ACCESS_TOKEN="made-up", **nowhere).items():
         monkeypatch.setenv(name, setting)
-    found = Children(None)
+    found = Children()
     yield found
     found.end()
     found.wait(30)
@@ -442,7 +442,7 @@ def test_what_is_heard_during_somebody_elses_run_is_acted_on_after_it(
             running = threads.submit(children.run, "24h", ())
             first = _child_of(os.getpid())
 
-            heard()
+            heard("")
             time.sleep(0.2)
 
         running.result()
