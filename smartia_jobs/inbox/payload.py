@@ -86,6 +86,13 @@ def read(payload: Mapping[str, Any], *, phone_number_id: str | None, received_at
     return post
 
 
+def nobodys(payload: Mapping[str, Any]) -> Post:
+    """Return that nothing was read of what is about no clinic's number and account."""
+    found = read(payload, phone_number_id=None, received_at=_FIRST_AT)
+    numbers, accounts = len(found.statuses) + len(found.answers), len(found.notices)
+    return Post(ignored=found.ignored + Counter(another_number=numbers, another_account=accounts))
+
+
 class _Change:
     """One element of ``changes``."""
 
