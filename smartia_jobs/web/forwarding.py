@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
 from typing import Any
 
@@ -35,9 +35,9 @@ from smartia_jobs.jobs.understanding import Understanding
 from smartia_jobs.logs import log_event
 from smartia_jobs.message import CallbackData
 from smartia_jobs.run import Run
-from smartia_jobs.settings import Settings
 from smartia_jobs.store.forwarded import give_back, sent_among, take
 from smartia_jobs.store.installation import installation_id
+from smartia_jobs.web.clinics import ServedClinic
 from smartia_jobs.whatsapp.connections import Adapter, NotSentError, SharedTLS
 
 logger = logging.getLogger(__name__)
@@ -98,26 +98,30 @@ class Forwarding:
     """
 
     def __init__(
-        self, settings: Settings, clock: Clock, *, inbox: Executor, database: Callable[[], Database]
+        self,
+        clinic: ServedClinic,
+        clock: Clock,
+        *,
+        inbox: Executor,
+        database: Callable[[], Database],
     ) -> None:
         """Prepare; nothing is connected yet.
 
         Args:
-            settings: with ``WEBHOOK_FORWARD_URL`` and the app's secret.
+            clinic: with ``WEBHOOK_FORWARD_URL``.
             clock: for what has to be decided by the time.
             inbox: the threads that own a database each.
             database: returns it, within one of them. It needs the rights of the jobs: what they
                 read decides whether an answer is understood.
         """
-        self._settings = settings
+        self._settings = settings = clinic.settings
+        self._labels = clinic.labels
         self._clock = clock
         self._inbox = inbox
         self._database = database
         self._url = settings.webhook_forward_url or ""
         self._secret = (settings.meta_app_secret or "").encode()
-        tls = SharedTLS(ssl.PROTOCOL_TLS_CLIENT)
-        tls.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
-        self._adapter = Adapter(_MOST_AT_ONCE, tls)
+        self._adapter = Adapter(_MOST_AT_ONCE, _tls())
         self._threads = ThreadPoolExecutor(_MOST_AT_ONCE, thread_name_prefix="forwarding")
         self._appointments: Appointments | None = None
 
@@ -168,6 +172,11 @@ class Forwarding:
         await loop.run_in_executor(self._inbox, self._give_back, underway.digests)
         return False
 
+    def close(self) -> None:
+        """End its threads and connections; nothing may be under way."""
+        self._threads.shutdown(wait=False)
+        self._adapter.close()
+
     def _send(self, body: bytes, digests: frozenset[str], begun_s: float) -> bool:
         if time.monotonic() - begun_s <= _TURN_S and self._post(body):
             return True
@@ -181,7 +190,9 @@ class Forwarding:
                 give_back(connection, digests)
         except (SQLAlchemyError, SmartiaJobsError) as error:
             why = explain(error) if isinstance(error, SQLAlchemyError) else error
-            _log(logging.ERROR, f"SmartIA's API will not hear of a post that did not leave: {why}")
+            self._log(
+                logging.ERROR, f"SmartIA's API will not hear of a post that did not leave: {why}"
+            )
 
     def _ours(
         self,
@@ -220,13 +231,16 @@ class Forwarding:
             with self._adapter.send(request, stream=True, timeout=_TIMEOUTS_S) as answer:
                 status: int | None = answer.status_code
         except NotSentError:
-            _log(logging.ERROR, "SmartIA's API cannot be reached; Meta is asked to come again")
+            self._log(logging.ERROR, "SmartIA's API cannot be reached; Meta is asked to come again")
             return False
         except (OSError, ValueError):
             status = None
         if status is None or status >= 300:
-            _log(logging.WARNING, "SmartIA's API did not take a post", status=status)
+            self._log(logging.WARNING, "SmartIA's API did not take a post", status=status)
         return True
+
+    def _log(self, level: int, what: str, **fields: Any) -> None:
+        log_event(logger, level, what, event="forwarding", **fields, **self._labels)
 
 
 def _status_ids(payload: Mapping[str, Any]) -> set[str]:
@@ -243,5 +257,9 @@ def _is_ours(answer: PatientAnswer, *, installation: str) -> bool:
     return tap is not None and tap.installation == installation
 
 
-def _log(level: int, what: str, **context: Any) -> None:
-    log_event(logger, level, what, event="forwarding", **context)
+@cache
+def _tls() -> SharedTLS:
+    """Return whom to trust, read once for all clinics."""
+    tls = SharedTLS(ssl.PROTOCOL_TLS_CLIENT)
+    tls.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
+    return tls

@@ -1,10 +1,10 @@
-"""The clinic's inbox: what Meta posts about it is stored and passed on, and a job told of it."""
+"""A clinic's inbox: what Meta posts about it is stored and passed on, and a job told of it."""
 
 import asyncio
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
@@ -16,65 +16,79 @@ from smartia_jobs.database.errors import explain
 from smartia_jobs.errors import ConfigurationError, SmartiaJobsError
 from smartia_jobs.inbox.payload import Post, read
 from smartia_jobs.logs import log_event
-from smartia_jobs.settings import Settings
 from smartia_jobs.store.inbox import store_answers, store_notices, store_statuses
 from smartia_jobs.store.schema import tables_exist
+from smartia_jobs.web.clinics import ServedClinic
 from smartia_jobs.web.forwarding import Forwarding, Underway
 
 logger = logging.getLogger(__name__)
 
-#: Connections to PostgreSQL; SQLite has one writer at a time.
+#: Connections to PostgreSQL, for the only clinic; SQLite has one writer at a time.
 _CONNECTIONS = {"postgresql": 4, "sqlite": 1}
-
-#: How long a post waits for its turn and the database; then Meta's queue keeps it.
-_PATIENCE_S = 10.0
 
 
 class Inbox:
-    """Stores in a few threads, each with a connection of its own; nothing is connected yet."""
+    """Stores in threads of its own, each with a connection; nothing is connected yet."""
 
-    def __init__(self, settings: Settings, clock: Clock, *, heard: Callable[[], None]) -> None:
+    def __init__(
+        self, clinic: ServedClinic, clock: Clock, *, heard: Callable[[str], None], alone: bool
+    ) -> None:
         """Prepare.
 
         Args:
-            settings: the clinic's.
+            clinic: whose it is.
             clock: says when a post came.
-            heard: called after something was stored that a job has to act on.
+            heard: told the clinic's name after something was stored that a job has to act on.
+            alone: there is no other clinic; else there is but one connection.
         """
-        self._settings = settings
+        self._clinic = clinic
+        self._settings = settings = clinic.settings
         self._clock = clock
         self._heard = heard
         self._own = threading.local()
         self._has_tables = False
         dialect = "sqlite" if settings.database_url.startswith("sqlite") else "postgresql"
-        self._threads = ThreadPoolExecutor(_CONNECTIONS[dialect], thread_name_prefix="inbox")
+        connections = _CONNECTIONS[dialect] if alone else 1
+        self._threads = ThreadPoolExecutor(connections, thread_name_prefix="inbox")
+        self._work: set[Future[Any]] = set()
         self._forwarding = (
-            Forwarding(settings, clock, inbox=self._threads, database=self._database)
+            Forwarding(clinic, clock, inbox=self._threads, database=self._database)
             if settings.webhook_forward_url is not None
             else None
         )
 
-    async def take(self, payload: Mapping[str, Any]) -> int:
-        """Store what a post holds and pass on what is not for us.
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is being stored or passed on."""
+        return not self._work
+
+    def store(self, payload: Mapping[str, Any]) -> "asyncio.Future[tuple[int, Underway | None]]":
+        """Store what a post holds, and begin to pass on what is not for us.
 
         Returns:
-            the HTTP status: 200 once it is committed; 503: Meta is to come again with it.
+            the HTTP status, and what SmartIA is told of it. It is 200 once it is committed, and
+            503 when Meta is to come again with it.
         """
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(_PATIENCE_S):
-                stored = loop.run_in_executor(self._threads, self._store, payload)
-                status, underway = await stored
-        except TimeoutError:
-            # If it was begun it may be stored yet, and is not again when Meta repeats it.
-            self._log(logging.WARNING, "a post was not stored in time", status=503)
-            return 503
-        if self._forwarding and underway and not await self._forwarding.has_left(underway):
-            status = 503
-        return status
+        work = self._threads.submit(self._store, payload)
+        self._busy_until_done(work)
+        return asyncio.wrap_future(work)
+
+    async def has_left(self, underway: Underway) -> bool:
+        """Return whether what SmartIA is told left or may have; False: it surely did not."""
+        return self._forwarding is None or await self._forwarding.has_left(underway)
+
+    def close(self) -> None:
+        """Close the one connection and end the threads; it must be idle, and is not used again."""
+        self._threads.submit(self._close_database)
+        self._threads.shutdown(wait=False)
+        if self._forwarding is not None:
+            self._forwarding.close()
+
+    def _busy_until_done(self, work: "Future[Any]") -> None:
+        self._work.add(work)
+        work.add_done_callback(self._work.discard)
 
     def _store(self, payload: Mapping[str, Any]) -> tuple[int, Underway | None]:
-        """Return the HTTP status, and what SmartIA is told of it."""
         received_at = self._clock.now()
         post = read(
             payload,
@@ -92,11 +106,13 @@ class Inbox:
         try:
             if self._forwarding is not None:
                 underway = self._forwarding.begin(payload, post.answers, received_at=received_at)
+                if underway is not None:
+                    self._busy_until_done(underway.left)
         except (SQLAlchemyError, SmartiaJobsError) as error:
             self._log_failure("a post was stored, and is not passed on yet", error)
             status = 503
         if post.statuses or post.answers:
-            self._heard()
+            self._heard(self._clinic.name)
         return status, underway
 
     def _write(self, post: Post, received_at: datetime) -> None:
@@ -140,15 +156,13 @@ class Inbox:
                 )
         return database
 
+    def _close_database(self) -> None:
+        database: Database | None = getattr(self._own, "database", None)
+        if database is not None:
+            database.close()
+
     def _log_heard(self, post: Post) -> None:
-        self._log(
-            logging.INFO if post.ignored else logging.DEBUG,
-            "heard",
-            statuses=len(post.statuses),
-            answers=len(post.answers),
-            notices=len(post.notices),
-            ignored=dict(post.ignored),
-        )
+        log_heard(post, self._clinic.labels)
         if post.notices:
             self._log(
                 logging.WARNING,
@@ -161,4 +175,19 @@ class Inbox:
         self._log(logging.ERROR, f"{what}: {why}")
 
     def _log(self, level: int, what: str, **fields: Any) -> None:
-        log_event(logger, level, what, event="webhook", **fields)
+        log_event(logger, level, what, event="webhook", **fields, **self._clinic.labels)
+
+
+def log_heard(post: Post, labels: Mapping[str, str] = {}) -> None:
+    """Log how much a post said, and how much of it was left out."""
+    log_event(
+        logger,
+        logging.INFO if post.ignored else logging.DEBUG,
+        "heard",
+        event="webhook",
+        statuses=len(post.statuses),
+        answers=len(post.answers),
+        notices=len(post.notices),
+        ignored=dict(post.ignored),
+        **labels,
+    )

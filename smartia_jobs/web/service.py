@@ -1,8 +1,7 @@
 """The HTTP service itself: which routes exist, and its life from socket to SIGTERM."""
 
 import socket
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
 
 import uvicorn
 from starlette.applications import Starlette
@@ -16,6 +15,7 @@ from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.settings import Settings
 from smartia_jobs.settings.checks import has_webhook
 from smartia_jobs.web.children import Children
+from smartia_jobs.web.clinics import ManyClinics, OneClinic, ServedClinic
 from smartia_jobs.web.connections import BoundedProtocol
 from smartia_jobs.web.jobs import job_routes
 from smartia_jobs.web.webhook import webhook_routes
@@ -24,28 +24,42 @@ from smartia_jobs.web.webhook import webhook_routes
 #: own at the latest, and Cloud Run kills what is there after 10.
 _GRACE_S = 9
 
+Routes = list[Route]
 
-def routes(settings: Settings, children: Children, clock: Clock) -> list[Route]:
-    """Return what is configured; everything else is 404."""
+#: For how many of many clinics a job acts at one time on what was heard.
+_JOBS_AT_ONCE = 4
+
+
+def routes_of_one(settings: Settings, children: Children, clock: Clock) -> Routes:
+    """Return what a clinic has configured; everything else is 404."""
     found = [Route("/health", _health)]
     if has_webhook(settings):
-        # Cloud Run stops the processor when a request is answered: there a scheduled job acts.
-        acts = settings.cloud_run_service is None
-        heard = partial(children.after("replies"), "") if acts else _leave_it
-        found += webhook_routes(settings, clock, heard=heard)
+        heard = _leave_it if settings.cloud_run_service else children.after("replies")
+        found += webhook_routes(OneClinic(settings), clock, heard=heard)
     if settings.http_auth is not None:
         found += job_routes(settings, children, clock)
     return found
 
 
-def _leave_it() -> None:
-    """Leave what was heard to the scheduled job."""
+def routes_of_many(
+    clinics: Sequence[ServedClinic], children: Children, clock: Clock, *, on_cloud_run: bool
+) -> Routes:
+    """Return one webhook for many clinics."""
+    heard = _leave_it if on_cloud_run else children.after("replies", at_once=_JOBS_AT_ONCE)
+    webhook = webhook_routes(ManyClinics(clinics), clock, heard=heard)
+    return [Route("/health", _health), *webhook]
+
+
+def _leave_it(_: str) -> None:
+    """Leave what was heard to the scheduled job.
+
+    Cloud Run stops the processor when a request is answered.
+    """
 
 
 def serve(
-    settings: Settings,
+    found: Routes,
     children: Children,
-    clock: Clock,
     *,
     address: tuple[str, int],
     announce: Callable[[str, list[str]], None],
@@ -53,16 +67,14 @@ def serve(
     """Serve until a signal, which is raised again at the end.
 
     Args:
-        settings: checked to be those of a service.
+        found: the routes.
         children: the jobs that are started.
-        clock: for the answers' time.
         address: host and port; port 0 takes a free one.
         announce: told the service's URL and its routes, once it listens.
 
     Raises:
         ConfigurationError: nothing can listen there.
     """
-    found = routes(settings, children, clock)
     config = uvicorn.Config(
         Starlette(routes=found),
         http=BoundedProtocol,
@@ -110,7 +122,7 @@ def _listen(address: tuple[str, int]) -> socket.socket:
         ) from None
 
 
-def _shown(found: list[Route]) -> list[str]:
+def _shown(found: Routes) -> list[str]:
     return [f"{min((route.methods or set()) - {'HEAD'})} {route.path}" for route in found]
 
 

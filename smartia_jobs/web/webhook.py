@@ -1,20 +1,25 @@
 """WhatsApp's webhook: who may post, how much, and what is answered. It stores; a job decides."""
 
+import asyncio
 import hmac
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from hashlib import sha256
+from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from smartia_jobs.clock import Clock
-from smartia_jobs.inbox.payload import parse
+from smartia_jobs.inbox.payload import nobodys, parse
 from smartia_jobs.logs import log_event
-from smartia_jobs.settings import Settings
-from smartia_jobs.web.inbox import Inbox
+from smartia_jobs.web.clinics import ManyClinics, OneClinic
+from smartia_jobs.web.inbox import Inbox, log_heard
+from smartia_jobs.web.inboxes import Inboxes
 
 logger = logging.getLogger(__name__)
 
@@ -26,15 +31,18 @@ _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _SIGNATURE = re.compile(r"sha256=([0-9a-f]{64})")
 
 
-def webhook_routes(settings: Settings, clock: Clock, *, heard: Callable[[], None]) -> list[Route]:
+def webhook_routes(
+    clinics: OneClinic | ManyClinics, clock: Clock, *, heard: Callable[[str], None]
+) -> list[Route]:
     """Return the handshake and the post.
 
     Args:
-        settings: with verify token and app secret.
+        clinics: whom it serves.
         clock: says when a post came.
-        heard: called after something was stored that a job has to act on.
+        heard: told a clinic's name after something was stored that a job has to act on.
     """
-    webhook = _Webhook(settings, Inbox(settings, clock, heard=heard))
+    make = partial(Inbox, clock=clock, heard=heard, alone=len(clinics.all) == 1)
+    webhook = _Webhook(clinics, Inboxes(make))
     return [
         Route(PATH, webhook.shake_hands, methods=["GET"]),
         Route(PATH, webhook.take, methods=["POST"]),
@@ -42,18 +50,20 @@ def webhook_routes(settings: Settings, clock: Clock, *, heard: Callable[[], None
 
 
 class _Webhook:
-    def __init__(self, settings: Settings, inbox: Inbox) -> None:
-        self._settings = settings
-        self._inbox = inbox
-        given = (settings.meta_app_secret, settings.meta_app_secret_old)
-        self._secrets = [secret.encode() for secret in given if secret]
+    def __init__(self, clinics: OneClinic | ManyClinics, inboxes: Inboxes) -> None:
+        self._clinics = clinics
+        self._by_name = {clinic.name: clinic for clinic in clinics.all}
+        self._inboxes = inboxes
+        tokens = {clinic.settings.meta_verify_token for clinic in clinics.all}
+        self._tokens = [token.encode() for token in tokens if token]
+        self._secrets = sorted({secret for clinic in clinics.all for secret in clinic.secrets})
 
     async def shake_hands(self, request: Request) -> Response:
-        """Answer Meta's handshake: whoever knows the verify token gets its challenge back."""
+        """Answer Meta's handshake: whoever knows a verify token gets its challenge back."""
         query = request.query_params
         token, challenge = query.get("hub.verify_token", ""), query.get("hub.challenge", "")
-        wanted = (self._settings.meta_verify_token or "").encode()
-        known = hmac.compare_digest(token.encode("utf-8", "replace"), wanted)
+        given = token.encode("utf-8", "replace")
+        known = {wanted for wanted in self._tokens if hmac.compare_digest(given, wanted)}
         if query.get("hub.mode") == "subscribe" and known and _CHALLENGE.fullmatch(challenge):
             return PlainTextResponse(challenge, headers={"X-Content-Type-Options": "nosniff"})
         return _refused(403, "a handshake was refused")
@@ -66,20 +76,44 @@ class _Webhook:
             return Response(status_code=400)  # nobody is there to read it
         if body is None:
             return _refused(413, "a post was larger than Meta's are")
-        if not self._is_signed(body, request.headers.get("x-hub-signature-256", "")):
+        signature = request.headers.get("x-hub-signature-256", "")
+        # Of a large body and the secrets of many clinics it takes seconds.
+        signed_by = await run_in_threadpool(self._signed_by, body, signature)
+        if not signed_by:
             return _refused(401, "a post was not signed with the app's secret")
         payload = parse(body)
         if payload is None:
             # Sent again for days, it would be understood no better.
             log_event(logger, logging.WARNING, "a signed post was not understood", event="webhook")
             return PlainTextResponse("")
-        return PlainTextResponse("", await self._inbox.take(payload))
+        parts = self._clinics.parts(payload, signed_by)
+        statuses = await asyncio.gather(
+            *(self._take_part(name, part, signed_by) for name, part in parts.items())
+        )
+        return PlainTextResponse("", max(statuses))
 
-    def _is_signed(self, body: bytes, signature: str) -> bool:
+    def _signed_by(self, body: bytes, signature: str) -> set[bytes]:
+        """Return which of the secrets have signed a post; which is not told by the time taken."""
         match = _SIGNATURE.fullmatch(signature.lower())
         given = match[1] if match else ""
-        digests = (hmac.new(secret, body, sha256).hexdigest() for secret in self._secrets)
-        return any(hmac.compare_digest(given, digest) for digest in digests)
+        return {
+            secret
+            for secret in self._secrets
+            if hmac.compare_digest(given, hmac.new(secret, body, sha256).hexdigest())
+        }
+
+    async def _take_part(
+        self, name: str, payload: dict[str, Any], signed_by: Collection[bytes]
+    ) -> int:
+        """Return the HTTP status for a clinic's part: not 200 as long as Meta is to keep it."""
+        clinic = self._by_name.get(name)
+        if clinic is None:
+            log_heard(nobodys(payload))
+            return 200
+        if clinic.secrets.isdisjoint(signed_by):
+            _log_refusal(401, "a post was not signed with this clinic's secret", clinic.labels)
+            return 401
+        return await self._inboxes.take(clinic, payload)
 
 
 async def _body(request: Request) -> bytes | None:
@@ -96,5 +130,9 @@ async def _body(request: Request) -> bytes | None:
 
 
 def _refused(status: int, why: str) -> Response:
-    log_event(logger, logging.WARNING, why, event="webhook", status=status)
+    _log_refusal(status, why)
     return PlainTextResponse("refused", status)
+
+
+def _log_refusal(status: int, why: str, labels: Mapping[str, str] = {}) -> None:
+    log_event(logger, logging.WARNING, why, event="webhook", status=status, **labels)

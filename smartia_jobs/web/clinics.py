@@ -1,0 +1,154 @@
+"""The clinics that one webhook serves: whose number is whose, and whose secret signs for whom."""
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from smartia_jobs.errors import ConfigurationError
+from smartia_jobs.inbox.parts import parts
+from smartia_jobs.logs import log_event
+from smartia_jobs.settings import Settings
+from smartia_jobs.settings.clinics import Clinic
+from smartia_jobs.settings.environment import understand
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ServedClinic:
+    """One clinic that a webhook serves.
+
+    Attributes:
+        name: its file's, where there are many; empty: the only one.
+        settings: with the app's secret and the id of its number.
+    """
+
+    name: str
+    settings: Settings
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What log lines about it say besides."""
+        return {"clinic": self.name} if self.name else {}
+
+    @property
+    def secrets(self) -> frozenset[bytes]:
+        """Whatever signs for it: two, while the app's secret is changed."""
+        given = (self.settings.meta_app_secret, self.settings.meta_app_secret_old)
+        return frozenset(secret.encode() for secret in given if secret)
+
+
+class OneClinic:
+    """The only clinic of a webhook: every post that it believes is about it."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Serve it."""
+        self.all: Sequence[ServedClinic] = (ServedClinic("", settings),)
+
+    def parts(
+        self, payload: dict[str, Any], signed_by: Collection[bytes]
+    ) -> Mapping[str, dict[str, Any]]:
+        """Return the whole post; the inbox leaves out what is about another number."""
+        del signed_by
+        return {self.all[0].name: payload}
+
+
+class ManyClinics:
+    """The clinics of a folder: a post is taken apart by the ids of their numbers."""
+
+    def __init__(self, clinics: Sequence[ServedClinic]) -> None:
+        """Serve these, each with a number of its own."""
+        self.all = clinics
+        self._by_number = {one.settings.meta_phone_number_id: one for one in clinics}
+        self._by_account: dict[str, list[ServedClinic]] = {}
+        for one in clinics:
+            if one.settings.meta_waba_id is not None:
+                self._by_account.setdefault(one.settings.meta_waba_id, []).append(one)
+
+    def parts(
+        self, payload: dict[str, Any], signed_by: Collection[bytes]
+    ) -> Mapping[str, dict[str, Any]]:
+        """Return each clinic's part of a post, and what is nobody's.
+
+        What names a number is about its clinic, whoever signed it. What Meta tells of the account
+        is about all clinics of it that believe the post: each of its apps gets its own.
+        """
+
+        def whose(account: str, number: str | None) -> list[str]:
+            if number is not None:
+                found = self._by_number.get(number)
+                return [] if found is None else [found.name]
+            of_account = self._by_account.get(account, ())
+            return [one.name for one in of_account if not one.secrets.isdisjoint(signed_by)]
+
+        return parts(payload, whose)
+
+
+def served_of(clinics: Sequence[Clinic]) -> tuple[ServedClinic, ...]:
+    """Return the clinics of a folder that can be served, and log why the others cannot.
+
+    Raises:
+        ConfigurationError: none can.
+    """
+    owners: dict[str, list[str]] = {}
+    for clinic in clinics:
+        owners.setdefault(_number(clinic), []).append(clinic.name)
+    served = []
+    for clinic in clinics:
+        others = [name for name in owners[_number(clinic)] if name != clinic.name]
+        try:
+            served.append(_served(clinic, others))
+        except ConfigurationError as error:
+            for problem in error.problems:
+                _warn(f"clinic {clinic.name} is not served: {problem}", clinic=clinic.name)
+    if not served:
+        raise ConfigurationError(
+            "There is nothing to serve: no clinic of the folder has META_APP_SECRET, a "
+            "META_PHONE_NUMBER_ID of its own, and nothing else that is wrong; see the warnings."
+        )
+    _warn_of_what_is_not_heard(served)
+    return tuple(served)
+
+
+def _served(clinic: Clinic, same_number: Sequence[str]) -> ServedClinic:
+    """Return a clinic, or raise with everything that keeps it from being served."""
+    settings = understand(clinic.given)
+    problems = []
+    if settings.meta_app_secret is None:
+        problems.append("META_APP_SECRET is not set, so nobody could tell what Meta has signed.")
+    if settings.meta_phone_number_id is None:
+        problems.append(
+            "META_PHONE_NUMBER_ID is not set, so nobody could tell which posts are about it."
+        )
+    elif same_number:
+        problems.append(
+            f"its META_PHONE_NUMBER_ID is that of {same_number[0]} as well, so nobody could tell "
+            "whose patients write there."
+        )
+    if problems:
+        raise ConfigurationError(problems)
+    return ServedClinic(clinic.name, settings)
+
+
+def _warn_of_what_is_not_heard(served: Sequence[ServedClinic]) -> None:
+    if not any(one.settings.meta_verify_token for one in served):
+        _warn(
+            "META_VERIFY_TOKEN is set for no clinic that is served, so Meta's handshake is "
+            "refused: the webhook's address can be set there only once it is."
+        )
+    without = [one.name for one in served if one.settings.meta_waba_id is None]
+    if without:
+        _warn(
+            "META_WABA_ID is not set, so what Meta tells of templates and the account reaches "
+            "nobody there.",
+            clinics=without,
+        )
+
+
+def _number(clinic: Clinic) -> str:
+    return clinic.given.texts.get("META_PHONE_NUMBER_ID", "").strip()
+
+
+def _warn(what: str, **fields: Any) -> None:
+    log_event(logger, logging.WARNING, what, event="settings_warning", **fields)
