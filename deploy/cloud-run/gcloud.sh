@@ -24,22 +24,26 @@ main() {
             exit 2
             ;;
     esac
-    local settings=${SETTINGS:-clinic.env}
-    [[ -f $settings ]] || fail "there is no $settings; copy clinic.env.example"
+    read_settings clinic.env "${placeholders[@]}" NOTIFICATION_CHANNEL JOBS_URL CALLS_READERS
+    "$step"
+}
+
+# Reads the settings from FILE, and names what it does not set of the rest.
+read_settings() {
+    local settings=${SETTINGS:-$1} name
+    [[ -f $settings ]] || fail "there is no $settings; copy $1.example"
     # shellcheck source=/dev/null
     source "$settings"
-    local name
-    for name in "${placeholders[@]}" NOTIFICATION_CHANNEL JOBS_URL CALLS_READERS; do
+    for name in "${@:2}"; do
         [[ -n ${!name+set} ]] || fail "$settings does not set $name"
     done
     runner=smartia-jobs@$PROJECT.iam.gserviceaccount.com
     starter=smartia-jobs-trigger@$PROJECT.iam.gserviceaccount.com
     listener=smartia-webhook@$PROJECT.iam.gserviceaccount.com
-    "$step"
 }
 
 fail() {
-    echo "gcloud.sh: $*" >&2
+    echo "${0##*/}: $*" >&2
     exit 1
 }
 
@@ -82,7 +86,7 @@ image() {
     local digest
     digest=$(in_project artifacts docker images describe "$repository/smartia-jobs:latest" \
         --format='value(image_summary.fully_qualified_digest)')
-    echo "Put this into clinic.env:"
+    echo "Put this into the settings:"
     echo "IMAGE=$digest"
 }
 
@@ -112,13 +116,23 @@ jobs() {
     local job
     prepare
     for job in "${jobs[@]}"; do
-        render "$job.yaml" >"$rendered/$job.yaml"
-        in_project run jobs replace "$rendered/$job.yaml" --region="$REGION"
+        make_job "$job.yaml"
     done
     for job in 72h 24h 2h replies no-show metrics; do
-        in_project run jobs add-iam-policy-binding "smartia-jobs-$job" --region="$REGION" \
-            --member="serviceAccount:$starter" --role=roles/run.invoker >/dev/null
+        may_start "$job"
     done
+}
+
+# Puts the values into a file and makes the job of it.
+make_job() {
+    local file=$rendered/${1##*/}
+    render "$1" >"$file"
+    in_project run jobs replace "$file" --region="$REGION"
+}
+
+may_start() {
+    in_project run jobs add-iam-policy-binding "smartia-jobs-$1" --region="$REGION" \
+        --member="serviceAccount:$starter" --role=roles/run.invoker >/dev/null
 }
 
 # A folder for files with their values put in, which goes when the script ends.
@@ -169,6 +183,11 @@ trigger() {
 
 # 8. The log-based metrics and the alerts.
 alerts() {
+    log_metrics
+    policies alerts/*.yaml
+}
+
+log_metrics() {
     local file name verb
     for file in metrics/*.yaml; do
         name=smartia-jobs-$(basename "$file" .yaml)
@@ -176,7 +195,12 @@ alerts() {
         if exists logging metrics describe "$name"; then verb=update; fi
         in_project logging metrics "$verb" "$name" --config-from-file="$file"
     done
-    for file in alerts/*.yaml; do
+}
+
+# Makes an alert of each file, and keeps those that exist.
+policies() {
+    local file name
+    for file; do
         name=$(sed -n 's/^displayName: //p' "$file")
         if [[ -n $(in_project monitoring policies list --filter="displayName=\"$name\"" \
             --format='value(name)') ]]; then
@@ -268,25 +292,28 @@ calls() {
     local reader
     local -a readers
     prepare
-    exists storage buckets describe "gs://$CALLS_BUCKET" ||
-        in_project storage buckets create "gs://$CALLS_BUCKET" --location="$REGION" \
-            --uniform-bucket-level-access --public-access-prevention --soft-delete-duration=0
-    may_in_bucket "serviceAccount:$runner" roles/storage.objectUser
+    private_bucket "$CALLS_BUCKET"
+    may_in_bucket "$CALLS_BUCKET" "serviceAccount:$runner" roles/storage.objectUser
     read -ra readers <<<"$CALLS_READERS"
     for reader in "${readers[@]}"; do
-        may_in_bucket "$reader" roles/storage.objectViewer
+        may_in_bucket "$CALLS_BUCKET" "$reader" roles/storage.objectViewer
     done
-    render calls.yaml >"$rendered/calls.yaml"
-    in_project run jobs replace "$rendered/calls.yaml" --region="$REGION"
-    in_project run jobs add-iam-policy-binding smartia-jobs-calls --region="$REGION" \
-        --member="serviceAccount:$starter" --role=roles/run.invoker >/dev/null
+    make_job calls.yaml
+    may_start calls
     trigger calls '*/15 * * * *' Etc/UTC
     echo "The reception's page: https://storage.cloud.google.com/$CALLS_BUCKET/ligar.html"
 }
 
+private_bucket() {
+    exists storage buckets describe "gs://$1" ||
+        in_project storage buckets create "gs://$1" --location="$REGION" \
+            --uniform-bucket-level-access --public-access-prevention --soft-delete-duration=0
+}
+
+# BUCKET MEMBER ROLE, and further flags of gcloud.
 may_in_bucket() {
-    in_project storage buckets add-iam-policy-binding "gs://$CALLS_BUCKET" \
-        --member="$1" --role="$2" >/dev/null
+    in_project storage buckets add-iam-policy-binding "gs://$1" \
+        --member="$2" --role="$3" "${@:4}" >/dev/null
 }
 
 # Prints a file with the values of clinic.env in place of its ${NAME}s.
@@ -301,4 +328,7 @@ render() {
     printf '%s\n' "$text"
 }
 
-main "$@"
+# fleet.sh reads this file for what it has in common.
+if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
+    main "$@"
+fi
