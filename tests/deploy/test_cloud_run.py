@@ -4,7 +4,6 @@ import re
 import shutil
 import subprocess
 import sysconfig
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ import yaml
 from cronsim import CronSim
 
 from smartia_jobs.report import Report
+from tests.deploy.gcloud import DIGEST, FOLDER, container, run, task
 from tests.deploy.google_schemas import problems
 from tests.deploy.program import DEPLOY, NAMES, SECRET, parse, settings_from
 
-FOLDER = DEPLOY / "cloud-run"
 JOBS = ["72h", "24h", "2h", "replies", "no-show", "metrics", "check", "upgrade"]
 STEPS = [
     "accounts",
@@ -36,7 +35,6 @@ STEPS = [
 ]
 README = (DEPLOY / "README.md").read_text("utf-8")
 
-_DIGEST = "sha256:" + "0" * 64
 _AN_INSTANT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 #: What the one line at a run's end holds.
@@ -44,84 +42,6 @@ _CLOSING_LINE = {
     "event",
     *Report("2h", "run", _AN_INSTANT, "America/Sao_Paulo").as_json(),
 }
-
-#: Notes its arguments, a line each and an empty line after the last, and keeps rendered files.
-_GCLOUD = r"""#!/bin/sh
-for word do printf '%s\n' "$word"; done >>"$LOG"
-echo >>"$LOG"
-keep() { for word do case $word in *.yaml) cp "$word" "$RENDERED" ;; esac; done; }
-flags() {
-    for word do case $word in --flags-file=*) cp "${word#*=}" "$RENDERED/flags" ;; esac; done
-}
-case " $* " in
-*" run services describe "*) echo "https://$6.example" ;;
-*" images describe "*) echo "registry.example/smartia-jobs@$DIGEST" ;;
-*" describe "*) [ -n "$EXISTS" ] ;;
-*" policies list "*) [ -z "$EXISTS" ] || echo policy ;;
-*" jobs replace "* | *" services replace "*) keep "$@" ;;
-*" versions add "*) cat >"$RENDERED/secret" ;;
-*" --flags-file="*) flags "$@" ;;
-esac
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Called:
-    """What a step of the script did.
-
-    Attributes:
-        calls: the arguments of each call of gcloud, without ``--project`` and ``--quiet``.
-        rendered: the files it was handed.
-        said: what the script printed.
-    """
-
-    calls: list[list[str]]
-    rendered: dict[str, str]
-    said: str
-
-    def of(self, *words: str) -> list[list[str]]:
-        """Return the calls that begin with these words."""
-        return [call for call in self.calls if call[: len(words)] == list(words)]
-
-
-def run(
-    tmp_path: Path,
-    step: str,
-    *,
-    exists: bool = False,
-    status: int = 0,
-    script: Path = FOLDER / "gcloud.sh",
-    said: str = "a secret\n" * 3,
-    **settings: str,
-) -> Called:
-    """Run a step with a gcloud that only takes notes."""
-    program, log, rendered = tmp_path / "gcloud", tmp_path / "log", tmp_path / "rendered"
-    program.write_text(_GCLOUD)
-    program.chmod(0o755)
-    rendered.mkdir(exist_ok=True)
-    log.write_text("")
-    lines = (FOLDER / "clinic.env.example").read_text("utf-8")
-    chosen = tmp_path / "clinic.env"
-    chosen.write_text(lines + "".join(f"{name}='{value}'\n" for name, value in settings.items()))
-    done = subprocess.run(
-        ["bash", script, step],
-        env={
-            "PATH": f"{tmp_path}:/usr/bin:/bin",
-            "SETTINGS": str(chosen),
-            "LOG": str(log),
-            "RENDERED": str(rendered),
-            "EXISTS": "1" if exists else "",
-            "DIGEST": _DIGEST,
-        },
-        input=said,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == status, done.stderr
-    calls = [call.splitlines() for call in log.read_text().split("\n\n") if call]
-    assert all(call[:2] == ["--project=my-project", "--quiet"] for call in calls)
-    files = {path.stem: path.read_text("utf-8") for path in rendered.iterdir()}
-    return Called([call[2:] for call in calls], files, done.stdout + done.stderr)
 
 
 @pytest.fixture(scope="module")
@@ -145,15 +65,6 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def page(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The job that writes the reception's page, as it is handed to Google."""
     return yaml.safe_load(run(tmp_path_factory.mktemp("calls"), "calls").rendered["calls"])
-
-
-def task(job: Any) -> Any:
-    return job["spec"]["template"]["spec"]["template"]["spec"]
-
-
-def container(job: Any) -> Any:
-    (only,) = task(job)["containers"]
-    return only
 
 
 def test_the_scripts_have_no_lint() -> None:
@@ -216,7 +127,7 @@ def test_all_jobs_are_the_same_image_by_digest(rendered: dict[str, Any]) -> None
     images = {container(job)["image"] for job in rendered.values()}
 
     (image,) = images
-    assert image.endswith(f"@{_DIGEST}")
+    assert image.endswith(f"@{DIGEST}")
     assert rendered.keys() == set(JOBS)
 
 
@@ -326,7 +237,7 @@ def test_accounts_get_the_least_roles(tmp_path: Path) -> None:
 def test_the_digest_that_was_built_is_shown(tmp_path: Path) -> None:
     called = run(tmp_path, "image")
 
-    assert called.said.endswith(f"\nIMAGE=registry.example/smartia-jobs@{_DIGEST}\n")
+    assert called.said.endswith(f"\nIMAGE=registry.example/smartia-jobs@{DIGEST}\n")
 
 
 def test_secrets_are_read_from_the_terminal_and_never_an_argument(tmp_path: Path) -> None:
