@@ -20,6 +20,8 @@ NAMES = {variable.name for variable in VARIABLES} | {f"{name}_FILE" for name in 
 def parse(arguments: Sequence[str]) -> str:
     """Return the command or group that ``smartia-jobs ARGUMENTS`` runs, having parsed all of it.
 
+    Of a fleet's the job comes behind, with its own options parsed, too: ``fleet db upgrade``.
+
     Raises:
         Exception: the program would refuse it as wrong usage.
     """
@@ -28,7 +30,9 @@ def parse(arguments: Sequence[str]) -> str:
     while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
         command, word = command.commands[rest[0]], rest.pop(0)
         words.append(word)
-    command.make_context(" ".join(words), rest)
+    context = command.make_context(" ".join(words), rest)
+    if words == ["fleet"]:
+        words.append(parse(context.params["job"]))
     return " ".join(words)
 
 
