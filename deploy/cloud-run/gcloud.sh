@@ -116,17 +116,17 @@ jobs() {
     local job
     prepare
     for job in "${jobs[@]}"; do
-        make_job "$job.yaml"
+        make_job "$job"
     done
     for job in 72h 24h 2h replies no-show metrics; do
         may_start "$job"
     done
 }
 
-# Puts the values into a file and makes the job of it.
+# Puts the values into NAME.yaml, or into FILE for NAME, and makes the job of it.
 make_job() {
-    local file=$rendered/${1##*/}
-    render "$1" >"$file"
+    local file=$rendered/$1.yaml
+    render "${2-$1.yaml}" >"$file"
     in_project run jobs replace "$file" --region="$REGION"
 }
 
@@ -298,7 +298,7 @@ calls() {
     for reader in "${readers[@]}"; do
         may_in_bucket "$CALLS_BUCKET" "$reader" roles/storage.objectViewer
     done
-    make_job calls.yaml
+    make_job calls
     may_start calls
     trigger calls '*/15 * * * *' Etc/UTC
     echo "The reception's page: https://storage.cloud.google.com/$CALLS_BUCKET/ligar.html"

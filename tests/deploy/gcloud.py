@@ -56,6 +56,7 @@ def run(
     exists: bool = False,
     status: int = 0,
     script: Path = FOLDER / "gcloud.sh",
+    example: str = "clinic.env.example",
     said: str = "a secret\n" * 3,
     **settings: str,
 ) -> Called:
@@ -65,7 +66,7 @@ def run(
     program.chmod(0o755)
     rendered.mkdir(exist_ok=True)
     log.write_text("")
-    lines = (FOLDER / "clinic.env.example").read_text("utf-8")
+    lines = (FOLDER / example).read_text("utf-8")
     chosen = tmp_path / "clinic.env"
     chosen.write_text(lines + "".join(f"{name}='{value}'\n" for name, value in settings.items()))
     done = subprocess.run(
