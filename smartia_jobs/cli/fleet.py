@@ -121,13 +121,15 @@ def fleet(
         folder = read_clinics(clinics, os.environ)
         part = part or shard_of(os.environ)
         chosen = choose(folder.all, shard=part, only=only or (), at=at, now=clock.now())
+        # About the folder as a whole: `serve` starts a run for one clinic after each post.
+        warnings = () if only else folder.warnings
         if len(chosen.now) > 1:
             warm_up(chosen.now, partial(_work, _rehearsal(words)))
         stop = Stop()
         listen_to_signals(stop)
         log_as_environment_asks("fleet")
         report = run_fleet(
-            FleetReport(_named(words), dry_run, part, chosen.not_now, folder.warnings),
+            FleetReport(_named(words), dry_run, part, chosen.not_now, warnings),
             chosen.now,
             partial(_work, words),
             parallel=parallel,

@@ -245,6 +245,15 @@ def test_each_job_can_be_done_for_all_clinics(fleet: Fleet) -> None:
     assert failed == []
 
 
+def test_what_is_odd_about_the_folder_is_told_when_all_of_it_is_meant(fleet: Fleet) -> None:
+    fleet.add("centro")
+    (fleet.folder / "notes.txt").write_text("")
+
+    of_all, of_one = fleet.run("2h", "--json"), fleet.run("2h", "--only", "centro", "--json")
+
+    assert [bool(one.json["warnings"]) for one in (of_all, of_one)] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
