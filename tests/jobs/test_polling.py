@@ -143,7 +143,7 @@ def test_more_than_a_page_is_read_to_its_end_and_then_not_again(desk: RepliesDes
         " CAST(i AS TEXT), 'wamid.' || CAST(i AS TEXT), created_at FROM interactions, n"
     )
 
-    desk.replies()
+    desk.listen()
 
     assert len(answers(desk)) == 2300
     newest = desk.clinic.value("SELECT max(id) FROM interactions")
