@@ -2,16 +2,18 @@
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, func, insert, select
 
 from smartia_jobs.clinic.tables import conversations, interactions
-from smartia_jobs.message import SentMessage
+
+if TYPE_CHECKING:
+    from smartia_jobs.message import SentMessage
 
 
 def write_interactions(
-    connection: Connection, sent: Sequence[SentMessage], *, message_type: str = "template"
+    connection: Connection, sent: Sequence["SentMessage"], *, message_type: str = "template"
 ) -> None:
     """Record messages as OUTGOING in the caller's transaction: templates, or free ``text``.
 
@@ -57,7 +59,7 @@ def _newest(connection: Connection, patient_ids: Collection[int]) -> dict[int, i
     return {row.patient_id: row.newest for row in connection.execute(query)}
 
 
-def _begin_conversation(connection: Connection, message: SentMessage) -> int:
+def _begin_conversation(connection: Connection, message: "SentMessage") -> int:
     begun_at = stored_utc(connection, message.sent_at)
     values = {
         "patient_id": message.patient_id,

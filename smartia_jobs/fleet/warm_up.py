@@ -15,9 +15,12 @@ from smartia_jobs.settings.environment import gather
 
 #: What a run loads only when there is somebody to write to, or a monitor to tell.
 _WHEN_DUE = (
+    "smartia_jobs.outbox.dispatcher",
+    "smartia_jobs.phones",
     "smartia_jobs.whatsapp.client",
     "smartia_jobs.whatsapp.waiting",
     "smartia_jobs.clinic.vetoes",
+    "smartia_jobs.store.reminded",
 )
 #: And what it loads for PostgreSQL alone.
 _ON_POSTGRESQL = ("psycopg", "sqlalchemy.dialects.postgresql.psycopg")

@@ -21,11 +21,9 @@ from smartia_jobs.jobs.unreadable import note_dates_out_of_reach, note_unreadabl
 from smartia_jobs.kinds import ReminderKind
 from smartia_jobs.outbox.sender import Sender
 from smartia_jobs.outbox.source import Source
-from smartia_jobs.outbox.tellings import rows_of, told_by_another
 from smartia_jobs.report import MOST_NAMED, Reason, Report
 from smartia_jobs.run import Run
 from smartia_jobs.settings import Settings
-from smartia_jobs.store.reminded import first_used_at
 from smartia_jobs.store.schema import tables_exist
 
 
@@ -144,18 +142,30 @@ def _missed(
                 for visit in page.appointments
                 if rule.could_have_been_reminded(visit) and only_to.refusal(visit, run.now) is None
             ]
-            known = visits and tables_exist(connection)
-            first_at = first_used_at(connection, source.kind) if known else None
-            visits = [visit for visit in visits if rule.was_in_time(visit, first_at)]
-            rows = rows_of(connection, source.kind, {v.id for v in visits}) if visits else {}
-            visits = [
-                visit
-                for visit in visits
-                if all(row.start != visit.start for row in rows.get(visit.id, ()))
-            ]
-            told = told_by_another(connection, source, sender, visits) if visits else {}
-            vetoed = source.vetoes(connection, visits) if visits else {}
-        missed += [visit.id for visit in visits if visit.id not in {*told, *vetoed}]
+            if visits:
+                missed += _untold(connection, source, sender, visits, rule)
         if page.next is None:
             return missed
         after = page.next
+
+
+def _untold(
+    connection: Connection,
+    source: Source,
+    sender: Sender,
+    visits: Collection[Appointment],
+    rule: ReminderRule,
+) -> list[int]:
+    """Return the ids of those visits that were booked in time, and of which nobody was told."""
+    from smartia_jobs.outbox.tellings import rows_of, told_by_another
+    from smartia_jobs.store.reminded import first_used_at
+
+    first_at = first_used_at(connection, source.kind) if tables_exist(connection) else None
+    visits = [visit for visit in visits if rule.was_in_time(visit, first_at)]
+    rows = rows_of(connection, source.kind, {visit.id for visit in visits})
+    visits = [
+        visit for visit in visits if all(row.start != visit.start for row in rows.get(visit.id, ()))
+    ]
+    told = told_by_another(connection, source, sender, visits)
+    vetoed = source.vetoes(connection, visits)
+    return [visit.id for visit in visits if visit.id not in {*told, *vetoed}]

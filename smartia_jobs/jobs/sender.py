@@ -10,13 +10,12 @@ from smartia_jobs.appointment import Appointment
 from smartia_jobs.catalogue.loading import MessageTemplate
 from smartia_jobs.clock import Clock
 from smartia_jobs.errors import ConfigurationError
-from smartia_jobs.message import Answer, CallbackData, Message, Phone, Unsendable
-from smartia_jobs.phones import canonical_phone, parse_phone
 from smartia_jobs.report import Reason
 from smartia_jobs.settings import Settings
 from smartia_jobs.whatsapp.pacing import Pacer
 
 if TYPE_CHECKING:
+    from smartia_jobs.message import Answer, CallbackData, Message, Phone, Unsendable
     from smartia_jobs.whatsapp.client import Client
 
 #: With more threads than this, Meta's highest rate was reached later.
@@ -40,11 +39,13 @@ class WhatsAppSender:
         self._connecting = threading.Lock()
         self._client: Client | None = None
 
-    def address(self, appointment: Appointment) -> Phone | Unsendable:
+    def address(self, appointment: Appointment) -> "Phone | Unsendable":
         """Return where to send, or why nobody can be reached there."""
+        from smartia_jobs.phones import parse_phone
+
         return parse_phone(appointment.phone, self._settings.clinic_country)
 
-    def write(self, visits: Sequence[Appointment]) -> Message:
+    def write(self, visits: Sequence[Appointment]) -> "Message":
         """Write the one message about these visits, earliest first."""
         from smartia_jobs.catalogue.contact import contact
         from smartia_jobs.catalogue.render import write_message
@@ -56,12 +57,12 @@ class WhatsAppSender:
             contact=contact(self._settings.clinic_phone, self._settings.clinic_country),
         )
 
-    def send(self, phone: Phone, message: Message, *, callback: CallbackData) -> Answer:
+    def send(self, phone: "Phone", message: "Message", *, callback: "CallbackData") -> "Answer":
         """Post it once. Called from worker threads."""
         client = self._client or self._connect()
         return client.send(phone, message, callback=callback)
 
-    def retry_wait_s(self, answer: Answer, attempt: int) -> float | None:
+    def retry_wait_s(self, answer: "Answer", attempt: int) -> float | None:
         """Return how long this message waits before it is tried again; None: not in this run."""
         from smartia_jobs.whatsapp.waiting import retry_wait_s
 
@@ -91,18 +92,18 @@ class OnlyTo:
             ConfigurationError: one of them cannot be a phone.
         """
         self._country = settings.clinic_country
-        phones = [canonical_phone(raw, self._country) for raw in sorted(settings.only_to)]
-        if None in phones:
+        self._phones = {_canonical(raw, self._country) for raw in settings.only_to}
+        if None in self._phones:
             raise ConfigurationError(
                 "ONLY_TO holds something that cannot be a phone; write each number with its"
                 " country and area code, such as +5511987654321, separated by commas."
             )
-        self._phones = frozenset(phones)
 
     def refusal(self, appointment: Appointment, _: datetime) -> Reason | None:
         """Return NOT_IN_ONLY_TO for everybody else; None when the setting is unset."""
-        is_meant = self.has(canonical_phone(appointment.phone, self._country))
-        return None if is_meant else Reason.NOT_IN_ONLY_TO
+        if not self._phones or self.has(_canonical(appointment.phone, self._country)):
+            return None
+        return Reason.NOT_IN_ONLY_TO
 
     def has(self, canonical: str | None) -> bool:
         """Whether a phone may be written to: every one, when the setting is unset."""
@@ -116,4 +117,11 @@ def person(appointment: Appointment, country: str) -> str:
 
 def person_of(patient_id: int, stored_phone: str | None, *, country: str) -> str:
     """Return the same of a patient row."""
-    return canonical_phone(stored_phone, country) or f"patient {patient_id}"
+    return _canonical(stored_phone, country) or f"patient {patient_id}"
+
+
+def _canonical(stored: str | None, country: str) -> str | None:
+    """Return a phone as phones are compared; with nothing due there are none to be read."""
+    from smartia_jobs.phones import canonical_phone
+
+    return canonical_phone(stored, country)

@@ -1,13 +1,13 @@
 """Sending one kind of message, and adding up what became of each visit."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
-from smartia_jobs.appointment import AppointmentStatus
+from sqlalchemy import Connection
+
+from smartia_jobs.appointment import AppointmentStatus, PersonDay
 from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.rules.window import Window
 from smartia_jobs.clinic.times import to_wall
-from smartia_jobs.outbox.dispatcher import Dispatcher
-from smartia_jobs.outbox.preview import preview
 from smartia_jobs.outbox.recovery import foresee_missed, held_unknown, recover
 from smartia_jobs.outbox.sender import Sender
 from smartia_jobs.outbox.source import Source
@@ -44,16 +44,25 @@ def expect(
 def send_due(run: Run, source: Source, sender: Sender, report: Report) -> None:
     """Send what is due, or only decide in a dry run, and add up the outcomes."""
     if run.dry_run:
-        with run.database.read() as connection:
-            known = tables_exist(connection)
-        report.missed += foresee_missed(run, source) if known else 0
-        report.held_unknown = _held(run, source)
-        for outcome in preview(run, source, sender):
-            report.add(outcome)
+        _foresee(run, source, sender, report)
         return
     report.missed += recover(run, source)
-    report.held_unknown = _held(run, source)
-    dispatcher = Dispatcher(run, source, sender)
+    with run.database.read() as connection:
+        report.held_unknown = _held(connection, run, source)
+        page = _first_page(connection, source)
+    if page is not None:
+        _dispatch(run, source, sender, page, report)
+    if run.stop.status is not None:
+        report.stop("interrupted; what was in flight is recorded", run.stop.status)
+
+
+def _dispatch(
+    run: Run, source: Source, sender: Sender, page: Sequence[PersonDay], report: Report
+) -> None:
+    """Send what is due, from its first page on; with nothing due none of this is loaded."""
+    from smartia_jobs.outbox.dispatcher import Dispatcher
+
+    dispatcher = Dispatcher(run, source, sender, page)
     for outcome in dispatcher.outcomes():
         report.add(outcome)
         if run.progress is not None:
@@ -68,13 +77,29 @@ def send_due(run: Run, source: Source, sender: Sender, report: Report) -> None:
         )
     if dispatcher.end is not None:
         report.stop(dispatcher.end.why, dispatcher.end.status)
-    if run.stop.status is not None:
-        report.stop("interrupted; what was in flight is recorded", run.stop.status)
 
 
-def _held(run: Run, source: Source) -> int:
+def _foresee(run: Run, source: Source, sender: Sender, report: Report) -> None:
+    """Add up what a run at this moment would do."""
+    from smartia_jobs.outbox.preview import preview
+
     with run.database.read() as connection:
-        if run.dry_run and not tables_exist(connection):
-            return 0
-        wall_now = to_wall(run.now, run.settings.clinic_timezone)
-        return held_unknown(connection, source.kind, wall_now=wall_now)
+        known = tables_exist(connection)
+        report.held_unknown = _held(connection, run, source) if known else 0
+    if known:
+        report.missed += foresee_missed(run, source)
+    for outcome in preview(run, source, sender):
+        report.add(outcome)
+
+
+def _held(connection: Connection, run: Run, source: Source) -> int:
+    wall_now = to_wall(run.now, run.settings.clinic_timezone)
+    return held_unknown(connection, source.kind, wall_now=wall_now)
+
+
+def _first_page(connection: Connection, source: Source) -> Sequence[PersonDay] | None:
+    """Return the nearest person-days that are due; None when there are none."""
+    while (page := source.next_page(connection)) is not None:
+        if page:
+            return page
+    return None

@@ -13,6 +13,7 @@ from itertools import count
 
 from sqlalchemy.exc import DBAPIError
 
+from smartia_jobs.appointment import PersonDay
 from smartia_jobs.database import is_transient
 from smartia_jobs.errors import ExitStatus, InterruptedRunError
 from smartia_jobs.outbox.breaker import LONGEST_WAIT_S, Breaker, End
@@ -44,14 +45,14 @@ SHUTDOWN_S = 8.0
 class Dispatcher:
     """One run's sending of one kind of message; iterate over :meth:`outcomes` once."""
 
-    def __init__(self, run: Run, source: Source, sender: Sender) -> None:
-        """Prepare; nothing is read, claimed or sent yet."""
+    def __init__(self, run: Run, source: Source, sender: Sender, page: Sequence[PersonDay]) -> None:
+        """Prepare to send what is due from ``page`` on; nothing is claimed or sent yet."""
         self._run = run
         self._source = source
         self._sender = sender
         self._clock = run.clock
         gate = Gate()
-        self._due = Due(run, source, sender)
+        self._due = Due(run, source, sender, page)
         self._breaker = Breaker(sender.rate)
         self._workers = Workers(sender, run.clock, stop=run.stop, gate=gate)
         self._recorder = Recorder(run, source, gate)

@@ -15,12 +15,12 @@ from smartia_jobs.run import Run
 class Due:
     """Person-days that may be claimed, nearest first; a page of them in memory."""
 
-    def __init__(self, run: Run, source: Source, sender: Sender) -> None:
-        """Begin before the first page."""
+    def __init__(self, run: Run, source: Source, sender: Sender, page: Sequence[PersonDay]) -> None:
+        """Begin with a page that was read, and go on with those after it."""
         self._run = run
         self._source = source
         self._sender = sender
-        self._page: Sequence[PersonDay] | None = None
+        self._page: Sequence[PersonDay] | None = page
         self._ready: deque[Pending] = deque()
         self._skipped: deque[Outcome] = deque()
         self._ended = False

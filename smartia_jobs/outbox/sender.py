@@ -1,10 +1,12 @@
 """What the outbox must be given to send: it knows no HTTP, only these interfaces."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from smartia_jobs.appointment import Appointment
-from smartia_jobs.message import Answer, CallbackData, Message, Phone, Unsendable
+
+if TYPE_CHECKING:
+    from smartia_jobs.message import Answer, CallbackData, Message, Phone, Unsendable
 
 
 class RateLimiter(Protocol):
@@ -45,18 +47,18 @@ class Sender(Protocol):
         """How many messages may be in flight at once."""
         ...
 
-    def address(self, appointment: Appointment) -> Phone | Unsendable:
+    def address(self, appointment: Appointment) -> "Phone | Unsendable":
         """Return where to send, or why nobody can be reached there."""
         ...
 
-    def write(self, visits: Sequence[Appointment]) -> Message:
+    def write(self, visits: Sequence[Appointment]) -> "Message":
         """Write the one message that tells of these visits, earliest first."""
         ...
 
-    def send(self, phone: Phone, message: Message, *, callback: CallbackData) -> Answer:
+    def send(self, phone: "Phone", message: "Message", *, callback: "CallbackData") -> "Answer":
         """Post it once. Called from worker threads."""
         ...
 
-    def retry_wait_s(self, answer: Answer, attempt: int) -> float | None:
+    def retry_wait_s(self, answer: "Answer", attempt: int) -> float | None:
         """Return how long this message waits before it is tried again; None: not in this run."""
         ...

@@ -3,19 +3,22 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
 from smartia_jobs.appointment import Appointment, PersonDay
-from smartia_jobs.message import SentMessage
 from smartia_jobs.report import Reason
+
+if TYPE_CHECKING:
+    from smartia_jobs.message import SentMessage
 
 Pages = Callable[[Connection], Sequence[PersonDay] | None]
 Reread = Callable[[Connection, Collection[int]], Mapping[int, Appointment]]
 Refusal = Callable[[Appointment, datetime], Reason | None]
 Vetoes = Callable[[Connection, Collection[Appointment]], Mapping[int, Reason]]
 SendBefore = Callable[[Appointment, datetime], datetime]
-WriteInteractions = Callable[[Connection, Sequence[SentMessage]], None]
+WriteInteractions = Callable[[Connection, Sequence["SentMessage"]], None]
 
 
 def no_vetoes(_: Connection, __: Collection[Appointment]) -> Mapping[int, Reason]:

@@ -114,9 +114,11 @@ def test_with_nothing_due_a_job_loads_the_database_alone(
     assert started.libraries == TYPER | DATABASE | driver
     assert not started.below("sqlalchemy.orm")
     assert not started.own & {
-        "messages.render",
-        "outbox.migrations",
+        "catalogue.render",
+        "outbox.claims",
+        "outbox.dispatcher",
         "sandbox",
+        "store.migrations",
         "whatsapp.client",
         "whatsapp.connections",
         "whatsapp.transport",
