@@ -203,7 +203,7 @@ def _as_json(standing: "Standing") -> dict[str, Any]:
 def _in_words(seconds: int | None) -> str:
     from datetime import timedelta
 
-    from smartia_jobs.jobs.checks.settings import in_words
+    from smartia_jobs.jobs.time_to_live import in_words
 
     return in_words(None if seconds is None else timedelta(seconds=seconds))
 

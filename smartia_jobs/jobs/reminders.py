@@ -13,10 +13,10 @@ from smartia_jobs.clinic.rules.reminders import EXPECTED, ReminderRule
 from smartia_jobs.clinic.rules.window import Window
 from smartia_jobs.clinic.visit_days import VisitDays
 from smartia_jobs.errors import UsageError
-from smartia_jobs.jobs.checks.settings import outlives
 from smartia_jobs.jobs.opening import open_clinic
 from smartia_jobs.jobs.sender import OnlyTo, WhatsAppSender, person
 from smartia_jobs.jobs.sending import expect, new_report, send_due
+from smartia_jobs.jobs.time_to_live import outlives
 from smartia_jobs.jobs.unreadable import note_dates_out_of_reach, note_unreadable
 from smartia_jobs.kinds import ReminderKind
 from smartia_jobs.outbox.sender import Sender

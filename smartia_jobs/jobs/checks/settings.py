@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 from math import ceil
 
-from smartia_jobs.catalogue.loading import Catalogue, MessageTemplate
+from smartia_jobs.catalogue.loading import Catalogue
 from smartia_jobs.jobs.checks.finding import Finding, Level
 from smartia_jobs.jobs.sender import OnlyTo
+from smartia_jobs.jobs.time_to_live import outlives
 from smartia_jobs.settings import Settings
 from smartia_jobs.settings.checks import wrong_database
 from smartia_jobs.settings.declarations import describe
@@ -114,32 +115,3 @@ def time_to_live(settings: Settings, catalogue: Catalogue) -> Finding:
         return Finding("time_to_live", Level.OK, "No reminder outlives its use.")
     step = "in MESSAGES_FILE give the kind a shorter time_to_live_seconds and a new name (…_v2)"
     return Finding("time_to_live", Level.WARNING, too_long[0], step, tuple(too_long[1:]))
-
-
-def outlives(template: MessageTemplate, settings: Settings) -> str | None:
-    """Say that WhatsApp may try longer than a reminder is of use; None when it may not.
-
-    A phone that was off could show it after the visit.
-    """
-    kind = template.reminder
-    if kind is None:
-        return None
-    latest = settings.times_of(kind).latest
-    if template.time_to_live is not None and template.time_to_live <= latest:
-        return None
-    return (
-        f"The {kind.name} reminder may reach a phone that was off for up to"
-        f" {in_words(template.time_to_live)}, which is longer than {kind.setting('latest')}"
-        f" ({in_words(latest)})."
-    )
-
-
-def in_words(duration: timedelta | None) -> str:
-    """Write a time to live for a person; None stands for Meta's default."""
-    if duration is None:
-        return "30 days"
-    seconds = int(duration.total_seconds())
-    for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds > length and seconds % length == 0:
-            return f"{seconds // length} {unit}"
-    return f"{seconds} s"

@@ -9,7 +9,7 @@ from smartia_jobs.catalogue.definition import definition, differences, unseen_on
 from smartia_jobs.catalogue.loading import Catalogue, MessageTemplate
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.jobs.checks.finding import Level
-from smartia_jobs.jobs.checks.settings import in_words
+from smartia_jobs.jobs.time_to_live import in_words
 from smartia_jobs.message import Phone
 from smartia_jobs.phones import parse_phone
 from smartia_jobs.settings import Settings
