@@ -35,10 +35,9 @@ from smartia_jobs.database import (
     Database,
     NativeEnum,
     UtcDateTime,
-    explain,
-    is_transient,
     now_plus,
 )
+from smartia_jobs.database.errors import explain, is_transient
 from smartia_jobs.errors import (
     ConfigurationError,
     ExitStatus,

@@ -15,18 +15,19 @@ _NAMED = (
     r"|coluna|relação|restrição|tabela|esquema|tipo|função|papel|usuário|banco de dados|sequência"
     r"|índice|gatilho|visão|codificação|parâmetro|operador|extensão|política|domínio|servidor"
 )
-_QUOTED = re.compile(rf"(?P<named>\b(?:{_NAMED}) )?[\"“«](?P<inside>[^\"”»]*)[\"”»]")
+# The patterns are compiled when they are first used: a run rarely meets an error.
+_QUOTED = rf"(?P<named>\b(?:{_NAMED}) )?[\"“«](?P<inside>[^\"”»]*)[\"”»]"
 #: Bytes of a text that is in another encoding.
-_BYTES = re.compile(r"0x[0-9a-f]{2}(?: 0x[0-9a-f]{2})*")
+_BYTES = r"0x[0-9a-f]{2}(?: 0x[0-9a-f]{2})*"
 _CAPITALISED = r"(?:[^\W\d_]['’])?[A-ZÀ-ÖØ-Þ][^\W\d_]+(?:['’-][^\W\d_]+)*"
 #: Whatever may be a value in the words of a clinic's own trigger: a quotation, text in
 #: brackets, a number or address, a name with its capital.
-_PERHAPS_A_VALUE = re.compile(
+_PERHAPS_A_VALUE = (
     rf"[\"“«‘].*[\"”»’]|(?<!\w)'.*'(?!\w)|[(\[{{].*[)\]}}]|\S*[\d@]\S*"
     rf"|^{_CAPITALISED}(?: {_CAPITALISED})+|(?<=\s){_CAPITALISED}"
 )
 #: Where a clinic's own function failed, in PostgreSQL's CONTEXT.
-_FUNCTION = re.compile(r"^[^\"(]*?([\w.]+)\([^)]*\) \S+ (\d+)", re.MULTILINE)
+_FUNCTION = r"(?m)^[^\"(]*?([\w.]+)\([^)]*\) \S+ (\d+)"
 
 
 def without_values(diagnosis: Any) -> str:
@@ -46,19 +47,19 @@ def without_values(diagnosis: Any) -> str:
     if diagnosis.table_name:
         about.append(f"table {table}")
     about += [f"{what} {name}" for what, name in names.items() if name and name not in said]
-    if function := _FUNCTION.search(diagnosis.context or ""):
+    if function := re.search(_FUNCTION, diagnosis.context or ""):
         about.append(f"function {function[1]}, line {function[2]}")
     return "; ".join(about)
 
 
 def raised(text: str) -> str:
     """Return what a trigger of the clinic's own says, without whatever may be a value."""
-    return _PERHAPS_A_VALUE.sub("…", text)
+    return re.sub(_PERHAPS_A_VALUE, "…", text)
 
 
 def _servers(text: str, names: Collection[str | None]) -> str:
     """Return the server's own words without the values that they quote."""
-    for quoted in _QUOTED.finditer(text):
+    for quoted in re.finditer(_QUOTED, text):
         if not quoted["named"] and quoted["inside"] not in names:
             # From here to the last quotation mark, for a value may hold some itself.
             after = max(map(text.rfind, '"”»')) + 1
@@ -68,4 +69,4 @@ def _servers(text: str, names: Collection[str | None]) -> str:
     else:
         if text.count('"') % 2:  # it began on this line and ends on another
             text = f"{text[: text.rfind(chr(34))]}…"
-    return _BYTES.sub("0x…", text)
+    return re.sub(_BYTES, "0x…", text)

@@ -12,7 +12,8 @@ from sqlalchemy.exc import DBAPIError
 from smartia_jobs.appointment import AppointmentStatus
 from smartia_jobs.clinic.appointments import Appointments
 from smartia_jobs.clinic.status_changes import change, note, statuses_left
-from smartia_jobs.database import is_lock_timeout, is_transient, lock_names, why
+from smartia_jobs.database import lock_names
+from smartia_jobs.database.errors import is_lock_timeout, is_transient, why
 from smartia_jobs.errors import ExitStatus
 from smartia_jobs.inbox.effects import Decision, Earlier, Said, Told, decide, stands
 from smartia_jobs.incoming import SAYS_NO, Meaning

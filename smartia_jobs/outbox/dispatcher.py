@@ -14,7 +14,7 @@ from itertools import count
 from sqlalchemy.exc import DBAPIError
 
 from smartia_jobs.appointment import PersonDay
-from smartia_jobs.database import is_transient
+from smartia_jobs.database.errors import is_transient
 from smartia_jobs.errors import ExitStatus, InterruptedRunError
 from smartia_jobs.outbox.breaker import LONGEST_WAIT_S, Breaker, End
 from smartia_jobs.outbox.claims import Claimant, Pending, claim

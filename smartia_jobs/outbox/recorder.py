@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from smartia_jobs.database import is_lock_timeout, is_transient, wait_for_no_lock, why
+from smartia_jobs.database import wait_for_no_lock
+from smartia_jobs.database.errors import is_lock_timeout, is_transient, why
 from smartia_jobs.outbox.records import Finished, record, record_alone, sent_message
 from smartia_jobs.outbox.source import Source
 from smartia_jobs.outbox.workers import Gate

@@ -115,6 +115,7 @@ def test_with_nothing_due_a_job_loads_the_database_alone(
     assert not started.below("sqlalchemy.orm")
     assert not started.own & {
         "catalogue.render",
+        "database.errors",
         "outbox.claims",
         "outbox.dispatcher",
         "sandbox",

@@ -10,7 +10,8 @@ from smartia_jobs.catalogue.loading import load_catalogue
 from smartia_jobs.clinic import access
 from smartia_jobs.clinic.interactions import stored_utc
 from smartia_jobs.clinic.tables import appointments, conversations, interactions, patients
-from smartia_jobs.database import Database, is_transient, why
+from smartia_jobs.database import Database
+from smartia_jobs.database.errors import is_transient, why
 from smartia_jobs.jobs.checks.finding import Finding, Level
 from smartia_jobs.run import Run
 from smartia_jobs.store.schema import VERSION_TABLE
