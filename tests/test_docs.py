@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from smartia_jobs.cli.app import app
+from smartia_jobs.cli.app import application
 from smartia_jobs.cli.report_table import REASONS
 from smartia_jobs.errors import ExitStatus
 from smartia_jobs.report import Result
@@ -102,7 +102,7 @@ def calls() -> Iterator[tuple[str, str]]:
 
 def mistakes(arguments: list[str]) -> list[str]:
     """Return what the program does not know of these arguments."""
-    command: Any = typer.main.get_command(app)
+    command: Any = typer.main.get_command(application())
     rest = list(arguments)
     while rest and not rest[0].startswith("-") and hasattr(command, "commands"):
         if rest[0] not in command.commands:
@@ -180,7 +180,7 @@ def test_a_call_is_found_wherever_a_scheduler_would_find_it(text: str, arguments
 
 
 def test_every_command_is_shown_in_the_guide_or_its_reference() -> None:
-    command: Any = typer.main.get_command(app)
+    command: Any = typer.main.get_command(application())
 
     shown = {line.split()[0] for page in (_GUIDE, _REFERENCE) for line in command_lines(page)}
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from smartia_jobs.cli.app import app
+from smartia_jobs.cli.app import application
 from smartia_jobs.cli.outbox import _shown
 from smartia_jobs.clinic.rules.hours import SendingHours
 from smartia_jobs.clinic.rules.reminders import ReminderRule
@@ -44,7 +44,7 @@ def test_every_command_stands_in_the_readme_and_back() -> None:
     ]
     documented = {row.strip("`").removeprefix("smartia-jobs ") for row in rows}
 
-    command = typer.main.get_command(app)
+    command = typer.main.get_command(application())
 
     assert documented == set(getattr(command, "commands", {}))
 

@@ -192,7 +192,7 @@ def _refuse_what_no_clinic_takes(words: Sequence[str]) -> None:
         )
     from smartia_jobs.cli.app import command
 
-    program = command()
+    program = command(words[0])
     with program.make_context("smartia-jobs", list(words[:1])) as context:
         one = program.get_command(context, words[0])
         if one is not None:

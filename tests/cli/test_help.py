@@ -14,7 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 from smartia_jobs.appointment import AppointmentStatus
-from smartia_jobs.cli.app import app
+from smartia_jobs.cli.app import application
 from tests.deploy.program import NAMES, parse
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -27,12 +27,16 @@ def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[s
         yield from commands(inner, (*path, name))
 
 
-ALL = dict(commands(typer.main.get_command(app)))
+ALL = dict(commands(typer.main.get_command(application())))
 
 
 def shown(path: tuple[str, ...], columns: int = 80) -> str:
+    return shown_by(application(), path, columns)
+
+
+def shown_by(program: typer.Typer, path: tuple[str, ...], columns: int = 80) -> str:
     result = CliRunner().invoke(
-        app,
+        program,
         [*path, "--help"],
         env={"COLUMNS": str(columns), "TERM": "dumb"},
         prog_name="smartia-jobs",
@@ -50,6 +54,11 @@ def test_help_fits_80_columns_and_cuts_nothing(path: tuple[str, ...]) -> None:
     for parameter in ALL[path].params:
         if not parameter.hidden and parameter.param_type_name == "option":
             assert set(parameter.opts) <= set(re.findall(r"-[-\w]+", text))
+
+
+@pytest.mark.parametrize("name", [path[0] for path in ALL if len(path) == 1])
+def test_a_command_that_is_loaded_alone_is_the_same_as_among_all(name: str) -> None:
+    assert shown_by(application([name]), (name,)) == shown((name,))
 
 
 @pytest.mark.parametrize("path", ALL, ids=lambda path: " ".join(path) or "smartia-jobs")

@@ -127,6 +127,14 @@ def test_with_nothing_due_a_job_loads_the_database_alone(
     }
 
 
+@pytest.mark.parametrize("job", ["24h", "no-show"])
+def test_a_command_loads_no_other(folder: Path, sqlite_clinic: Clinic, job: str) -> None:
+    started = start_job(folder, sqlite_clinic, job)
+
+    module = {"24h": "cli.reminders", "no-show": "cli.no_show"}[job]
+    assert {"cli.reminders", "cli.no_show", "cli.demo", "cli.outbox"} & started.own == {module}
+
+
 def test_sqlite_does_not_load_postgresqls_dialect(folder: Path, sqlite_clinic: Clinic) -> None:
     started = start_job(folder, sqlite_clinic, "24h")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from smartia_jobs.cli.app import app
+from smartia_jobs.cli.app import application
 from smartia_jobs.settings import Settings
 from smartia_jobs.settings.declarations import VARIABLES
 from smartia_jobs.settings.environment import load_settings
@@ -25,7 +25,7 @@ def parse(arguments: Sequence[str]) -> str:
     Raises:
         Exception: the program would refuse it as wrong usage.
     """
-    command: Any = typer.main.get_command(app)
+    command: Any = typer.main.get_command(application())
     words, rest = [], list(arguments)
     while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
         command, word = command.commands[rest[0]], rest.pop(0)
