@@ -29,15 +29,12 @@ def _run() -> int:
         sys.stdout.write(f"smartia-jobs {__version__}\n")
         return 0
 
-    import gc
+    from smartia_jobs.cli import garbage
 
-    # A short run is mostly imports, and what they make stays: looking through it for garbage
-    # again and again, and once more at the end, would take a quarter of the run's time. While
-    # messages are sent it is looked for often enough that memory does not grow with them.
-    gc.set_threshold(5_000, 20, 20)
+    garbage.load()
     from smartia_jobs.cli.app import main as run_app
 
     try:
         return run_app(sys.argv[1:])
     finally:
-        gc.freeze()
+        garbage.leave()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
+from smartia_jobs.cli import garbage
 from smartia_jobs.cli.streams import forget_output, output_error
 from smartia_jobs.clock import Clock, SystemClock
 from smartia_jobs.errors import ExitStatus, SmartiaJobsError
@@ -201,6 +202,7 @@ def errors_as_status(command: str, *, as_json: bool = False) -> Iterator[None]:
 
     Advice goes to standard error; with ``as_json`` standard output gets one JSON object.
     """
+    garbage.work()
     _command.set(command)
     _log_to_stderr("auto", "INFO", {"job": command})
     try:

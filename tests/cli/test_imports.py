@@ -75,14 +75,18 @@ def start(folder: Path, *arguments: str, **env: str) -> Start:
 
 def start_job(folder: Path, clinic: Clinic, job: str) -> Start:
     """Run a job for which nothing is due, a second time: the first one makes our tables."""
-    settings = {
+    start(folder, job, **settings(clinic))
+    return start(folder, job, **settings(clinic))
+
+
+def settings(clinic: Clinic) -> dict[str, str]:
+    """Return the environment of a job on this clinic."""
+    return {
         "DATABASE_URL": clinic.url,
         "STORED_TIMES": "wall",
         "META_ACCESS_TOKEN": "made-up",
         "META_PHONE_NUMBER_ID": "1",
     }
-    start(folder, job, **settings)
-    return start(folder, job, **settings)
 
 
 def test_the_version_is_told_without_loading_anything(folder: Path) -> None:
@@ -133,6 +137,24 @@ def test_a_command_loads_no_other(folder: Path, sqlite_clinic: Clinic, job: str)
 
     module = {"24h": "cli.reminders", "no-show": "cli.no_show"}[job]
     assert {"cli.reminders", "cli.no_show", "cli.demo", "cli.outbox"} & started.own == {module}
+
+
+@pytest.mark.parametrize("arguments", [("24h", "--dry-run"), ("metrics",), ("config", "show")])
+def test_garbage_is_looked_for_as_soon_as_a_command_works(
+    folder: Path, sqlite_clinic: Clinic, arguments: tuple[str, ...]
+) -> None:
+    program = "import gc; from smartia_jobs.cli import main; main(); print(gc.isenabled())"
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT), **settings(sqlite_clinic)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.stdout.endswith("True\n")
 
 
 def test_sqlite_does_not_load_postgresqls_dialect(folder: Path, sqlite_clinic: Clinic) -> None:
