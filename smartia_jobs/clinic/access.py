@@ -1,4 +1,4 @@
-"""What keeps this program from reading or writing SmartIA's tables, asked of the catalogue."""
+"""What keeps this program from reading or writing SmartIA's tables, by PostgreSQL's catalogue."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ NEEDS: Needs = {
         "INSERT": _WRITTEN["conversations"],
     },
     "interactions": {
-        # Also what SmartIA's own webhook has stored is read.
+        # What SmartIA's own webhook has stored is read too.
         "SELECT": metadata.tables["interactions"].columns.keys(),
         "INSERT": _WRITTEN["interactions"],
     },
@@ -52,7 +52,7 @@ _MEMBERS = {
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """A table of which PostgreSQL shows this role no rows, or some.
+    """A table whose rows PostgreSQL may hide from this role.
 
     Attributes:
         table: its name.
@@ -83,8 +83,8 @@ ORDER BY wanted.name
 def hidden_rows(connection: Connection, tables: Collection[str]) -> list[Hidden]:
     """Return the tables whose rows row level security may hide: one small query.
 
-    A hidden visit is nobody's: it is not due, not missed and in no figure. Without a policy that
-    is true of every row, and without any error.
+    A hidden visit is never due and in no figure, and nothing fails. Only a policy that is true for
+    every row hides none.
     """
     if connection.dialect.name == "sqlite":
         return []
@@ -92,7 +92,7 @@ def hidden_rows(connection: Connection, tables: Collection[str]) -> list[Hidden]
     return [Hidden(row.name, row.wholly) for row in rows]
 
 
-# A column that is not there is told by others.
+# Another check reports a column that is missing.
 _LACKING = """
 SELECT needed.name, needed.privilege, needed.attribute
 FROM unnest(CAST(%(tables)s AS text[]), CAST(%(privileges)s AS text[]), CAST(%(columns)s AS text[]))
@@ -124,7 +124,7 @@ def lacking_rights(connection: Connection, needs: Needs) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """What numbers the rows of a table.
+    """The sequence that numbers the rows of a table.
 
     Attributes:
         table: whose ids it gives out.
@@ -139,8 +139,8 @@ class Sequence:
     next: int | None
 
 
-# An identity column takes its numbers without asking for a right. Which number was the last is
-# seen only by those who may read it.
+# An identity column needs no right to take its numbers. Only a role that may read a sequence sees
+# its last number.
 _SEQUENCES = """
 SELECT wanted.name, pg_class.oid::regclass::text AS sequence,
   attidentity <> '' OR has_sequence_privilege(pg_class.oid, 'USAGE')
@@ -170,7 +170,7 @@ def sequences(connection: Connection, tables: Collection[str]) -> list[Sequence]
 def behind(connection: Connection, numbering: Sequence) -> int | None:
     """Return a table's greatest id where its sequence is still behind it, else None.
 
-    After rows were copied from another database, the next ids are taken already.
+    That happens after rows were copied from another database: the next ids are taken already.
     """
     if numbering.next is None:
         return None
@@ -193,7 +193,7 @@ _DEMANDED = {
 
 
 def unfilled_columns(connection: Connection) -> list[str]:
-    """Return the columns that a dialogue's row must have and this program does not know."""
+    """Return the columns of a dialogue that must have a value and that this program leaves out."""
     demanded = _DEMANDED[connection.dialect.name]
     return [
         f"{table}.{column}"
@@ -211,7 +211,7 @@ _LABELS = (
 
 
 def missing_labels(connection: Connection) -> Iterator[str]:
-    """Yield for each enum of SmartIA's on PostgreSQL which labels it lacks, and has."""
+    """Yield for each of SmartIA's enums on PostgreSQL which labels it lacks, and which it has."""
     for (table, column), members in _MEMBERS.items():
         found = connection.exec_driver_sql(_LABELS, {"table": table, "column": column}).first()
         if found is None:

@@ -31,22 +31,21 @@ from smartia_jobs.database import chunks
 #: a claim wait longer.
 PAGE_SIZE = 200
 
-#: Every status that is not one of these is looked at, so that an unset or unknown one is
-#: reported and not lost.
+#: Visits of any other status are looked at, so that an unset or unknown status is reported.
 CLOSED = (
     AppointmentStatus.COMPLETED,
     AppointmentStatus.CANCELLED,
     AppointmentStatus.NO_SHOW,
 )
 
-#: A visit is no longer than a week; a greater number is a mistake in typing.
+#: A visit that is longer than a week is a typing mistake.
 LONGEST_DURATION = timedelta(days=7)
 _MOST_MINUTES = LONGEST_DURATION / timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where the last page ended: the stored date as it is, and the id."""
+    """Where the last page ended: the stored date, unchanged, and the id."""
 
     stored_date: Any
     appointment_id: int
@@ -146,7 +145,7 @@ class Appointments:
             connection: inside a short transaction.
             ids: which.
             lock: let nobody else change them until the transaction ends. One that somebody is
-                changing just now is not waited for, and not among them.
+                changing right now is left out, without waiting.
         """
         found: dict[int, Appointment] = {}
         for some in chunks(ids):
@@ -161,8 +160,8 @@ class Appointments:
     ) -> list[Appointment]:
         """Return all visits from ``from_at`` on whose phone ends like one of these patients'.
 
-        Whatever their status, and the patients' own included: a superset of what the same
-        people have in the book, however their phones were typed.
+        Of any status, and including the patients' own: a superset of the same people's visits,
+        however their phones were typed.
         """
         query = _select().where(
             appointments.c.appointment_date >= self.times.lower_bound(from_at),
@@ -257,7 +256,7 @@ def _select() -> Select[Any]:
 
 
 def of_our_calendar(column: Column[Any]) -> ColumnElement[Any]:
-    """Return NULL for a date that Python has not: a keyboard easily makes the year 20260."""
+    """Return NULL for a date outside Python's calendar: the year 20260 is easily typed."""
     return case((column.between("0002-01-01", "9998-12-31"), column)).label(column.name)
 
 

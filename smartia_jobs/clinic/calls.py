@@ -1,4 +1,4 @@
-"""What SmartIA's tables say beside a visit: who is called, and whether they came last time."""
+"""What SmartIA's tables say about the patients to call, and whether they came last time."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from smartia_jobs.clinic.times import StoredTimes, read_booked_at
 from smartia_jobs.database import chunks
 from smartia_jobs.phones import canonical_phone
 
-# A column that SmartIA need not have, and that a role with few rights may not read.
+# SmartIA may lack this column, and a role with few rights may not read it.
 _MAY_READ_EVENTS = {
     "sqlite": "SELECT count(*) FROM pragma_table_info('appointments')"
     " WHERE name = 'calendar_event_id'",
@@ -52,7 +52,7 @@ def patients_by_id(connection: Connection, ids: Collection[int]) -> dict[int, Pa
 def patients_by_phone(
     connection: Connection, phones: Collection[str], country: str
 ) -> dict[str, Patient]:
-    """Return who has these canonical phones now, however they were typed; the newest of several."""
+    """Return the patients with these phones, however they were typed; of several the newest."""
     found: dict[str, Patient] = {}
     if not phones:
         return found
@@ -71,7 +71,7 @@ def patients_by_phone(
 def no_show_last_time(
     connection: Connection, times: StoredTimes, patient_ids: Collection[int], *, before: datetime
 ) -> set[int]:
-    """Return those patients who missed the last visit that they kept or missed."""
+    """Return the patients whose last visit that was kept or a no-show was a no-show."""
     last: dict[int, tuple[datetime, str]] = {}
     kept_or_missed = (AppointmentStatus.COMPLETED, AppointmentStatus.NO_SHOW)
     for some in chunks(patient_ids):
@@ -100,7 +100,7 @@ def changed_at(connection: Connection, ids: Collection[int]) -> dict[int, dateti
 
 
 def calendar_events(connection: Connection, ids: Collection[int]) -> dict[int, str]:
-    """Return the calendar's id of these visits, as far as SmartIA has noted one, by id."""
+    """Return the calendar's ids of these visits where SmartIA has noted one, by visit."""
     may_read = connection.exec_driver_sql(_MAY_READ_EVENTS[connection.dialect.name]).scalar()
     found: dict[int, str] = {}
     if not may_read:

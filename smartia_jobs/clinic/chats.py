@@ -1,4 +1,4 @@
-"""What SmartIA's chatbot noted of its conversations: who asked to move a visit, who to cancel."""
+"""What SmartIA's chatbot noted about conversations: who asked to move or cancel a visit."""
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ CANCELLED = ("%cancel%", "%desmarc%")
 #: Patients in one IN list.
 _CHUNK = 500
 
-#: So long after its last message the chatbot still waits for an answer.
+#: How long the chatbot waits for an answer to its last message.
 _DIALOGUE = timedelta(hours=24)
 
 #: From when to when a chat lasted.
@@ -32,11 +32,11 @@ def is_about(patterns: Sequence[str]) -> ColumnElement[bool]:
 
 
 def phones_in_dialogue(connection: Connection, times: StoredTimes, *, now: datetime) -> set[str]:
-    """Return the phones, as stored, with whose owners SmartIA's chatbot is talking.
+    """Return the phones, as stored, of patients in a dialogue with SmartIA's chatbot.
 
-    It does while a conversation is open in which it wrote last within a day: a bare word may be
-    meant for it. What this program sent stands in the same dialogues, and is told by WhatsApp's
-    id of the message.
+    Those are patients with an open conversation to which the chatbot wrote within a day: a bare
+    word may be meant for it. What this program sent is in the same conversations, and is
+    recognised by WhatsApp's id of the message.
 
     Args:
         connection: inside a short transaction.
@@ -64,20 +64,20 @@ def phones_in_dialogue(connection: Connection, times: StoredTimes, *, now: datet
 
 
 class Cancellations:
-    """Which visits their patients have cancelled in SmartIA's chat, asked once of each in a run.
+    """Which visits their patients have cancelled in SmartIA's chat; each is asked about once a run.
 
-    The chatbot says that the visit was cancelled and leaves it in the book. It does not note
-    which one was meant, nor when: only when the chat began and when it was last changed. So each
-    visit counts that was booked before the chat ended and starts after it began, and the doubt
-    speaks for the patient. A later chat about something else takes nothing back. The chatbot
-    keeps a second patient row for a number without its ninth digit, so people are told by phone.
+    The chatbot says that the visit was cancelled and leaves it in the book. It notes neither which
+    visit nor when, only when the chat began and when it was last changed. So every visit counts
+    that was booked before the chat ended and starts after it began: in doubt for the patient. A
+    later chat about something else changes nothing. The chatbot keeps a second patient row for a
+    number without its ninth digit, so people are identified by phone.
     """
 
     def __init__(self, identify: Callable[[int, str | None], str]) -> None:
         """Ask nothing yet.
 
         Args:
-            identify: given a patient's id and stored phone, what tells one person from another.
+            identify: returns what identifies a person, given a patient's id and stored phone.
         """
         self._identify = identify
         self._known: dict[Appointment, bool] = {}
@@ -85,7 +85,7 @@ class Cancellations:
     def among(self, connection: Connection, visits: Collection[Appointment]) -> set[int]:
         """Return the ids of those visits that were cancelled after booking and before their start.
 
-        A visit of which nobody knows when it was booked counts as booked before every chat.
+        A visit without a time of booking counts as booked before every chat.
         """
         new = [visit for visit in visits if visit not in self._known]
         for first in range(0, len(new), _CHUNK):

@@ -1,4 +1,4 @@
-"""What ``check`` wants to know of the clinic's rows: read near a span, or in pages."""
+"""What ``check`` asks about the clinic's rows."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ from smartia_jobs.clinic.times import StoredTimes, read_booked_at, to_wall
 
 #: Rows read at once.
 PAGE_SIZE = 1000
-#: Ids named of each finding; the rest is only counted.
+#: How many ids a finding names; the rest is only counted.
 SHOWN = 20
 
-#: SmartIA's newest interactions, of which so many are looked at.
+#: How many of SmartIA's newest interactions are looked at.
 _NEWEST_INTERACTIONS = 50_000
 
 #: No clinic books further ahead.
@@ -69,7 +69,7 @@ class StatusKept:
 def newest_status_kept(connection: Connection) -> StatusKept | None:
     """Return the newest status among SmartIA's latest interactions; None: it keeps none.
 
-    It stands there as if the patient had written it.
+    SmartIA stores it as if the patient had written it.
     """
     row = interactions.c
     last = select(func.max(row.id)).scalar_subquery()
@@ -136,7 +136,7 @@ def moved_by_chat(connection: Connection, times: StoredTimes, now: datetime) -> 
 def asked_to_cancel(connection: Connection, times: StoredTimes, now: datetime) -> Matches:
     """Return open future visits whose patient's newest conversation asked to cancel.
 
-    SmartIA's chatbot says goodbye and leaves the visit in the book.
+    SmartIA's chatbot leaves such a visit in the book.
     """
     until = now + _FUTURE
     visits = _open_visits(times, now, until)

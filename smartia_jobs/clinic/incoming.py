@@ -1,7 +1,7 @@
-"""What SmartIA's own webhook heard: the INCOMING rows of its ``interactions``, as values.
+"""What SmartIA's own webhook stored: the INCOMING rows of its ``interactions``, as values.
 
-Nobody signs what it takes. It keeps a status as the patient's message whose text is the status
-and whose id is that of our message, without the reason of a failure; and of a button the label.
+It checks no signature. It stores a status as a message of the patient whose text is the status and
+whose id is that of our message, without the reason of a failure. Of a button it keeps the label.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from smartia_jobs.phones import canonical_phone
 
 #: Rows read at once.
 PAGE_SIZE = 1000
-#: As long as our own columns hold.
+#: What our own columns can hold.
 _LONGEST_ID, _LONGEST_TEXT, _LONGEST_PHONE = 255, 4096, 64
 
 _STATUS, _ANSWERS = "status", ("text", "button")
@@ -27,10 +27,10 @@ _DELIVERIES = {str(delivery): delivery for delivery in Delivery}
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What some interactions say.
+    """What a page of interactions says.
 
     Attributes:
-        statuses: of messages of ours and of SmartIA's.
+        statuses: of our messages and SmartIA's.
         answers: what patients wrote or tapped.
         last: the greatest id that was read; None when there was none.
         is_last: nothing follows.
@@ -57,16 +57,16 @@ def incoming_after(
         connection: inside a short transaction.
         seen: begin after this id.
         country: of phones without a country code.
-        since: what came before is left out: nobody waits for it any more.
-        now: when it came, where SmartIA does not say.
+        since: older rows are left out: nobody needs them any more.
+        now: the time of rows without one.
     """
-    # As text: enums differ in the case of their labels, and a comparison with a label that
-    # there is not would be an error on PostgreSQL.
-    kind = func.lower(cast(interactions.c.message_type, Text))
+    # As text: enums differ in the case of their labels, and on PostgreSQL a comparison with a label
+    # that does not exist is an error.
+    type_ = func.lower(cast(interactions.c.message_type, Text))
     query = (
         select(
             interactions.c.id,
-            kind.label("kind"),
+            type_.label("type"),
             cast(interactions.c.message_text, Text).label("text"),
             cast(interactions.c.provider_message_id, Text).label("message_id"),
             interactions.c.created_at,
@@ -76,7 +76,7 @@ def incoming_after(
         .where(
             interactions.c.id > seen,
             func.lower(cast(interactions.c.type, Text)) == "incoming",
-            kind.in_([_STATUS, *_ANSWERS]),
+            type_.in_([_STATUS, *_ANSWERS]),
         )
         .order_by(interactions.c.id)
         .limit(PAGE_SIZE)
@@ -88,7 +88,7 @@ def incoming_after(
         said_at = read_booked_at(row.created_at) or now
         if said_at < since:
             continue
-        if row.kind != _STATUS:
+        if row.type != _STATUS:
             answers.append(_answer(row, said_at, country))
         elif (status := _status(row, said_at)) is not None:
             statuses.append(status)
@@ -111,7 +111,7 @@ def _answer(row: Row[Any], said_at: datetime, country: str) -> PatientAnswer:
         message_id=row.message_id if known else f"smartia:{row.id}",
         source=Source.SMARTIA,
         phone=digits and str(digits)[:_LONGEST_PHONE],
-        type=row.kind,
+        type=row.type,
         said_at=said_at,
         text=row.text and row.text[:_LONGEST_TEXT],
     )

@@ -1,6 +1,6 @@
-"""What we add to tables of SmartIA's: the indexes by which visits and conversations are found.
+"""The indexes that we add to SmartIA's tables, by which visits and conversations are found.
 
-Without them each query that looks for some of a table's rows reads all there have ever been.
+Without them every query reads the whole table.
 """
 
 from collections import defaultdict
@@ -33,7 +33,7 @@ class SmartiaIndex:
         return f"{self.table} ({', '.join(self.columns)})"
 
 
-#: By which due visits are found, and the conversation that a message belongs to.
+#: For due visits, and for the conversation that a message belongs to.
 INDEXES = (
     SmartiaIndex(
         "smartia_appointments_date_status", "appointments", ("appointment_date", "status")
@@ -41,7 +41,7 @@ INDEXES = (
     SmartiaIndex("smartia_conversations_patient", "conversations", ("patient_id",)),
 )
 
-#: Any number that no other program would think of; not the migrations' own.
+#: An arbitrary number, other than that of the migrations.
 _BUILD_LOCK = 7_302_118_540_116_935_682
 
 # Table, index, whether queries can use it, and column, for each column in its order, of all
@@ -63,7 +63,7 @@ _FIND = {
         "WHERE indpred IS NULL AND amname = 'btree' ORDER BY indexrelid, position"
     ),
 }
-# Which table another role's session works on is hidden from us (NULL): it could be this one.
+# PostgreSQL hides which table another role's session works on (NULL): it could be this one.
 _BEING_BUILT = (
     "SELECT count(*) FROM pg_stat_progress_create_index "
     "WHERE datname = current_database() "
@@ -80,7 +80,7 @@ class IndexState(StrEnum):
     PRESENT = "present"
     #: Not there.
     MISSING = "missing"
-    #: PostgreSQL: being built, or left behind by a build that broke off; not used by queries.
+    #: PostgreSQL: being built, or left by an interrupted build; not used by queries.
     INVALID = "invalid"
 
 
@@ -91,7 +91,7 @@ class IndexBuild(StrEnum):
     PRESENT = "present"
     #: It is there now.
     BUILT = "built"
-    #: It had been left invalid; it was dropped and built anew.
+    #: It had been left invalid; it was dropped and rebuilt.
     REBUILT = "rebuilt"
     #: Another session is building one; nothing was done.
     ELSEWHERE = "elsewhere"
@@ -153,8 +153,8 @@ def build_index(database: Database, index: SmartiaIndex, *, guard: Database) -> 
     """Build an index if it is not there, also on PostgreSQL, while the clinic goes on working.
 
     There it is built concurrently: the table can be read and written meanwhile, and it takes as
-    long as it takes. An index left invalid by a build that broke off is dropped and built anew;
-    one that is being built is left alone.
+    long as it takes. An invalid index of an interrupted build is dropped and rebuilt; one that
+    is being built is left alone.
 
     Args:
         database: the connection that builds.
@@ -164,8 +164,8 @@ def build_index(database: Database, index: SmartiaIndex, *, guard: Database) -> 
             PgBouncer, the lock that ends with its holder.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: the build broke off, for instance on a statement time-out of
-            the role; the next one repairs what it left.
+        sqlalchemy.exc.DBAPIError: the build was interrupted, for instance by the role's
+            statement time-out; the next build repairs what it left.
     """
     with database.read() as connection:
         # Also while another session builds the other index.
@@ -176,7 +176,7 @@ def build_index(database: Database, index: SmartiaIndex, *, guard: Database) -> 
             connection.exec_driver_sql(_create(index))
         return IndexBuild.BUILT
     with guard.write() as lock:
-        # Never waited for: the build waits for every older query, and so for one that waits.
+        # Not waited for: the build would wait for the query that waits.
         if not lock.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({_BUILD_LOCK})").scalar():
             return IndexBuild.ELSEWHERE
         lock.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")

@@ -1,4 +1,4 @@
-"""Writing what was sent into SmartIA's ``interactions``, where the clinic reads its dialogues."""
+"""Writing what was sent into SmartIA's ``interactions``, where the clinic reads dialogues."""
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
@@ -17,8 +17,8 @@ def write_interactions(
 ) -> None:
     """Record messages as OUTGOING in the caller's transaction: templates, or free ``text``.
 
-    Each stands in its patient's newest conversation. A patient without one gets one in state
-    DONE, so that the chatbot never takes our message for the middle of a dialogue.
+    Each goes into its patient's newest conversation. A patient without one gets one in state
+    DONE, so that the chatbot does not take our message for part of a dialogue.
     """
     if not sent:
         return

@@ -1,4 +1,4 @@
-"""The missed visits of a window, and what else their patients have in the book."""
+"""The no-shows of a window, and the other visits of their patients."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -13,14 +13,14 @@ from smartia_jobs.clinic.times import to_instant, to_wall
 
 
 class NoShowVisits:
-    """The missed visits of a window, the oldest first, each by itself.
+    """The no-shows of a window, the oldest first, each by itself.
 
-    A message tells of one missed visit; that a person missed an earlier one is a veto against
-    the later, so nothing need be put together.
+    An invitation is about one visit: an earlier no-show of the same person is a veto against the
+    later one, so nothing has to be grouped.
 
     Attributes:
         window: when a visit must have begun.
-        identify: what tells one person from another.
+        identify: returns what identifies a person.
     """
 
     def __init__(
@@ -34,10 +34,10 @@ class NoShowVisits:
         """Begin before the first visit.
 
         Args:
-            appointments: the questions asked of the clinic's database.
+            appointments: SmartIA's.
             window: when a visit must have begun.
-            identify: what tells one person from another: the canonical phone.
-            foreseen: visits to be read as NO_SHOW: a dry run's own marks, which it never wrote.
+            identify: returns what identifies a person: the canonical phone.
+            foreseen: visits that count as NO_SHOW: a dry run would have marked them.
         """
         self._appointments = appointments
         self.window = window
@@ -47,20 +47,20 @@ class NoShowVisits:
         self._finished = False
 
     def next_page(self, connection: Connection) -> Sequence[PersonDay] | None:
-        """Return the next missed visits, possibly none; None after the last page."""
+        """Return the next no-shows, possibly none; None after the last page."""
         if self._finished:
             return None
-        missed = frozenset({AppointmentStatus.NO_SHOW})
+        no_show = frozenset({AppointmentStatus.NO_SHOW})
         page = self._appointments.page(
             connection,
             self.window,
             after=self._after,
-            statuses=missed | OPEN if self._foreseen else missed,
+            statuses=no_show | OPEN if self._foreseen else no_show,
         )
         self._after = page.next
         self._finished = page.next is None
         visits = (self._foresee(visit) for visit in page.appointments)
-        return [(visit,) for visit in visits if visit.status in missed]
+        return [(visit,) for visit in visits if visit.status in no_show]
 
     def others(
         self, connection: Connection, visits: Collection[Appointment]

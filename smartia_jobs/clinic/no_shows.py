@@ -1,4 +1,4 @@
-"""Which visits were missed, whether anybody records who comes, and the marking itself."""
+"""Which visits are no-shows, whether anybody records who comes, and changing a status."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from smartia_jobs.clinic.rules.window import Window
 from smartia_jobs.clinic.tables import appointments
 from smartia_jobs.clinic.times import StoredTimes
 
-#: How far back open visits are counted, to be pointed out.
+#: How far back open visits are counted, for a warning.
 OLDEST_COUNTED = timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True)
 class LookBack:
-    """What the look-back holds.
+    """The visits of the look-back that matter.
 
     Attributes:
         no_shows: earliest first.
@@ -37,14 +37,14 @@ class LookBack:
 def find_no_shows(
     connection: Connection, appointments: Appointments, rule: NoShowRule, now: datetime
 ) -> LookBack:
-    """Return the visits that count as missed at ``now``; nothing is marked."""
-    missed: list[Appointment] = []
+    """Return the visits that are no-shows at ``now``; nothing is marked."""
+    no_shows: list[Appointment] = []
     statuses = dates = 0
     for page in appointments.pages(connection, rule.window(now)):
-        missed.extend(visit for visit in page if rule.is_no_show(visit, now))
+        no_shows.extend(visit for visit in page if rule.is_no_show(visit, now))
         statuses += sum(visit.status is None for visit in page)
         dates += sum(visit.status is not None and visit.start_at is None for visit in page)
-    return LookBack(tuple(missed), statuses, dates)
+    return LookBack(tuple(no_shows), statuses, dates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,10 @@ class Attendance:
 def count_attendance(
     connection: Connection, appointments: Appointments, rule: NoShowRule, now: datetime
 ) -> Attendance:
-    """Count the visits of the look-back that tell whether anybody records who comes.
+    """Count the visits of the look-back that show whether anybody records who comes.
 
-    They are read as :func:`find_no_shows` reads them: whatever can be marked, in whichever form
-    its date is stored, is seen by the brake as well.
+    They are read as :func:`find_no_shows` reads them, so that the brake sees every visit that can
+    be marked, however its date is stored.
     """
     window = rule.window(now)
     missing = {*OPEN, AppointmentStatus.NO_SHOW}
@@ -91,10 +91,10 @@ def count_left_open(
 
 
 def stored_dates(connection: Connection, ids: Collection[int]) -> dict[int, str]:
-    """Return the dates of these visits as they are stored, by id, to be compared.
+    """Return the stored dates of these visits for comparison, by id.
 
-    They change when a visit is moved, and not with the settings that say what they mean: text
-    on SQLite, seconds on PostgreSQL, where a date's text would depend on the session's zone.
+    They change when a visit is moved, and not with the time settings. Text on SQLite; seconds on
+    PostgreSQL, where a date's text would depend on the session's zone.
     """
     date: ColumnElement[Any] = appointments.c.appointment_date
     if connection.dialect.name == "postgresql":

@@ -1,4 +1,4 @@
-"""Stored phones compared in SQL, by their last digits: near enough to find whom to look at."""
+"""Comparing stored phones in SQL by their last digits, to find candidates."""
 
 from collections.abc import Collection
 from typing import Any
@@ -74,7 +74,7 @@ def phone_ends_like(patient_ids: Collection[int]) -> ColumnElement[bool]:
 
 
 def phone_tail() -> ColumnElement[Any]:
-    """Return the last eight digits of a phone, near enough to find candidates for grouping."""
+    """Return the last eight digits of a phone, which find candidates for grouping."""
     stored = patients.c.phone_number
     typed: Any = stored
     for character in _BETWEEN_DIGITS:
@@ -82,7 +82,7 @@ def phone_tail() -> ColumnElement[Any]:
     # Most are bare digits, as WhatsApp writes them: three times as fast without replacing.
     digits = case(
         (func.ltrim(stored, "0123456789") == "", stored),
-        # A number that a spreadsheet took for a quantity.
+        # A phone that a spreadsheet stored as a number.
         (func.ltrim(stored, "0123456789") == ".0", func.rtrim(func.rtrim(stored, "0"), ".")),
         (func.ltrim(stored, f"0123456789{_BETWEEN_DIGITS}") == "", typed),
         else_=_DigitsOnly(),

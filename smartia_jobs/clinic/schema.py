@@ -47,9 +47,9 @@ _DATE_TYPE = (
 
 
 def problems(connection: Connection) -> list[str]:
-    """Return what this program needs of SmartIA's tables and does not find, one line each.
+    """Return what is missing of SmartIA's tables, one line each.
 
-    Only the columns that it reads or writes count; SmartIA may have more.
+    Only the columns that this program reads or writes count; SmartIA may have more.
     """
     rows = connection.exec_driver_sql(_COLUMNS[connection.dialect.name])
     found = {(table, column) for table, column in rows}

@@ -1,7 +1,7 @@
-"""Changing the status of a visit, as an answer asks for it, and taking it back.
+"""Changing the status of a visit because of an answer, and undoing it.
 
-Whatever the reception does wins: a visit changes only while it is what was read, and what an
-answer holds back ends when anybody else touches the visit.
+The reception always wins: a visit is changed only if it is still as it was read, and an answer's
+veto ends when anybody else changes the visit.
 """
 
 from collections.abc import Collection
@@ -28,15 +28,15 @@ def change(
     run_id: str,
     at: datetime,
 ) -> bool:
-    """Give a visit another status, and remember it; return False when it is not what was read.
+    """Change the status of a visit, and note it; return False when it is not as it was read.
 
     Args:
         connection: a writing transaction.
-        appointments: the questions asked of the clinic's database.
+        appointments: SmartIA's.
         visit: as it was read, with a start and a status.
         after: the new status.
         why: in a word.
-        answer_id: the answer that asks for it; of two processes one acts on it.
+        answer_id: the answer behind it; of two processes one acts on it.
         run_id: who does it.
         at: now.
     """
@@ -60,7 +60,7 @@ def note(
     run_id: str,
     at: datetime,
 ) -> None:
-    """Remember that an answer is about a visit, which stays as it is."""
+    """Note that an answer is about a visit, which stays as it is."""
     dates = stored_dates(connection, [visit.id])
     if visit.id in dates:
         remember(
@@ -76,10 +76,10 @@ def note(
 
 
 def undo(connection: Connection, answer_id: int, *, at: datetime) -> dict[int, bool]:
-    """Take back what an answer has done; tell for each visit whether it is now as before.
+    """Undo what an answer did; return for each visit whether it is as before.
 
-    A visit gets its status back where status, patient, time and moment of the change are still
-    what was written: whoever has touched it since wins.
+    A visit gets its old status back only if its status, patient, time and ``updated_at`` are what
+    the answer left: if anybody has changed it since, it stays as it is.
     """
     changes = [one for one in changes_of(connection, [answer_id]) if not one.undone]
     dates = stored_dates(connection, [one.appointment_id for one in changes])
@@ -95,15 +95,15 @@ def undo(connection: Connection, answer_id: int, *, at: datetime) -> dict[int, b
 def statuses_left(
     connection: Connection, answer_ids: Collection[int]
 ) -> dict[tuple[int, int], AppointmentStatus]:
-    """Return the status in which answers left their visits, by answer and appointment."""
+    """Return the status that answers gave or left their visits, by answer and appointment."""
     found = changes_of(connection, answer_ids)
     return {(one.answer_id, one.appointment_id): one.after for one in found if not one.undone}
 
 
 def ended(connection: Connection, answer_ids: Collection[int]) -> set[int]:
-    """Return those of these answers of whose visits none is as the answer left it.
+    """Return the answers none of whose visits is as the answer left it.
 
-    Somebody has moved it, given it to another patient, set another status, or deleted it: then
+    Somebody has moved the visit, given it to another patient, changed its status or deleted it, so
     there is nothing left to do about the answer.
     """
     changes = changes_of(connection, answer_ids)

@@ -1,7 +1,7 @@
-"""SmartIA's tables as far as this program touches them; they are never created or altered here.
+"""SmartIA's tables as far as this program uses them; it never creates or alters them.
 
-Date and status columns are read raw: SQLite keeps dates as text that may be no date, and
-one unreadable row must not cost the others their reminder.
+Date and status columns are read raw: on SQLite dates are text that may be no date, and one
+unreadable row must not keep the others from their reminder.
 """
 
 from typing import Any
@@ -17,8 +17,8 @@ metadata = MetaData()
 class Raw(UserDefinedType[Any]):
     """Whatever the driver gives and takes: text on SQLite, datetime on PostgreSQL.
 
-    A type of its own, so that SQLAlchemy adds no cast to a bound value: which of
-    PostgreSQL's two timestamps a column is stands in the database, not here.
+    A type of its own, so that SQLAlchemy adds no cast to a bound value: only the database knows
+    which of PostgreSQL's two timestamp types a column has.
     """
 
     cache_ok = True

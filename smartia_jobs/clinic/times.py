@@ -19,17 +19,17 @@ class Storage(StrEnum):
     TEXT = "text"
     #: PostgreSQL ``timestamp``: clinic wall time.
     TIMESTAMP = "timestamp"
-    #: PostgreSQL ``timestamptz`` whose UTC reading is clinic wall time (``STORED_TIMES=wall``).
+    #: PostgreSQL ``timestamptz`` that is clinic wall time in UTC (``STORED_TIMES=wall``).
     WALL_AS_UTC = "wall_as_utc"
     #: PostgreSQL ``timestamptz`` that holds true instants (``STORED_TIMES=instant``).
     INSTANT = "instant"
 
 
-#: No zone has ever moved its clocks further than this in one step but by skipping a whole day
-#: (Samoa, 2011); wall-time comparisons in SQL are widened by it and then filtered exactly.
+#: No zone has ever moved its clocks by more than this at once, except for a skipped day (Samoa,
+#: 2011). Comparisons of wall time in SQL are widened by it and then filtered exactly.
 WIDENING = timedelta(hours=3)
 
-#: Shorter texts are a date without a time, or no date at all.
+#: Shorter texts are a date without a time, or no date.
 _SHORTEST_DATE_TIME = len("2026-11-23 14:30")
 
 
@@ -63,7 +63,7 @@ def to_wall(instant: datetime, zone: ZoneInfo) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class StoredTimes:
-    """The reading and writing of SmartIA's times for one clinic and one database."""
+    """How the times of one clinic are stored in its database."""
 
     storage: Storage
     zone: ZoneInfo
@@ -92,7 +92,7 @@ class StoredTimes:
     ) -> ColumnElement[bool]:
         """Return the condition that every stored date of a span meets, and few others do.
 
-        The column stands bare, so that its index serves; :meth:`is_within` says which are meant.
+        The column is not wrapped, so that its index is used; :meth:`is_within` filters exactly.
         """
         return column.between(self.lower_bound(from_at), self.upper_bound(to_at))
 
@@ -106,7 +106,7 @@ class StoredTimes:
     ) -> ColumnElement[bool]:
         """Return the condition that every ``created_at`` of a span meets, and few others do.
 
-        :func:`read_booked_at` says which are meant.
+        :func:`read_booked_at` gives the exact instant.
         """
         # No offset that a text may have is as long as a day.
         first, last = from_at - timedelta(days=1), to_at + timedelta(days=1)
@@ -151,12 +151,12 @@ def _moment(value: Any) -> datetime | None:
     """Return a stored value that is a date with a time; None for all others."""
     if isinstance(value, str):
         if len(value) < _SHORTEST_DATE_TIME or value[4] + value[7] != "--":
-            return None  # in another form, also ISO's own others, it sorts where no window looks
+            return None  # any other form, ISO's too, sorts where no window finds it
         try:
             value = datetime.fromisoformat(value)
         except ValueError:
             return None
     elif not isinstance(value, datetime):
         return None
-    # An offset would push the first and the last year over the calendar's edge.
+    # In the first and the last year an offset could leave the calendar.
     return value if MINYEAR < value.year < MAXYEAR else None

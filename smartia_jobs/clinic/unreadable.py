@@ -1,4 +1,4 @@
-"""Dates and statuses that mean nothing to this program, so that no job acts on their visits."""
+"""Dates and statuses that this program cannot read, so that no job acts on their visits."""
 
 from collections import Counter
 from datetime import datetime
@@ -22,7 +22,7 @@ from smartia_jobs.clinic.index import INDEXES, IndexState, index_states
 from smartia_jobs.clinic.tables import appointments
 from smartia_jobs.clinic.times import StoredTimes
 
-#: PostgreSQL's calendar is wider than ours, infinity included.
+#: PostgreSQL's calendar is wider than Python's, and has infinity.
 _EARLIEST, _LATEST = datetime(2, 1, 1), datetime(9999, 1, 1)  # noqa: DTZ001 - bounds in SQL
 
 #: What every text that can be read looks like, to SQLite.
@@ -52,9 +52,9 @@ _COUNT_ALL = f"SELECT count(*) FROM appointments WHERE {_UNREADABLE}"  # noqa: S
 
 
 def count_dates_out_of_reach(connection: Connection) -> int:
-    """Return how many visits that are not closed have a date that no run will ever come to.
+    """Return how many visits that are not closed have a date that no run will ever find.
 
-    With the index on ``appointment_date`` they are found at once, else by reading all visits.
+    The index on ``appointment_date`` finds them at once; without it all visits are read.
     """
     if connection.dialect.name == "sqlite":
         indexed = index_states(connection)[INDEXES[0]] is IndexState.PRESENT
@@ -69,7 +69,7 @@ def count_dates_out_of_reach(connection: Connection) -> int:
 
 
 def any_date_within_reach(connection: Connection) -> bool:
-    """Whether a single visit, of whatever status, has a date that can be read."""
+    """Whether any visit, of any status, has a date that can be read."""
     readable = (
         appointments.c.appointment_date.op("GLOB")(literal_column(f"'{_DATE}'"))
         if connection.dialect.name == "sqlite"

@@ -1,4 +1,4 @@
-"""What speaks against writing to somebody: what they answered, asked for, or could not get."""
+"""Vetoes against a message: what people answered or asked for, or that none reaches them."""
 
 from collections.abc import Collection, Mapping
 from datetime import timedelta
@@ -17,17 +17,17 @@ from smartia_jobs.store.schema import tables_exist
 from smartia_jobs.store.states import State
 from smartia_jobs.store.tables import answers, outbox, status_changes
 
-#: An answer holds its visit back so long after the visit's time.
+#: How long after the visit's time an answer's veto lasts.
 _VETOED_FOR = timedelta(days=7)
-#: WhatsApp's code for a phone that it cannot reach, which is asked again after so long.
+#: WhatsApp's code for a phone that it cannot reach, and how long that is believed.
 _UNREACHABLE, _ASKED_AGAIN_AFTER = 131026, timedelta(days=7)
 
 
 def said_no(connection: Connection, visits: Collection[Appointment], *, run: Run) -> set[int]:
     """Return the visits whose patients said that they cannot come, or want another time.
 
-    Such an answer belongs to its visit at that start, recipient and status: it ends when anybody
-    changes one of them, when a person has settled it, and a week after the visit.
+    Such an answer belongs to its visit at that start, recipient and status. It ends when anybody
+    changes one of these, when a person settles it, or a week after the visit.
     """
     by_id = {visit.id: visit for visit in visits if visit.start_at is not None}
     country, found = run.settings.clinic_country, set()
@@ -65,9 +65,9 @@ def said_no(connection: Connection, visits: Collection[Appointment], *, run: Run
 def vetoes(
     run: Run, connection: Connection, visits: Collection[Appointment]
 ) -> Mapping[int, Reason]:
-    """Return why these visits are not written about, by id; those of which nothing speaks are not.
+    """Return the vetoes against messages about these visits, by id.
 
-    Asked again in the transaction that claims, in a handful of queries however many there are.
+    Asked again in the transaction that claims, in a few queries however many visits there are.
     """
     if not visits or (run.dry_run and not tables_exist(connection)):
         return {}
@@ -93,7 +93,7 @@ def vetoes(
 
 
 def _disputed(connection: Connection, phones: Collection[str]) -> set[str]:
-    """Return the phones of which somebody said that they are not the patient's."""
+    """Return the phones that somebody answered are not the patient's."""
     query = (
         select(outbox.c.phone)
         .join(answers, answers.c.outbox_id == outbox.c.id)

@@ -1,4 +1,4 @@
-"""One message per person and day: due visits, read in pages and put together."""
+"""One message per person and day: due visits, read in pages and grouped."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,8 +12,8 @@ from smartia_jobs.clinic.rules.window import Window
 class VisitDays:
     """The due visits of a window as person-days, the nearest first.
 
-    Each call to :meth:`next_page` is one short read; what it returns is plain values, so the
-    database is free while messages are sent, and a read that failed can simply be repeated.
+    Each call to :meth:`next_page` is one short read that returns plain values, so no transaction is
+    open while messages are sent, and a failed read can simply be repeated.
     """
 
     def __init__(
@@ -22,9 +22,9 @@ class VisitDays:
         """Begin before the first visit.
 
         Args:
-            appointments: the questions asked of the clinic's database.
+            appointments: SmartIA's.
             window: which visits are due.
-            identify: what tells one person from another: the canonical phone.
+            identify: returns what identifies a person: the canonical phone.
         """
         self._appointments = appointments
         self._window = window
@@ -42,7 +42,7 @@ class VisitDays:
         if self._companions is None and (page.next is not None or len(page.appointments) > 1):
             self._companions = self._appointments.companions(connection, self._window)
         days = self._days(connection, page.appointments)
-        # Only now, with every query behind us: a failed read leaves the position as it was.
+        # Only after every query, so that a failed read leaves the position as it was.
         self._told_early.update(a.id for day in days for a in day)
         self._told_early.difference_update(a.id for a in page.appointments)
         self._after = page.next

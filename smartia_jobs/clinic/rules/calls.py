@@ -1,4 +1,4 @@
-"""Whom the reception should call, pure: the reasons, their order, and what to do about each."""
+"""Whom the reception should call: the reasons, their order, and what to do about each; pure."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -13,10 +13,9 @@ from smartia_jobs.store.status_changes import StatusChange
 from smartia_jobs.store.told import Telling
 from smartia_jobs.store.unsettled import Unsettled
 
-#: What a patient answered stands on the list so long after the visit, or after the answer where
-#: nobody can tell which visit is meant.
+#: How long an answer stays on the list: after its visit, or after it came if no visit is known.
 LISTED_FOR = timedelta(days=7)
-#: Who booked so many local days before the visit is asked, as long as they have not confirmed.
+#: Unconfirmed visits that were booked this many local days ahead are listed.
 LONG_AHEAD_DAYS = 30
 
 
@@ -28,11 +27,11 @@ class Why(StrEnum):
     WANTS_TO_MOVE = "wants_to_move"
     #: SmartIA's chatbot said that the visit was cancelled, and left it in the book.
     CANCELLED_IN_CHAT = "cancelled_in_chat"
-    #: The patient answered something that only a person understands.
+    #: A person must read the patient's answer.
     UNCLEAR_ANSWER = "unclear_answer"
     #: The patient's own tap has cancelled the visit.
     SLOT_FREED = "slot_freed"
-    #: What the patient's answer had done was taken back, and the patient does not know.
+    #: The patient's answer was undone, and the patient does not know.
     ANSWER_UNDONE = "answer_undone"
     #: After the reminder the visit was cancelled, moved, or given to somebody else.
     TOLD_OTHERWISE = "told_otherwise"
@@ -42,11 +41,11 @@ class Why(StrEnum):
     NO_USABLE_NUMBER = "no_usable_number"
     #: Somebody answered that the number is not the patient's.
     NUMBER_DISPUTED = "number_disputed"
-    #: The reminder may have arrived, or not.
+    #: Nobody knows whether the reminder arrived.
     UNKNOWN = "unknown"
-    #: Surely not sent yet; the next run tries again.
+    #: Not sent yet; the next run tries again.
     RETRY = "retry"
-    #: No reminder was sent while it was of use.
+    #: No reminder was sent while it was useful.
     TOO_LATE = "too_late"
     #: The person wants no message at all.
     ASKED_FOR_NO_MESSAGES = "asked_for_no_messages"
@@ -59,13 +58,13 @@ class Why(StrEnum):
 
     @property
     def urgency(self) -> int:
-        """Where it stands in the order, from 1."""
+        """Its place in the order, from 1."""
         return _ORDER[self]
 
 
 _ORDER: Mapping[Why, int] = {why: place for place, why in enumerate(Why, start=1)}
 
-#: What to do about each, for whoever calls.
+#: What the person who calls should do about each.
 WHAT: Mapping[Why, str] = {
     Why.WANTS_TO_CANCEL: "Speak with the patient; cancel the visit in SmartIA.",
     Why.WANTS_TO_MOVE: "Offer another time; move the visit in SmartIA.",
@@ -91,7 +90,7 @@ WHAT: Mapping[Why, str] = {
 
 
 def why_listed(answer: Unsettled) -> Why:
-    """Return what an answer that is for a person is on the list for."""
+    """Return why an answer that is for a person is on the list."""
     if answer.effect == Effect.CANCELLED:
         return Why.SLOT_FREED
     if answer.effect == Effect.UNDONE:
@@ -103,7 +102,7 @@ def why_listed(answer: Unsettled) -> Why:
             return Why.WANTS_TO_MOVE
         case Meaning.NOT_ME:
             return Why.NUMBER_DISPUTED
-        case _:  # also a confirmation of a visit that is not as it was told
+        case _:  # also a confirmation of a visit that has changed
             return Why.UNCLEAR_ANSWER
 
 

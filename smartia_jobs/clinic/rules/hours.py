@@ -1,4 +1,4 @@
-"""When the clinic may write at all: quiet hours and days without sending, in its own zone."""
+"""When messages may be sent: quiet hours and days without sending, in the clinic's zone."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _WHOLE_DAY = QuietHours(time(), time())
 
 @dataclass(frozen=True, slots=True)
 class _Spell:
-    """A stretch in which nothing may be sent: ``begins_at`` is in it, ``ends_at`` is not."""
+    """A time in which nothing may be sent, from ``begins_at`` until just before ``ends_at``."""
 
     begins_at: datetime
     ends_at: datetime
@@ -24,7 +24,7 @@ class _Spell:
 
 @dataclass(frozen=True, slots=True)
 class SendingHours:
-    """The hours and days in which patients are left in peace."""
+    """The hours and days in which nothing is sent."""
 
     zone: ZoneInfo
     quiet_hours: QuietHours | None = None
@@ -43,7 +43,7 @@ class SendingHours:
     def next_closing(self, now: datetime) -> datetime | None:
         """Return the next instant after ``now`` at which sending must cease, if there is one."""
         spells = self._spells(now, days=range(8))
-        # Clocks that skip a whole spell leave an empty one.
+        # A spell that the clocks skip is empty.
         return next((s.begins_at for s in spells if now < s.begins_at < s.ends_at), None)
 
     def closed_days_after(self, now: datetime) -> int:
@@ -57,7 +57,7 @@ class SendingHours:
     def _spells(self, now: datetime, *, days: Iterable[int]) -> Iterator[_Spell]:
         """Yield what begins on these days, counted from the local day of ``now``.
 
-        In instants, so that what begins at 23:30 goes on when clocks are then set back to 23:00.
+        In instants, so that a spell from 23:30 goes on when clocks are set back to 23:00.
         """
         if self.quiet_hours is None and not self.no_send_days:
             return

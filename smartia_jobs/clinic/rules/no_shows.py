@@ -1,4 +1,4 @@
-"""When a visit counts as missed."""
+"""When a visit is a no-show."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,11 +10,11 @@ from smartia_jobs.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class NoShowRule:
-    """When an open visit counts as missed.
+    """When an open visit is a no-show.
 
     Attributes:
         statuses: those that become NO_SHOW.
-        grace: how long after its start at the earliest; never before its end.
+        grace: how long after its start at the earliest, and not before its end.
         lookback: visits that began longer ago are left alone.
     """
 
@@ -29,7 +29,7 @@ class NoShowRule:
         return cls(statuses, settings.no_show_grace, settings.no_show_lookback)
 
     def window(self, now: datetime) -> Window:
-        """Return the visits that may count as missed at ``now``; their length decides."""
+        """Return when no-shows at ``now`` started; how long they last decides too."""
         return Window(now - self.lookback, now - self.grace)
 
     def is_no_show(self, visit: Appointment, now: datetime) -> bool:

@@ -1,4 +1,4 @@
-"""Who is invited back after a missed visit: the rule, pure, and what it must be told."""
+"""Who is invited back after a no-show; pure."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from smartia_jobs.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class ReengagementRule:
-    """When a missed visit is written about, and until when.
+    """When a patient is invited back after a no-show, and until when.
 
     Attributes:
         after: how long after its start at the earliest, so that a late arrival can be noted.
-        within: how long after its start an invitation has lost its use.
-        hours: when the clinic may write at all.
+        within: how long after its start an invitation is useful.
+        hours: when messages may be sent.
     """
 
     after: timedelta
@@ -69,14 +69,14 @@ def veto(
 ) -> Reason | None:
     """Return why a person's other visits forbid the invitation; None when they do not.
 
-    A person is invited once: of several missed visits the earliest is written about. One that
-    is forbidden itself does not count, or nobody would be invited who booked again after the
-    first and missed that as well.
+    A person is invited once: of several no-shows, about the earliest. One whose own invitation is
+    forbidden does not count; otherwise a person who booked again after the first no-show, and did
+    not come to that visit either, would not be invited.
 
     Args:
-        visit: missed, and due otherwise.
+        visit: a no-show that is due otherwise.
         others: the same person's other visits, at least from the day on which ``due`` begins.
-        due: when a visit must have begun to be written about.
+        due: when a visit must have begun for an invitation.
         cancelled: the ids of those visits that the patient cancelled in SmartIA's chat.
     """
     if (reason := _forbidden(visit, others, cancelled)) is not None:
@@ -108,7 +108,7 @@ def _objection(visit: Appointment, other: Appointment) -> Reason | None:
     completed = other.status is AppointmentStatus.COMPLETED
     if completed and _day(other) == _day(visit):
         return Reason.SEEN_AFTER_ALL
-    # Booked instead, whether that visit still lies ahead or has taken place.
+    # Booked instead, whether that visit is still ahead or has taken place.
     booked = completed or other.is_open
     return Reason.REBOOKED if booked and other.start_at > visit.start_at else None
 

@@ -1,4 +1,4 @@
-"""The due rule of reminders, pure: which visits a run at a given moment is nearest to."""
+"""The due rule of reminders: which visits a run at a given moment is nearest to; pure."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from smartia_jobs.kinds import Conditions, ReminderKind
 from smartia_jobs.report import Reason
 from smartia_jobs.settings import ReminderTimes, Settings
 
-#: Visits that took place, or were meant to: each should have had its reminder.
+#: Visits that took place or were meant to: each should have been reminded of.
 EXPECTED = OPEN | {AppointmentStatus.COMPLETED, AppointmentStatus.NO_SHOW}
 
 #: The finest step between two instants.
@@ -21,14 +21,14 @@ _A_MOMENT = timedelta.resolution
 
 @dataclass(frozen=True, slots=True)
 class ReminderRule:
-    """When one kind of reminder is due, and until when it may leave.
+    """When one kind of reminder is due, and until when it may be sent.
 
     Attributes:
         times: lead, cadence and latest moment of this kind.
-        hours: when the clinic may write at all.
+        hours: when messages may be sent.
         min_notice: visits booked less than this before they start get no reminder.
-        bridges_days: whether days without sending push the window's upper edge.
-        conditions: which visits this kind leaves alone.
+        bridges_days: whether days without sending move the window's upper edge.
+        conditions: which visits this kind skips.
         followed_by: the rule of the kind that takes over nearer to the visit; None: none does.
     """
 
@@ -43,7 +43,7 @@ class ReminderRule:
     def of(
         cls, settings: Settings, kind: ReminderKind, followed_by: ReminderKind | None = None
     ) -> "ReminderRule":
-        """Return the rule that the settings ask for of one kind, and of the one that takes over."""
+        """Return the rule of a kind by the settings, with that of the kind that takes over."""
         return cls(
             times=settings.times_of(kind),
             hours=SendingHours.of(settings),
@@ -54,11 +54,11 @@ class ReminderRule:
         )
 
     def window(self, now: datetime) -> Window:
-        """Return the visits that a run at ``now`` reminds: ``latest`` to ``lead + cadence/2``.
+        """Return when visits start that a run at ``now`` reminds of.
 
-        So each visit belongs to the run nearest to its lead, and a run that was skipped is
-        caught up by the next while the reminder is still useful. Visits that the kind which takes
-        over can remind are its own.
+        From ``latest`` to ``lead + cadence/2``: so each visit belongs to the run nearest to its
+        lead, and the next run makes up for a skipped one while the reminder is still useful.
+        Visits within the window of the kind that takes over are left to it.
         """
         from_at = now + self.times.latest
         if self.followed_by is not None:
@@ -68,16 +68,16 @@ class ReminderRule:
         return Window(from_at, until_at)
 
     def missed_window(self, now: datetime) -> Window:
-        """Return the visits that grew too near for a reminder since the run before this one.
+        """Return when visits start that became too near for a reminder since the previous run.
 
-        One cadence of them, half-open, so that of regular runs exactly one sees each visit: in
-        a run of each morning also those that have begun since the morning before.
+        One cadence, half-open, so that of regular runs exactly one sees each visit. A daily run
+        also sees those that have begun since the day before.
         """
         too_near_at = now + self.times.latest
         return Window(too_near_at - self.times.cadence, too_near_at - _A_MOMENT)
 
     def was_in_time(self, appointment: Appointment, first_at: datetime | None) -> bool:
-        """Whether a reminder was of use yet when the first of its kind was sent; None: never."""
+        """Whether a reminder was still useful when the first of its kind was sent (None: never)."""
         if first_at is None or appointment.start_at is None:
             return False
         return appointment.start_at >= first_at + self.times.latest
@@ -85,7 +85,7 @@ class ReminderRule:
     def could_have_been_reminded(self, appointment: Appointment) -> bool:
         """Whether the visit was expected, and booked early enough for a reminder at its lead.
 
-        One that a condition leaves alone could not.
+        A visit that a condition skips could not.
         """
         if appointment.start_at is None or appointment.status not in EXPECTED:
             return False
@@ -97,11 +97,11 @@ class ReminderRule:
         return notice > self.times.lead and notice >= self.min_notice
 
     def left_alone(self, appointment: Appointment) -> Reason | None:
-        """Return which condition leaves this visit alone; None when none does."""
+        """Return which condition skips this visit; None when none does."""
         if self.conditions.only_unconfirmed and appointment.status is AppointmentStatus.CONFIRMED:
             return Reason.CONFIRMED
         ahead = days_ahead(appointment, self.hours.zone)
-        # Fewer than none: that date of booking is wrong, and nobody knows the right one.
+        # A negative number means that the date of booking is wrong.
         if ahead is not None and 0 <= ahead < self.conditions.booked_days_ahead:
             return Reason.BOOKED_LATELY
         return None
@@ -121,7 +121,7 @@ class ReminderRule:
         if appointment.start_at < now + self.times.latest:
             return Reason.TOO_LATE
         if (
-            self.min_notice  # without one, a date of booking that is wrong costs nobody a reminder
+            self.min_notice  # at 0 even a wrong date of booking does not matter
             and appointment.booked_at is not None
             and appointment.start_at - appointment.booked_at < self.min_notice
         ):
