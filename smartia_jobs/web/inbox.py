@@ -31,20 +31,20 @@ class Inbox:
     """Stores in threads of its own, each with a connection; nothing is connected yet."""
 
     def __init__(
-        self, clinic: ServedClinic, clock: Clock, *, heard: Callable[[str], None], alone: bool
+        self, clinic: ServedClinic, clock: Clock, *, on_stored: Callable[[str], None], alone: bool
     ) -> None:
         """Prepare.
 
         Args:
             clinic: whose it is.
             clock: says when a post came.
-            heard: told the clinic's name after something was stored that a job has to act on.
+            on_stored: told the clinic's name after something was stored that a job has to act on.
             alone: there is no other clinic; else there is but one connection.
         """
         self._clinic = clinic
         self._settings = settings = clinic.settings
         self._clock = clock
-        self._heard = heard
+        self._on_stored = on_stored
         self._own = threading.local()
         self._has_tables = False
         dialect = "sqlite" if settings.database_url.startswith("sqlite") else "postgresql"
@@ -112,7 +112,7 @@ class Inbox:
             self._log_failure("a post was stored, and is not passed on yet", error)
             status = 503
         if post.statuses or post.answers:
-            self._heard(self._clinic.name)
+            self._on_stored(self._clinic.name)
         return status, underway
 
     def _write(self, post: Post, received_at: datetime) -> None:
@@ -162,7 +162,7 @@ class Inbox:
             database.close()
 
     def _log_heard(self, post: Post) -> None:
-        log_heard(post, self._clinic.labels)
+        log_post(post, self._clinic.labels)
         if post.notices:
             self._log(
                 logging.WARNING,
@@ -178,7 +178,7 @@ class Inbox:
         log_event(logger, level, what, event="webhook", **fields, **self._clinic.labels)
 
 
-def log_heard(post: Post, labels: Mapping[str, str] = {}) -> None:
+def log_post(post: Post, labels: Mapping[str, str] = {}) -> None:
     """Log how much a post said, and how much of it was left out."""
     log_event(
         logger,

@@ -34,8 +34,8 @@ def routes_of_one(settings: Settings, children: Children, clock: Clock) -> Route
     """Return what a clinic has configured; everything else is 404."""
     found = [Route("/health", _health)]
     if has_webhook(settings):
-        heard = _leave_it if settings.cloud_run_service else children.after("replies")
-        found += webhook_routes(OneClinic(settings), clock, heard=heard)
+        on_stored = _leave_it if settings.cloud_run_service else children.after("replies")
+        found += webhook_routes(OneClinic(settings), clock, on_stored=on_stored)
     if settings.http_auth is not None:
         found += job_routes(settings, children, clock)
     return found
@@ -45,8 +45,8 @@ def routes_of_many(
     clinics: Sequence[ServedClinic], children: Children, clock: Clock, *, on_cloud_run: bool
 ) -> Routes:
     """Return one webhook for many clinics."""
-    heard = _leave_it if on_cloud_run else children.after("replies", at_once=_JOBS_AT_ONCE)
-    webhook = webhook_routes(ManyClinics(clinics), clock, heard=heard)
+    on_stored = _leave_it if on_cloud_run else children.after("replies", at_once=_JOBS_AT_ONCE)
+    webhook = webhook_routes(ManyClinics(clinics), clock, on_stored=on_stored)
     return [Route("/health", _health), *webhook]
 
 

@@ -18,7 +18,7 @@ from smartia_jobs.clock import Clock
 from smartia_jobs.inbox.payload import nobodys, parse
 from smartia_jobs.logs import log_event
 from smartia_jobs.web.clinics import ManyClinics, OneClinic
-from smartia_jobs.web.inbox import Inbox, log_heard
+from smartia_jobs.web.inbox import Inbox, log_post
 from smartia_jobs.web.inboxes import Inboxes
 
 logger = logging.getLogger(__name__)
@@ -32,16 +32,16 @@ _SIGNATURE = re.compile(r"sha256=([0-9a-f]{64})")
 
 
 def webhook_routes(
-    clinics: OneClinic | ManyClinics, clock: Clock, *, heard: Callable[[str], None]
+    clinics: OneClinic | ManyClinics, clock: Clock, *, on_stored: Callable[[str], None]
 ) -> list[Route]:
     """Return the handshake and the post.
 
     Args:
         clinics: whom it serves.
         clock: says when a post came.
-        heard: told a clinic's name after something was stored that a job has to act on.
+        on_stored: told a clinic's name after something was stored that a job has to act on.
     """
-    make = partial(Inbox, clock=clock, heard=heard, alone=len(clinics.all) == 1)
+    make = partial(Inbox, clock=clock, on_stored=on_stored, alone=len(clinics.all) == 1)
     webhook = _Webhook(clinics, Inboxes(make))
     return [
         Route(PATH, webhook.shake_hands, methods=["GET"]),
@@ -108,7 +108,7 @@ class _Webhook:
         """Return the HTTP status for a clinic's part: not 200 as long as Meta is to keep it."""
         clinic = self._by_name.get(name)
         if clinic is None:
-            log_heard(nobodys(payload))
+            log_post(nobodys(payload))
             return 200
         if clinic.secrets.isdisjoint(signed_by):
             _log_refusal(401, "a post was not signed with this clinic's secret", clinic.labels)

@@ -48,7 +48,7 @@ class Opened(Inboxes):
 
 class _Remembered(Inbox):
     def __init__(self, clinic: ServedClinic, forget: Callable[[str], None]) -> None:
-        super().__init__(clinic, SystemClock(), heard=lambda _: None, alone=False)
+        super().__init__(clinic, SystemClock(), on_stored=lambda _: None, alone=False)
         self._forget = forget
 
     def close(self) -> None:
