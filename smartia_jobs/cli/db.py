@@ -90,7 +90,7 @@ def _standing(described: "Described") -> str:
 _BUILT = {
     "present": "nothing to do",
     "built": "built",
-    "rebuilt": "built anew; an earlier build had broken off",
+    "rebuilt": "rebuilt; an earlier build was interrupted",
     "elsewhere": "another session is building an index; look again later",
     "not_allowed": "not built; this role does not own SmartIA's table",
 }

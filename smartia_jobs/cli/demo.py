@@ -117,13 +117,13 @@ def _play_the_steps(folder: Path, sandbox: "Sandbox", settings: "Settings") -> N
     for number, step in enumerate(_steps(), start=1):
         if step.answered:
             _let_patients_answer(sandbox)
-        sandbox.clock_offset = step.at - SystemClock().now()  # it lives on that Monday, too
+        sandbox.clock_offset = step.at - SystemClock().now()  # it lives on that Monday too
         _say("", f"{number}. {step.why}", f"   $ smartia-jobs {step.command}")
         seen = _newest_interaction(folder)
         step.run(settings, step.at)
         for name, text in _interactions(folder, after=seen, most=step.messages):
             _show_message(name or "(no name in the database)", text)
-        _wait_until_heard(sandbox)
+        _wait_until_stored(sandbox)
 
 
 def _let_patients_answer(sandbox: "Sandbox") -> None:
@@ -138,12 +138,12 @@ def _let_patients_answer(sandbox: "Sandbox") -> None:
         else:
             person.write(answer.said)
         _say(f"   {answer.patient} {'taps' if answer.taps else 'writes'}: {answer.said}")
-    _wait_until_heard(sandbox)
+    _wait_until_stored(sandbox)
 
 
-def _wait_until_heard(sandbox: "Sandbox") -> None:
+def _wait_until_stored(sandbox: "Sandbox") -> None:
     if not sandbox.webhook.wait_until_idle(30) or sandbox.webhook.stats()["dropped"]:
-        raise RuntimeError("what the sandbox told was not stored")
+        raise RuntimeError("what the sandbox posted was not stored")
 
 
 @contextmanager

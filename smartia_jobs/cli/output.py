@@ -22,7 +22,7 @@ _COMPANIONS = ("", "-journal", "-wal", "-shm")
 _BEGINNING = 4096
 #: No settings file is longer.
 _SETTINGS = 100_000
-#: Nobody writes for so long: what is left of a file then belongs to a process that was killed.
+#: No write takes this long: an older part of a file was left by a process that was killed.
 _ABANDONED_AFTER_S = 3600.0
 
 
@@ -108,7 +108,7 @@ def write_whole(output: Path, text: str) -> None:
 
 
 def _remove_abandoned(target: Path) -> None:
-    """Remove what processes that were killed have left of this file: it has names in it."""
+    """Remove parts of this file that killed processes left behind: they hold names."""
     stem, ending = glob_escape(target.stem), glob_escape(target.suffix)
     for path in target.parent.glob(f".{stem}.*.part{ending}"):
         with suppress(OSError):  # another process removes it, or may not

@@ -60,7 +60,7 @@ def replies(
 ) -> None:
     """Take in what came back: deliveries, answers, stops (every 5 to 10 minutes).
 
-    What Meta's webhook or SmartIA has heard moves the messages of the outbox to
+    What our webhook or SmartIA's has stored moves the messages of the outbox to
     delivered, read or undelivered. A patient who confirms is confirmed, one who
     taps "no" is cancelled (ON_CANCEL), one who wants no messages gets none, and
     whatever is not surely understood is listed for a person. Without a token
@@ -94,8 +94,8 @@ def list_(*, show_texts: ShowTexts = False, json: Json = False, env_file: EnvFil
     listed: it was not surely understood, or changes nothing by itself.
     cancelled: the visit was cancelled, and its slot is free.
     undone: it was taken back, and the patient must be told.
-    What the reception has seen to in SmartIA is not listed any more, nor is
-    what is a week past.
+    What the reception has dealt with in SmartIA is no longer listed, nor is
+    what is more than a week old.
 
     Example: smartia-jobs replies list
     """
@@ -115,7 +115,7 @@ def list_(*, show_texts: ShowTexts = False, json: Json = False, env_file: EnvFil
 
 @app.command()
 def settle(ids: Ids, *, env_file: EnvFile = None) -> None:
-    """Say that somebody has seen to answers: they hold nothing back any more.
+    """Say that somebody has dealt with answers: they hold nothing back any more.
 
     Example: smartia-jobs replies settle 17 18
     """

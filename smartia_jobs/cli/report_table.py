@@ -46,11 +46,11 @@ _HINTS = {
 
 #: What the figures of ``replies`` mean.
 _FIGURES = {
-    "statuses": "heard of since, and taken in",
+    "statuses": "that came in since the last run",
     "delivered": "messages that reached the phone",
     "read": "messages that were opened",
     "undelivered": "accepted, but did not arrive: smartia-jobs outbox",
-    "settled": "of which it was unknown whether WhatsApp took them",
+    "settled": "messages that were unknown, and are known now",
     "reopened": "given up by WhatsApp itself; the next run sends them",
     "answers": "acted on",
     "confirmed": "whose visits are confirmed",
@@ -76,8 +76,8 @@ _IGNORED = {
 }
 
 _ALWAYS = (Result.SENT, Result.FAILED)
-#: Of what came back, the two that are shown when there is none.
-_ALWAYS_HEARD = ("statuses", "answers")
+#: Figures of replies that are shown even when they are 0.
+_ALWAYS_INCOMING = ("statuses", "answers")
 
 
 def print_report(report: Report) -> None:
@@ -111,7 +111,7 @@ def _rows(report: Report) -> Iterator[tuple[str, int, str]]:
             yield str(result).replace("_", " "), count, hint
     for name, count in report.extra.items():
         words = name.replace("_", " ")
-        if count or report.about_visits or name in _ALWAYS_HEARD:
+        if count or report.about_visits or name in _ALWAYS_INCOMING:
             yield words, count, _FIGURES.get(words, "")
     for reason, count in (report.ignored or {}).items():
         yield "ignored", count, _IGNORED.get(reason, reason)

@@ -32,7 +32,7 @@ def sandbox(
             "--app-secret",
             envvar="META_APP_SECRET",
             metavar="SECRET",
-            help="Sign what it is told. Better in the environment: others see arguments.",
+            help="Sign what is posted. Better in the environment: others see arguments.",
             show_default=False,
         ),
     ] = "",
@@ -106,7 +106,7 @@ def _made_up(path: Path) -> tuple[str, ...]:
             ) from None
         if day != now.astimezone(ZONE).date():
             return (
-                f"The made-up clinic in {path} is there already, and tells of {day}.",
+                f"The made-up clinic in {path} is there already, and was made for {day}.",
                 "Remove the file to have it made for today.",
             )
         return (f"The made-up clinic in {path} is there already.",)

@@ -49,7 +49,7 @@ def listen(stop: "Stop", *, leave_after_s: float = LEAVE_AFTER_S) -> None:
     lease ends. Nor does a process that is still there ``leave_after_s`` after the signal.
 
     Raises:
-        InterruptedRunError: a signal was heard before, and its exception got lost.
+        InterruptedRunError: a signal came before, and its exception got lost.
     """
     before = signal.getsignal(signal.SIGTERM)
     _answer(_Listener(stop, leave_after_s))
@@ -75,7 +75,7 @@ class _Listener:
 
 
 def _answer(handler: "signal._HANDLER") -> None:
-    """Hear the signals, also where whoever started the process has blocked them.
+    """Handle the signals, even if the parent process has blocked them.
 
     What was ignored stays ignored, as under nohup and behind a script's ``&``; but SIGTERM is
     the one that nobody can mean to ignore.

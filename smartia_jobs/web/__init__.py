@@ -1,1 +1,1 @@
-"""The old programs' doors: their HTTP endpoints, and the field names their callers read."""
+"""The HTTP service: WhatsApp's webhook, and the old programs' endpoints with their field names."""

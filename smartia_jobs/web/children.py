@@ -18,12 +18,12 @@ from smartia_jobs.logs import log_event
 
 logger = logging.getLogger(__name__)
 
-#: What is told of a run that nobody waits for.
+#: What is logged of a run that nobody waits for.
 _FIGURES = frozenset(
     {"statuses", "answers", "confirmed", "cancelled", "listed", "opted_out", "written_back"}
 )
 
-#: The rest between two runs of a job that is started by what was heard.
+#: The pause between two runs of a job that a stored post starts.
 _PAUSE_S = 0.5
 
 
@@ -143,7 +143,7 @@ class Children:
 
         Args:
             command: the job's.
-            at_once: for so many clinics at one time; the others wait for their turn.
+            at_once: for how many clinics at a time; the others wait for their turn.
         """
         turns = _Turns()
 
@@ -176,7 +176,7 @@ class Children:
                 child.terminate()
 
     def wait(self, seconds: float) -> None:
-        """Give the jobs that are told to end so long, all together, to record what they know."""
+        """Wait this long in all for the jobs that are ending to record what they know."""
         deadline_s = time.monotonic() + seconds
         with self._lock:
             running = list(self._running.values())

@@ -1,17 +1,17 @@
-"""Connections of which nobody can hold one by saying little."""
+"""Connections that nobody can keep open by sending little."""
 
 import asyncio
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-#: How long a request may take to come in, from the connection or the answer before to its last
-#: byte. Meta's take milliseconds, and a proxy in front of us hands on what it has read.
+#: How long a request may take to arrive, from the connection or the previous answer to its last
+#: byte. Meta's take milliseconds, and a proxy in front of us passes on what it has read.
 REQUEST_S = 10.0
 
 
 class BoundedProtocol(H11Protocol):
-    """HTTP/1.1 whose requests must have come in whole in time; uvicorn alone waits for ever."""
+    """HTTP/1.1 whose requests must arrive whole within a time; uvicorn by itself has no limit."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -30,6 +30,6 @@ class BoundedProtocol(H11Protocol):
         self._expiry = self.loop.call_later(REQUEST_S, self._expire)
 
     def _expire(self) -> None:
-        # One that is whole may take its time to be answered: a job runs for minutes.
+        # The answer to a whole request may take longer: a job runs for minutes.
         if self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
             self.transport.abort()

@@ -1,4 +1,4 @@
-"""Passing on to SmartIA's API what is not for us, where it hears the same number.
+"""Forwarding to SmartIA's API what is not for us, where it serves the same number.
 
 Its chatbot answers whatever it is given: it gets neither statuses of our messages, nor taps on
 our buttons, nor words that we understand as an answer to a message of ours.
@@ -180,7 +180,7 @@ class Forwarding:
     def _send(self, body: bytes, digests: frozenset[str], begun_s: float) -> bool:
         if time.monotonic() - begun_s <= _TURN_S and self._post(body):
             return True
-        # Before Meta hears of it, which may come again at once.
+        # Before Meta is answered, as it may post again at once.
         self._inbox.submit(self._give_back, digests).result()
         return False
 
@@ -191,7 +191,7 @@ class Forwarding:
         except (SQLAlchemyError, SmartiaJobsError) as error:
             why = explain(error) if isinstance(error, SQLAlchemyError) else error
             self._log(
-                logging.ERROR, f"SmartIA's API will not hear of a post that did not leave: {why}"
+                logging.ERROR, f"SmartIA's API will never get a post that was not sent: {why}"
             )
 
     def _ours(

@@ -1,4 +1,4 @@
-"""The old HTTP endpoints: who may start a job, with which parameters, and what they are told."""
+"""The old HTTP endpoints: who may start a job, with which parameters, and what is answered."""
 
 import hmac
 import json
@@ -51,7 +51,7 @@ JOBS = (
     Job("GET", "/jobs/metrics", "metrics", _COUNTING),
 )
 
-#: What each parameter may be, so far as it has to be known here: the command knows the rest.
+#: The form of each parameter; the command itself checks the rest.
 _FORMS = {
     "dry_run": (r"[01]", "1 or 0"),
     "limit": (r"[0-9]{1,9}", "a whole number"),
@@ -162,7 +162,7 @@ def _report(job: Job, ended: Ended) -> dict[str, Any]:
 
 
 def _http_status(exit_code: int) -> int:
-    """Return what a caller over HTTP is told; 500 also for a job that was killed."""
+    """Return the HTTP status for a job's exit status; 500 also for a job that was killed."""
     try:
         return _HTTP_STATUS[ExitStatus(exit_code)]
     except ValueError:

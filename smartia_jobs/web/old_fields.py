@@ -14,7 +14,7 @@ OLD_NAMES = {
     "metrics": "metrics",
 }
 
-#: Names in their manner for jobs that it had not.
+#: Names in the same style for the jobs that it did not have.
 _NAMES = {**OLD_NAMES, "72h": "72h_reminders", "replies": "replies"}
 
 _NOT_SENT = ("failed", "retry", "unknown")
@@ -32,7 +32,7 @@ def old_fields(
         command: which job: ``24h``, ``2h``, ``72h``, ``no-show``, ``replies`` or ``metrics``.
         report: its JSON object; of a run that an error ended ``error`` is all that is read.
         exit_code: its exit status.
-        at: the moment of the answer; told as wall time without a zone, as the old program did.
+        at: the time of the answer; written as wall time without a zone, as the old program did.
     """
     fields: dict[str, Any] = {
         "job": _NAMES[command],

@@ -26,7 +26,7 @@ _GRACE_S = 9
 
 Routes = list[Route]
 
-#: For how many of many clinics a job acts at one time on what was heard.
+#: For how many of many clinics at a time a job acts on stored posts.
 _JOBS_AT_ONCE = 4
 
 
@@ -51,7 +51,7 @@ def routes_of_many(
 
 
 def _leave_it(_: str) -> None:
-    """Leave what was heard to the scheduled job.
+    """Leave what was stored to the scheduled job.
 
     Cloud Run stops the processor when a request is answered.
     """

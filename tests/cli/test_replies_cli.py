@@ -38,7 +38,7 @@ def test_a_person_reads_what_became_of_messages(sqlite_clinic: Clinic, run_cli: 
     result = run_cli("replies", env=env)
 
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
-    assert "statuses 1 heard of since, and taken in" in lines
+    assert "statuses 1 that came in since the last run" in lines
     assert "ignored 1 about no message of this database" in lines
     assert not [line for line in lines if line.startswith(("due", "sent", "failed"))]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-#: Earlier and later days are a slip of the keyboard.
+#: Days outside these years are typing mistakes.
 _FIRST_YEAR, _LAST_YEAR = 1970, 8999
 
 
@@ -136,7 +136,7 @@ def _look(
 
 
 def _day(text: str | None) -> str | date | None:
-    """Return ``today``, ``tomorrow`` or the date that was typed; which day that is, zones tell."""
+    """Return ``today``, ``tomorrow`` or the date that was typed."""
     if text is None or text in ("today", "tomorrow"):
         return text
     try:

@@ -91,6 +91,6 @@ def what_to_do(call: Call) -> str:
 
 
 def instead_of_words(call: Call) -> str | None:
-    """Return what came instead of words; None: nothing, or it cannot be told."""
+    """Return what came instead of words; None: nothing, or it is not known."""
     instead = _INSTEAD_OF_WORDS.get(call.answer_type or "")
     return f"{instead}: está no WhatsApp" if instead else None
