@@ -68,7 +68,7 @@ pictures: $(dev) ## take the pictures of the guide again, two minutes, into docs
 	@.venv/bin/python -m pip install -qq --disable-pip-version-check 'pillow>=11'
 	@.venv/bin/python -m tests.pictures
 
-lock: $(dev) ## pin the image's requirements anew, with the newest versions allowed
+lock: $(dev) ## pin the image's requirements again, with the newest versions allowed
 	.venv/bin/python -m pip install -qq --disable-pip-version-check uv
 	.venv/bin/uv pip compile pyproject.toml --quiet --no-config --universal --upgrade \
 		--python-version 3.11 --extra postgres --extra http --group build --generate-hashes \
@@ -80,7 +80,7 @@ clean: ## remove .venv and everything else that was generated
 	find smartia_jobs tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is written last and names the folder it was made in. So an environment that was left
-# half made, came along with a copied folder, or lost its interpreter is made anew; one that is
+# half made, came along with a copied folder, or lost its interpreter is made again; one that is
 # merely older than pyproject.toml is brought up to date.
 $(shell { [ "`cat $(runtime)`" = "`pwd`" ] && .venv/bin/python -c ''; } 2>/dev/null \
 	|| rm -f $(runtime) $(dev))

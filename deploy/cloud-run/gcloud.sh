@@ -204,7 +204,7 @@ policies() {
         name=$(sed -n 's/^displayName: //p' "$file")
         if [[ -n $(in_project monitoring policies list --filter="displayName=\"$name\"" \
             --format='value(name)') ]]; then
-            echo "The alert \"$name\" exists and is kept; delete it to make it anew."
+            echo "The alert \"$name\" exists and is kept; delete it to have it made again."
             continue
         fi
         in_project monitoring policies create --policy-from-file="$file" \
