@@ -32,6 +32,10 @@ class UtcDateTime(TypeDecorator[datetime]):
         """Return what writes an instant: on SQLite in one step, as each row needs it."""
         return utc_text if dialect.name == "sqlite" else super().bind_processor(dialect)
 
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """Return what reads an instant: on SQLite in one step, for the same reason."""
+        return _read_utc if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
+
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Return the instant in UTC."""
         if value is None:
@@ -51,6 +55,10 @@ def utc_text(instant: datetime | None) -> str | None:
     if instant is None:
         return None
     return utc(instant).isoformat(" ", "microseconds").removesuffix("+00:00")
+
+
+def _read_utc(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(f"{text}+00:00")
 
 
 class NativeEnum(TypeDecorator[str]):
