@@ -11,6 +11,7 @@ from typing import Any
 from smartia_jobs.catalogue import reminders, rules, words_back
 from smartia_jobs.catalogue.words_back import WordsBack
 from smartia_jobs.errors import ConfigurationError
+from smartia_jobs.incoming import Meaning
 from smartia_jobs.kinds import KINDS, ReminderKind
 
 _SHIPPED = "default.pt_BR.toml"
@@ -106,6 +107,11 @@ class MessageTemplate:
     time_to_live: timedelta | None = None
     reminder: ReminderKind | None = None
     confirmed: "MessageTemplate | None" = None
+
+    @property
+    def asks(self) -> bool:
+        """Whether it asks if the patient will come."""
+        return any(button.means == Meaning.CONFIRM for button in self.buttons)
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,9 +188,7 @@ class Understanding:
     def _asking(self) -> frozenset[str]:
         """The templates that ask whether the patient will come."""
         return frozenset(
-            template.name
-            for template in self._catalogue.templates.values()
-            if any(button.means == Meaning.CONFIRM for button in template.buttons)
+            template.name for template in self._catalogue.templates.values() if template.asks
         )
 
     def _is_talking(self, connection: Connection, phone: str) -> bool:
