@@ -9,18 +9,20 @@ Source: https://www.kaggle.com/datasets/joniarroba/noshowappointments
 
 from bisect import bisect
 from collections import Counter
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import cache, partial
 from math import sqrt
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from smartia_jobs.appointment import AppointmentStatus
 from smartia_jobs.clinic.period import midnight
-from smartia_jobs.clinic.statistics import Visit, rate
+from smartia_jobs.clinic.statistics import Tally, Visit, rate
 from smartia_jobs.clinic.times import read_booked_at
+from smartia_jobs.clinic.told import History, Reminded, Told
+from smartia_jobs.store.answered import SAID_NO, Answered
 
 #: With fewer visits than this, the interval is so wide that a rate says next to nothing.
 ENOUGH_VISITS = 30
@@ -49,38 +51,13 @@ _LEAD_TIMES = (
     LeadTime.SAME_DAY,
     None,
 )
+_NO_LEAD_TIME = len(_LEAD_TIMES) - 1
 
 
-def _turns(zone: ZoneInfo, day: date) -> tuple[datetime, ...]:
-    """Return the midnights at which a booking for a visit on ``day`` changes its lead time."""
+def _turns(zone: ZoneInfo, hour: datetime) -> tuple[datetime, ...]:
+    """Return the midnights at which a booking for a visit at ``hour`` changes its lead time."""
+    day = hour.date()
     return tuple(midnight(day - timedelta(days=days), zone) for days in (29, 6, 0, -1))
-
-
-class Reminded(StrEnum):
-    """What reached the patient before the visit, as far as WhatsApp accepted it."""
-
-    NONE = "none"
-    ONE = "one"
-    TWO_OR_MORE = "two_or_more"
-    #: The visit was already confirmed when a reminder was claimed: these patients differ.
-    CONFIRMED = "confirmed"
-
-    #: Of one reminder it is not known whether WhatsApp accepted it.
-    UNKNOWN = "unknown"
-
-    @cache  # asked for each reminder, and there are twenty answers
-    def and_one_more(self, accepted: bool, confirmed: bool) -> "Reminded":
-        """Return what a visit had with one more reminder, in whichever order they are told.
-
-        Args:
-            accepted: whether WhatsApp accepted it; else it may have.
-            confirmed: whether the visit was confirmed when it was claimed.
-        """
-        if not accepted or self is Reminded.UNKNOWN:
-            return Reminded.UNKNOWN
-        if confirmed or self is Reminded.CONFIRMED:
-            return Reminded.CONFIRMED
-        return Reminded.ONE if self is Reminded.NONE else Reminded.TWO_OR_MORE
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,58 +112,75 @@ class Effect:
 
 
 class Comparison:
-    """The kept and missed visits of a period, added up by lead time and reminders."""
+    """The visits of a period, added up by what they had: reminders, and answers.
+
+    Attributes:
+        told: what that was.
+    """
 
     def __init__(
-        self, zone: ZoneInfo, known_at: datetime, reminded: Mapping[tuple[int, datetime], Reminded]
+        self, zone: ZoneInfo, known_at: datetime, told: Told, *, heard_from: date | None
     ) -> None:
-        """Begin with none.
+        """Begin with no visit.
 
         Args:
             zone: the clinic's.
             known_at: visits before this are not compared: what they had is not known.
-            reminded: what each visit had that had any, by its id and the wall time that the
-                patient was told.
+            told: what each visit had that had any.
+            heard_from: the local day since which answers are known; None: none ever was heard.
         """
-        self._known_at, self._reminded = known_at, reminded
+        self.told = told
+        self._known_at, self._heard_from = known_at, heard_from
         self._turns = cache(partial(_turns, zone))
-        self._visits: Counter[tuple[LeadTime | None, Reminded, str]] = Counter()
+        self._visits: Counter[tuple[datetime, Any, int, History]] = Counter()
 
     def add(self, visit: Visit) -> None:
-        """Take in one visit of the period; one that was neither kept nor missed is passed over."""
-        if visit.status not in _COMPARED or visit.start_at < self._known_at:
+        """Take in one visit of the period."""
+        if visit.start_at < self._known_at:
             return
-        booked_at, lead_time = read_booked_at(visit.created_at), None
-        if booked_at is not None:
-            lead_time = _LEAD_TIMES[bisect(self._turns(visit.start.date()), booked_at)]
-        reminded = self._reminded.get((visit.id, visit.start), Reminded.NONE)
-        self._visits[lead_time, reminded, visit.status] += 1
+        lead = _NO_LEAD_TIME
+        if visit.status in _COMPARED:
+            booked_at = read_booked_at(visit.created_at)
+            if booked_at is not None:
+                lead = bisect(self._turns(visit.hour), booked_at)
+        had = self.told.of((visit.id, visit.start))
+        self._visits[visit.hour, visit.status, lead, had] += 1
+
+    def said_no(self, visit: Visit) -> bool:
+        """Return whether the patient is known to have said no before it, of whatever period."""
+        return self.told.of((visit.id, visit.start)).answered in SAID_NO
 
     def effect(self) -> Effect:
-        """Return what was missed in each group."""
-        counted = self._visits
+        """Return what was missed in each group; without those of answers where none was heard."""
+        counted, left_out = Counter[tuple[LeadTime, Reminded, Any]](), 0
+        for (_, status, lead, had), visits in self._visits.items():
+            if status in _COMPARED:
+                lead_time = _LEAD_TIMES[lead]
+                if lead_time is None:
+                    left_out += visits
+                else:
+                    counted[lead_time, had.reminded, status] += visits
+        of_answers = () if self._heard_from else (Reminded.CONFIRMED_BY_ANSWER, Reminded.SAID_NO)
         groups = [
-            Group(lead, had, kept + missed, missed)
-            for lead in LeadTime
-            for had in Reminded
-            for kept in [counted[lead, had, AppointmentStatus.COMPLETED]]
-            for missed in [counted[lead, had, AppointmentStatus.NO_SHOW]]
+            Group(lead_time, reminded, kept + missed, missed)
+            for lead_time in LeadTime
+            for reminded in Reminded
+            if reminded not in of_answers
+            for kept in [counted[lead_time, reminded, AppointmentStatus.COMPLETED]]
+            for missed in [counted[lead_time, reminded, AppointmentStatus.NO_SHOW]]
         ]
-        left_out = sum(visits for (lead, _, _), visits in counted.items() if lead is None)
         return Effect(tuple(groups), left_out)
 
+    def answered(self) -> dict[Answered, Tally]:
+        """Return the visits by what had been answered before them.
 
-def what_reminded(
-    reminders: Iterable[tuple[tuple[int, datetime], bool, bool]],
-) -> dict[tuple[int, datetime], Reminded]:
-    """Return what each visit had, by its id and the wall time that the patient was told.
-
-    Args:
-        reminders: for each that WhatsApp accepted or may have, the visit's id with the wall time
-            told, whether it was accepted, and whether the visit was confirmed when the reminder
-            was claimed.
-    """
-    none, found = Reminded.NONE, dict[tuple[int, datetime], Reminded]()
-    for visit, accepted, confirmed in reminders:
-        found[visit] = found.get(visit, none).and_one_more(accepted, confirmed)
-    return found
+        Those are left out of which that is not known, also all before answers were heard; none
+        is there when none ever was.
+        """
+        if self._heard_from is None:
+            return {}
+        tallies = {answered: Tally() for answered in Answered}
+        for (hour, status, _, had), visits in self._visits.items():
+            if had.answered is not None and hour.date() >= self._heard_from:
+                tallies[had.answered].add(hour, status, visits)
+        return tallies

@@ -153,9 +153,9 @@ class Tally:
         """Begin with none."""
         self._visits: Counter[tuple[datetime, Any]] = Counter()
 
-    def add(self, visit: Visit) -> None:
-        """Count one visit."""
-        self._visits[visit.hour, visit.status] += 1
+    def add(self, hour: datetime, status: Any, visits: int = 1) -> None:
+        """Count visits that begin in one local hour and have one status, as it is stored."""
+        self._visits[hour, status] += visits
 
     def total(self) -> StatusCounts:
         """Return all of them."""

@@ -1,18 +1,19 @@
 """What became of our messages, counted by the database."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass
 from datetime import datetime
+from enum import StrEnum
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, case, exists, false, func, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, case, func, null, select
 
-from smartia_jobs.appointment import AppointmentStatus
-from smartia_jobs.kinds import INVITATION, WORDS_BACK
+from smartia_jobs.kinds import INVITATION
 from smartia_jobs.outbox.admin import FINAL
 from smartia_jobs.outbox.recovery import is_unknown
-from smartia_jobs.store.states import ACCEPTED, MAYBE_ACCEPTED, State
+from smartia_jobs.store.listening import CategoryMove
+from smartia_jobs.store.states import ACCEPTED, State
 from smartia_jobs.store.tables import outbox, statuses
 
 #: Rows in memory at once, however many there are.
@@ -70,6 +71,22 @@ class MessageCounts:
         return None if part is None or not self.sent else part / self.sent
 
 
+class Category(StrEnum):
+    """What Meta charges a message as."""
+
+    UTILITY = "utility"
+    MARKETING = "marketing"
+    #: A free text: a word back.
+    SERVICE = "service"
+    #: The catalogue has its template no longer, or Meta calls it by a name that is new.
+    UNKNOWN = "unknown"
+
+    @classmethod
+    def of(cls, name: str | None) -> "Category":
+        """Return the category that Meta, or the catalogue, calls by a name."""
+        return next((one for one in cls if one == (name or "").lower()), cls.UNKNOWN)
+
+
 @dataclass(frozen=True, slots=True)
 class FailureReason:
     """Why messages failed, or did not arrive, in plain words, and how many.
@@ -123,28 +140,50 @@ def record(connection: Connection) -> Record | None:
     return Record(since, first_start, min((at for at in heard if at is not None), default=None))
 
 
-def count_messages(
-    connection: Connection, from_at: datetime, to_at: datetime, *, heard: bool
-) -> dict[str, MessageCounts]:
-    """Return what became of the messages first claimed in a half-open span, by kind.
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What became of the messages of one kind and template.
 
-    A kind of which there were none is missing.
+    Attributes:
+        kind: of which.
+        template: its name at Meta; None: not recorded, as of many that were never sent.
+        moved_to: the category that Meta had moved it to by then; None: it had not.
+        counts: of these messages.
+    """
+
+    kind: str
+    template: str | None
+    moved_to: str | None
+    counts: MessageCounts
+
+
+def count_messages(
+    connection: Connection,
+    from_at: datetime,
+    to_at: datetime,
+    *,
+    heard: bool,
+    moves: Sequence[CategoryMove] = (),
+) -> list[Counted]:
+    """Return what became of the messages first claimed in a half-open span.
 
     Args:
         connection: inside a short transaction.
         from_at: the first instant of the span.
         to_at: the first one after it.
         heard: whether statuses are, so that none is a 0 and not a None.
+        moves: of templates into another category, the newest first.
     """
+    columns = (outbox.c.kind, outbox.c.template, _moved_to(moves))
     query = (
-        select(outbox.c.kind, *(func.count().filter(part) for part in _parts(connection)))
+        select(*columns, *(func.count().filter(part) for part in _parts(connection)))
         .where(_messages_between(from_at, to_at))
-        .group_by(outbox.c.kind)
+        .group_by(outbox.c.kind, outbox.c.template, *(["moved_to"] if moves else []))
     )
-    return {
-        kind: MessageCounts(sent, failed, unknown, *(told if heard else ()))
-        for kind, sent, failed, unknown, *told in connection.execute(query)
-    }
+    return [
+        Counted(kind, template, moved_to, MessageCounts(*(parts if heard else parts[:3])))
+        for kind, template, moved_to, *parts in connection.execute(query)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,28 +191,35 @@ class Message:
     """What became of one message.
 
     Attributes:
-        kind: of which.
         claimed_at: when it was first claimed, aware UTC.
-        counts: of this one message.
+        counted: this one.
         code: Meta's reason, where it did not arrive and one was told.
     """
 
-    kind: str
     claimed_at: datetime
-    counts: MessageCounts
+    counted: Counted
     code: int | None
 
 
 def read_messages(
-    connection: Connection, from_at: datetime, to_at: datetime, *, heard: bool
+    connection: Connection,
+    from_at: datetime,
+    to_at: datetime,
+    *,
+    heard: bool,
+    moves: Sequence[CategoryMove] = (),
 ) -> Iterator[Message]:
     """Yield the messages of a span one by one; arguments as for :func:`count_messages`."""
-    columns = (outbox.c.kind, outbox.c.created_at, outbox.c.error_code)
-    query = select(*columns, *_parts(connection)).where(_messages_between(from_at, to_at))
+    columns = (outbox.c.kind, outbox.c.template, _moved_to(moves))
+    more = (outbox.c.created_at, outbox.c.error_code, *_parts(connection))
+    query = select(*columns, *more).where(_messages_between(from_at, to_at))
     rows = connection.execute(query.execution_options(yield_per=_ROWS))
-    for kind, claimed_at, code, *parts in chain.from_iterable(rows.partitions()):
+    for kind, template, moved_to, claimed_at, code, *parts in chain.from_iterable(
+        rows.partitions()
+    ):
         counts = MessageCounts(*(int(bool(is_so)) for is_so in (parts if heard else parts[:3])))
-        yield Message(kind, claimed_at, counts, code if counts.undelivered else None)
+        counted = Counted(kind, template, moved_to, counts)
+        yield Message(claimed_at, counted, code if counts.undelivered else None)
 
 
 def top_reasons(
@@ -202,48 +248,6 @@ def top_reasons(
         FailureReason(count, reason or "no reason was recorded", found)
         for count, reason, found in connection.execute(query)
     ]
-
-
-def reminders(
-    connection: Connection, from_wall: datetime, to_wall: datetime
-) -> Iterator[tuple[tuple[int, datetime], bool, bool]]:
-    """Yield the reminders that WhatsApp accepted or may have, one for each visit they told of.
-
-    Args:
-        connection: inside a short transaction.
-        from_wall: naive clinic wall time; visits told to begin before it are left out.
-        to_wall: the same, for visits told to begin after it.
-
-    Yields:
-        the appointment's id with the wall time told, whether WhatsApp surely accepted the
-        reminder, and whether the visit was confirmed when it was claimed.
-    """
-    columns, earlier = outbox.c, outbox.alias("earlier").c
-    # A claim of a visit that is over was left by a dead process.
-    told = sorted(MAYBE_ACCEPTED | {State.CLAIMED})
-    # Moved away and back, a visit was told of this time twice, which is one reminder of it.
-    told_before = exists().where(
-        earlier.appointment_id == columns.appointment_id,
-        earlier.kind == columns.kind,
-        earlier.start == columns.start,
-        earlier.turn < columns.turn,
-        earlier.state.in_(told),
-    )
-    query = select(
-        columns.appointment_id,
-        columns.start,
-        _ACCEPTED,
-        func.coalesce(columns.appointment_status == AppointmentStatus.CONFIRMED, false()),
-    ).where(
-        columns.state.in_(told),
-        # Every other kind is a reminder, even one that the clinic's catalogue no longer has.
-        columns.kind.not_in((INVITATION, WORDS_BACK)),
-        columns.start.between(from_wall, to_wall),
-        or_(columns.turn == 1, ~told_before),
-    )
-    rows = connection.execute(query.execution_options(yield_per=_ROWS))
-    for appointment_id, start, accepted, confirmed in chain.from_iterable(rows.partitions()):
-        yield (appointment_id, start), accepted, confirmed
 
 
 def accepted_invitations(from_at: datetime, to_at: datetime) -> FromClause:
@@ -277,6 +281,18 @@ def _parts(connection: Connection) -> Iterator[ColumnElement[bool]]:
     yield _DELIVERED
     yield outbox.c.read_at.is_not(None)
     yield outbox.c.state == State.UNDELIVERED
+
+
+def _moved_to(moves: Sequence[CategoryMove]) -> ColumnElement[Any]:
+    """Return the category that a message's template had been moved to, as ``moved_to``."""
+    if not moves:
+        return null().label("moved_to")
+    return case(
+        *(
+            ((outbox.c.template == one.template) & (outbox.c.created_at >= one.at), one.category)
+            for one in moves
+        )
+    ).label("moved_to")
 
 
 def _messages_between(from_at: datetime, to_at: datetime) -> ColumnElement[bool]:

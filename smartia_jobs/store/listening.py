@@ -91,3 +91,31 @@ def see_interactions(connection: Connection, up_to: int) -> None:
         .where(or_(seen.is_(None), seen < up_to))
         .values(interactions_seen=up_to)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryMove:
+    """Meta's word that it charges a template as another category.
+
+    Attributes:
+        template: its name at Meta, in whatever language.
+        category: the new one, as Meta says it: ``MARKETING``, ...
+        at: when Meta said so, aware UTC; one that it announces holds a day later.
+    """
+
+    template: str
+    category: str
+    at: datetime
+
+
+def category_moves(connection: Connection) -> Sequence[CategoryMove]:
+    """Return what Meta has told of templates' categories, the newest first."""
+    query = (
+        select(notices.c.subject, notices.c.event, notices.c.said_at)
+        .where(notices.c.field == "template_category_update")
+        .order_by(notices.c.said_at.desc(), notices.c.id.desc())
+    )
+    return [
+        CategoryMove(row.subject.partition(" ")[0], row.event, row.said_at)
+        for row in connection.execute(query)
+    ]

@@ -14,9 +14,10 @@ from smartia_jobs.cli.metrics.html import to_html
 from smartia_jobs.cli.metrics.over_time import OverTime
 from smartia_jobs.cli.metrics.table import to_text
 from smartia_jobs.cli.metrics.wording import ENGLISH, PORTUGUESE, portuguese_reason, sentences
-from smartia_jobs.clinic.effect import Effect, Group, LeadTime, Reminded
+from smartia_jobs.clinic.effect import Effect, Group, LeadTime
 from smartia_jobs.clinic.period import Period
 from smartia_jobs.clinic.statistics import StatusCounts
+from smartia_jobs.clinic.told import Reminded
 from smartia_jobs.jobs.metrics import Figures, Metrics, Note, Reengagement
 from smartia_jobs.kinds import KINDS
 from smartia_jobs.message import Verdict

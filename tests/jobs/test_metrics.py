@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,7 +12,7 @@ from smartia_jobs.jobs.metrics import Note, Reengagement
 from smartia_jobs.kinds import KINDS
 from smartia_jobs.outbox.admin import purge
 from smartia_jobs.outbox.statistics import FailureReason, MessageCounts
-from tests.jobs.metrics_desk import Desk, local, measure, opened, wall
+from tests.jobs.metrics_desk import ASKS, ASKS_NOT, Desk, local, measure, opened, wall
 from tests.support import Clinic
 
 NOW = local(2026, 3, 31, 15)
@@ -328,10 +329,10 @@ def test_a_kind_that_only_one_period_has_stands_in_both(clinic: Clinic) -> None:
 
     metrics = measure(clinic, NOW)
 
-    none = MessageCounts.none(heard=True)
-    sent, read = replace(none, sent=1), replace(none, sent=1, delivered=1, read=1)
+    none, before = MessageCounts.none(heard=True), MessageCounts()  # in which nothing was heard
+    sent, read = replace(before, sent=1), replace(none, sent=1, delivered=1, read=1)
     assert metrics.figures.messages == dict.fromkeys(KINDS, none) | {"5d": none, "7d": read}
-    assert metrics.previous.messages == dict.fromkeys(KINDS, none) | {"5d": sent, "7d": none}
+    assert metrics.previous.messages == dict.fromkeys(KINDS, before) | {"5d": sent, "7d": before}
     assert list(metrics.figures.messages) == [*KINDS, "5d", "7d"]
 
 
@@ -365,6 +366,19 @@ def test_a_status_alone_tells_that_statuses_are_heard(clinic: Clinic) -> None:
     assert metrics.as_json()["heard_since"] == "2026-03-20T00:00:00-03:00"
 
 
+def test_a_period_before_the_first_status_does_not_know_what_was_delivered(clinic: Clinic) -> None:
+    desk = Desk(clinic)
+    desk.add(created_at=local(2026, 3, 1, 9))
+    desk.add_status(received_at=local(2026, 3, 20))
+
+    metrics = measure(clinic, NOW, days=10, until=date(2026, 3, 10), messages_by_day=True)
+
+    counts = metrics.figures.messages["24h"]
+    assert (counts.sent, counts.delivered, counts.delivered_rate) == (1, None, None)
+    assert metrics.messages_by_day[date(2026, 3, 1)]["24h"] == counts
+    assert Note.STATUSES_INCOMPLETE in metrics.notes
+
+
 @pytest.mark.parametrize(
     ("first", "incomplete"),
     [
@@ -385,6 +399,76 @@ def test_statuses_that_came_late_are_said(
 
     assert (Note.STATUSES_INCOMPLETE in metrics.notes) == incomplete
     assert Note.NO_STATUS_HEARD not in metrics.notes
+
+
+def test_messages_are_counted_by_what_meta_charges_them_as(clinic: Clinic) -> None:
+    desk = Desk(clinic)
+    at, seen_at = local(2026, 3, 10, 9), local(2026, 3, 10, 10)
+    invitation = {"kind": "no_show", "template": "smartia_novo_horario_v1"}
+    rows: list[dict[str, Any]] = [
+        {"template": ASKS, "state": "delivered", "delivered_at": seen_at},
+        {"template": ASKS},
+        {"template": ASKS, "state": "failed"},
+        {"kind": "2h", "template": ASKS_NOT},
+        invitation,
+        {"kind": "words_back", "template": "confirmed", "state": "delivered",
+         "delivered_at": seen_at},
+        {"template": "of_another_catalogue"},
+        {"template": None, "state": "failed"},
+        {"template": ASKS, "leader_id": 1},
+        {**invitation, "created_at": local(2026, 2, 10)},
+    ]  # fmt: skip
+    for number, row in enumerate(rows):
+        desk.add(**{"appointment_id": number, "created_at": at, **row})
+
+    metrics = measure(clinic, NOW, messages_by_day=True)
+
+    charged = {
+        "utility": {"sent": 3, "delivered": 1},
+        "marketing": {"sent": 1, "delivered": 0},
+        "service": {"sent": 1, "delivered": 1},
+        "unknown": {"sent": 1, "delivered": 0},
+    }
+    assert metrics.as_json()["messages_by_category"] == charged
+    before = metrics.previous.categories
+    assert {str(one): counts.sent for one, counts in before.items()} == {
+        "utility": 0, "marketing": 1, "service": 0, "unknown": 0
+    }  # fmt: skip
+    of_day = metrics.categories_by_day[date(2026, 3, 10)]
+    assert {str(one): counts.sent for one, counts in of_day.items()} == {
+        name: counts["sent"] for name, counts in charged.items()
+    }
+    assert metrics.templates_unknown == 1
+    assert Note.TEMPLATES_UNKNOWN in metrics.notes
+
+
+def test_a_category_that_nothing_was_sent_in_is_not_unknown(clinic: Clinic) -> None:
+    Desk(clinic).add(state="failed", template=None)
+
+    metrics = measure(clinic, NOW)
+
+    assert list(metrics.as_json()["messages_by_category"]) == ["utility", "marketing", "service"]
+    assert Note.TEMPLATES_UNKNOWN not in metrics.notes
+
+
+def test_a_template_that_meta_moved_is_charged_as_meta_says_from_then_on(clinic: Clinic) -> None:
+    desk = Desk(clinic)
+    for number, day in enumerate((5, 12, 19, 26)):
+        desk.add(appointment_id=number, template=ASKS, created_at=local(2026, 3, day, 9))
+    desk.add(appointment_id=9, template=ASKS_NOT, created_at=local(2026, 3, 26, 9))
+    desk.add_move(ASKS, "MARKETING", said_at=local(2026, 3, 10))
+    desk.add_move(ASKS, "UTILITY", said_at=local(2026, 3, 19, 9))
+    desk.add_move(ASKS, "A_NEW_ONE", said_at=local(2026, 3, 25))
+
+    metrics = measure(clinic, NOW, messages_by_day=True)
+
+    assert {str(one): counts.sent for one, counts in metrics.figures.categories.items()} == {
+        "utility": 3, "marketing": 1, "service": 0, "unknown": 1
+    }  # fmt: skip
+    by_day = metrics.categories_by_day
+    assert [str(one) for day in sorted(by_day) for one in by_day[day]] == [
+        "utility", "marketing", "utility", "unknown", "utility"
+    ]  # fmt: skip
 
 
 def test_what_a_dead_process_was_sending_counts_as_unknown(clinic: Clinic) -> None:

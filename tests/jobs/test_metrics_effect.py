@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from smartia_jobs.clinic.effect import Effect, Group, LeadTime, Reminded
+from smartia_jobs.clinic.effect import Effect, Group, LeadTime
+from smartia_jobs.clinic.told import Reminded
 from smartia_jobs.jobs.metrics import Metrics, Note
 from smartia_jobs.outbox.admin import purge
 from tests.jobs.metrics_desk import Desk, local, measure, opened, wall
@@ -121,6 +122,40 @@ def test_a_visit_stands_apart_when_nobody_knows_whether_a_reminder_arrived(
 
     week = LeadTime.UP_TO_A_WEEK
     assert seen(metrics) == {(week, Reminded.UNKNOWN): (2, 1), (week, Reminded.NONE): (2, 0)}
+
+
+def test_who_had_answered_stands_apart_whatever_was_sent(clinic: Clinic, desk: Desk) -> None:
+    answered_at = local(2026, 3, 19, 12)
+    for status, meaning, effect, values in (
+        ("COMPLETED", "confirm", "confirmed", {}),
+        ("COMPLETED", "confirm", "confirmed", {"appointment_status": "CONFIRMED"}),
+        ("NO_SHOW", "confirm", "confirmed", {"state": "unknown"}),
+        ("NO_SHOW", "cancel", "listed", {}),
+        ("COMPLETED", "move", "listed", {}),
+        ("CANCELLED", "cancel", "cancelled", {}),  # neither kept nor missed
+        ("NO_SHOW", "unclear", "listed", {}),
+    ):
+        appointment_id = visit(clinic, status)
+        row = desk.add(appointment_id=appointment_id, start=VISIT, **values)
+        desk.add_answer(row, meaning, effect, said_at=answered_at, held=True)
+
+    metrics = measure(clinic, NOW)
+
+    week = LeadTime.UP_TO_A_WEEK
+    assert seen(metrics) == {
+        (week, Reminded.CONFIRMED_BY_ANSWER): (3, 1),
+        (week, Reminded.SAID_NO): (2, 1),
+        (week, Reminded.ONE): (1, 1),
+    }
+
+
+def test_where_answers_are_heard_every_group_is_listed(clinic: Clinic, desk: Desk) -> None:
+    desk.add_answer(None, "courtesy", "courtesy", said_at=LONG_AGO)
+
+    groups = measure(clinic, NOW).as_json()["effect"]
+
+    assert len(groups) == 28
+    assert {one["reminded"] for one in groups} == {str(one) for one in Reminded}
 
 
 def test_a_reminder_of_the_time_before_a_move_does_not_count(clinic: Clinic, desk: Desk) -> None:

@@ -14,9 +14,10 @@ from smartia_jobs.cli.metrics.wording import (
     sentences,
 )
 from smartia_jobs.cli.page import page_template
-from smartia_jobs.clinic.effect import Group, LeadTime, Reminded
+from smartia_jobs.clinic.effect import Group, LeadTime
 from smartia_jobs.clinic.period import Period
 from smartia_jobs.clinic.times import to_wall
+from smartia_jobs.clinic.told import Reminded
 from smartia_jobs.jobs.metrics import Metrics, Note
 from smartia_jobs.kinds import portuguese_label
 

@@ -1,6 +1,7 @@
 """What a reader must know before trusting a figure, in sentences."""
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 
 from smartia_jobs.clinic.effect import ENOUGH_VISITS
 from smartia_jobs.jobs.metrics import Metrics, Note
@@ -43,6 +44,28 @@ ENGLISH: Mapping[Note, Words] = {
     Note.STATUSES_INCOMPLETE: (
         "Delivery statuses are heard only since {heard}: of earlier messages nobody knows whether"
         " they arrived, so each rate of delivered and read is too low."
+    ),
+    Note.NO_ANSWER_HEARD: (
+        "What patients answered is not known: no answer was ever heard (smartia-jobs check says"
+        " what would hear them)."
+    ),
+    Note.ANSWERS_INCOMPLETE: (
+        "Answers are known only since {answered}: earlier messages and visits are in no count of"
+        " answers, and stand in the table of reminders as if nobody had answered."
+    ),
+    Note.PREVIOUS_ANSWERS_INCOMPLETE: (
+        "Answers are known only since {answered}: the period before is not complete."
+    ),
+    Note.ANSWERS_WAITING: (
+        "{waiting} answer was read by no run yet and is in no count: start smartia-jobs replies.",
+        "{waiting} answers were read by no run yet and are in no count: start smartia-jobs"
+        " replies.",
+    ),
+    Note.TEMPLATES_UNKNOWN: (
+        "{templates} message was sent by a template that the catalogue has no longer: whether it"
+        " asked, and what Meta charges it as, is not known.",
+        "{templates} messages were sent by templates that the catalogue has no longer: whether"
+        " they asked, and what Meta charges them as, is not known.",
     ),
     Note.SMALL_GROUPS: (
         "* fewer than {enough} visits: too few to compare, as the wide interval shows."
@@ -90,6 +113,30 @@ PORTUGUESE: Mapping[Note, Words] = {
         "A situação das mensagens só é recebida do WhatsApp desde {heard}: das anteriores não se"
         " sabe se chegaram, e por isso as taxas de entregues e lidas estão baixas demais."
     ),
+    Note.NO_ANSWER_HEARD: (
+        "Não se sabe o que os pacientes responderam: nunca se recebeu uma resposta"
+        " (smartia-jobs check diz o que falta)."
+    ),
+    Note.ANSWERS_INCOMPLETE: (
+        "As respostas só são conhecidas desde {answered}: mensagens e consultas anteriores não"
+        " entram em nenhuma conta de respostas, e na tabela dos lembretes ficam como se ninguém"
+        " tivesse respondido."
+    ),
+    Note.PREVIOUS_ANSWERS_INCOMPLETE: (
+        "As respostas só são conhecidas desde {answered}: o período anterior está incompleto."
+    ),
+    Note.ANSWERS_WAITING: (
+        "{waiting} resposta ainda não foi lida e não entra em nenhuma conta (smartia-jobs"
+        " replies).",
+        "{waiting} respostas ainda não foram lidas e não entram em nenhuma conta (smartia-jobs"
+        " replies).",
+    ),
+    Note.TEMPLATES_UNKNOWN: (
+        "{templates} mensagem saiu com um modelo que já não está no catálogo: não se sabe se"
+        " perguntava, nem em que categoria a Meta a cobra.",
+        "{templates} mensagens saíram com modelos que já não estão no catálogo: não se sabe se"
+        " perguntavam, nem em que categoria a Meta as cobra.",
+    ),
     Note.SMALL_GROUPS: (
         "* menos de {enough} consultas: poucas para comparar, como mostra o intervalo largo."
     ),
@@ -100,6 +147,24 @@ PORTUGUESE: Mapping[Note, Words] = {
         " ou é posterior à consulta.",
     ),
 }
+
+#: How many visits were cancelled in advance by an answer, beside no-shows; for one, and any other.
+ENGLISH_IN_ADVANCE: Words = (
+    "{cancelled} visit was cancelled in advance, beside no-shows: {missed}. Its patient answered"
+    " before it that they could not come or wanted another time, so that it could be given to"
+    " somebody else: a success, and no no-show.",
+    "{cancelled} visits were cancelled in advance, beside no-shows: {missed}. Their patients"
+    " answered before them that they could not come or wanted another time, so that it could be"
+    " given to somebody else: a success, and no no-show.",
+)
+PORTUGUESE_IN_ADVANCE: Words = (
+    "{cancelled} consulta foi cancelada com antecedência, por uma resposta; faltas: {missed}. O"
+    " paciente avisou antes que não viria ou que queria outro horário, e a vaga pôde ser de outra"
+    " pessoa: isso é um acerto, não uma falta.",
+    "{cancelled} consultas foram canceladas com antecedência, por uma resposta; faltas: {missed}."
+    " Os pacientes avisaram antes que não viriam ou que queriam outro horário, e a vaga pôde ser"
+    " de outra pessoa: isso é um acerto, não uma falta.",
+)
 
 _SERVER = "O WhatsApp não conseguiu entregar, por um problema dele"
 _SPEED = "Mensagens demais em pouco tempo"
@@ -157,6 +222,14 @@ def english_reason(found: FailureReason) -> str:
     return found.reason.rstrip(".") + code
 
 
+def duration(wait: timedelta | None) -> str:
+    """Return a duration in hours and minutes, in either language; empty for none."""
+    if wait is None:
+        return ""
+    hours, minutes = divmod(round(wait / timedelta(minutes=1)), 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
+
+
 def portuguese_number(number: int) -> str:
     """Return a number as it is written in Brazil."""
     return f"{number:,}".replace(",", ".")
@@ -190,10 +263,12 @@ def sentences(
         Note.UNREADABLE_DATES: metrics.unreadable,
         Note.DATES_OUT_OF_REACH: metrics.out_of_reach,
         Note.VISITS_WITHOUT_LEAD_TIME: metrics.effect.left_out,
+        Note.ANSWERS_WAITING: metrics.answers_waiting,
+        Note.TEMPLATES_UNKNOWN: metrics.templates_unknown,
     }
-    since, heard = (
+    since, heard, answered = (
         at and at.astimezone(zone).strftime(date_form)
-        for at in (metrics.messages_since, metrics.heard_since)
+        for at in (metrics.messages_since, metrics.heard_since, metrics.answers_since)
     )
     figures = {
         "unresolved": number(visits.unresolved),
@@ -204,11 +279,29 @@ def sentences(
         "enough": ENOUGH_VISITS,
         "since": since,
         "heard": heard,
+        "answered": answered,
+        "waiting": number(metrics.answers_waiting),
+        "templates": number(metrics.templates_unknown),
     }
     return {
         note: _for_so_many(words[note], counts.get(note, 0)).format_map(figures)
         for note in metrics.notes
     }
+
+
+def in_advance(metrics: Metrics, words: Words, *, number: Callable[[int], str] = str) -> str | None:
+    """Return how many visits were cancelled in advance; None: none, or it is not known.
+
+    Args:
+        metrics: whose visits.
+        words: ``ENGLISH_IN_ADVANCE`` or ``PORTUGUESE_IN_ADVANCE``.
+        number: how a number is written.
+    """
+    cancelled = metrics.figures.cancelled_in_advance
+    if not cancelled:
+        return None
+    missed = number(metrics.figures.appointments.no_show)
+    return _for_so_many(words, cancelled).format(cancelled=number(cancelled), missed=missed)
 
 
 def _for_so_many(words: Words, count: int) -> str:

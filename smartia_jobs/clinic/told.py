@@ -1,0 +1,218 @@
+"""What visits had been told, and what their patients had answered, gathered row by row."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cache
+from statistics import median
+from typing import Any
+
+from smartia_jobs.appointment import Key
+from smartia_jobs.kinds import KINDS
+from smartia_jobs.store.answered import SAID_NO, Answer, Answered, Reminder
+
+
+class Reminded(StrEnum):
+    """What reached the patient before the visit, as far as WhatsApp accepted it."""
+
+    NONE = "none"
+    ONE = "one"
+    TWO_OR_MORE = "two_or_more"
+    #: The visit was already confirmed when a reminder was claimed: these patients differ.
+    CONFIRMED = "confirmed"
+    #: The patient answered before the visit, whatever was sent: that they come,
+    CONFIRMED_BY_ANSWER = "confirmed_by_answer"
+    #: or that they cannot, or want another time.
+    SAID_NO = "said_no"
+
+    #: Of one reminder it is not known whether WhatsApp accepted it.
+    UNKNOWN = "unknown"
+
+    @cache  # asked for each reminder, and there are twenty answers
+    def and_one_more(self, accepted: bool, confirmed: bool) -> "Reminded":
+        """Return what a visit had with one more reminder, in whichever order they are told.
+
+        Args:
+            accepted: whether WhatsApp accepted it; else it may have.
+            confirmed: whether the visit was confirmed when it was claimed.
+        """
+        if not accepted or self is Reminded.UNKNOWN:
+            return Reminded.UNKNOWN
+        if confirmed or self is Reminded.CONFIRMED:
+            return Reminded.CONFIRMED
+        return Reminded.ONE if self is Reminded.NONE else Reminded.TWO_OR_MORE
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # one object of each, compared by being it
+class Had:
+    """What one visit had, as far as its reminders tell.
+
+    Attributes:
+        reminded: by how many, or what else is known of them.
+        asked: whether one of them asked if the patient will come, and an answer would be known;
+            None: that is not known.
+    """
+
+    reminded: Reminded
+    asked: bool | None
+
+    @cache  # noqa: B019 - asked for each reminder, and there are few answers
+    def and_one_more(
+        self, accepted: bool, confirmed: bool, again: bool, asked: bool | None
+    ) -> "Had":
+        """Return what a visit had with one more reminder, in whichever order they are told.
+
+        Args:
+            accepted: whether WhatsApp accepted it; else it may have.
+            confirmed: whether the visit was confirmed when it was claimed.
+            again: it was one of the same time by the same kind, which is no further reminder.
+            asked: as of the visit.
+        """
+        reminded = self.reminded if again else self.reminded.and_one_more(accepted, confirmed)
+        both = (self.asked, asked)
+        return _had(reminded, True if True in both else None if None in both else False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class History:
+    """What one visit had, by its reminders and by what was answered.
+
+    Attributes:
+        reminded: what the effect of reminders is compared by.
+        answered: None: not known.
+    """
+
+    reminded: Reminded
+    answered: Answered | None
+
+
+@cache
+def _had(reminded: Reminded, asked: bool | None) -> Had:
+    return Had(reminded, asked)
+
+
+@cache
+def _history(had: Had, answered: Answered | None) -> History:
+    if answered is None and had.asked is not None:
+        answered = Answered.NONE if had.asked else Answered.NOT_ASKED
+    if answered is Answered.CONFIRMED:
+        return History(Reminded.CONFIRMED_BY_ANSWER, answered)
+    return History(Reminded.SAID_NO if answered in SAID_NO else had.reminded, answered)
+
+
+_NOTHING = _had(Reminded.NONE, False)
+
+
+def _median(durations: Sequence[timedelta]) -> timedelta | None:
+    if not durations:
+        return None
+    return timedelta(seconds=median(one.total_seconds() for one in durations))
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCounts:
+    """What was answered to messages of one kind that asked, each in one of the counts.
+
+    Attributes:
+        asked: how many messages; the other numbers add up to it.
+        none: no answer, and the visit has begun;
+        pending: or it is still ahead.
+        median_wait: from the message to the first answer; None without any.
+    """
+
+    asked: int = 0
+    confirmed: int = 0
+    cannot_come: int = 0
+    another_time: int = 0
+    unclear: int = 0
+    other: int = 0
+    none: int = 0
+    pending: int = 0
+    median_wait: timedelta | None = None
+
+    @classmethod
+    def of(cls, answers: Collection[Answer], *, none: int, pending: int) -> "AnswerCounts":
+        """Return the counts of messages by what was answered to them.
+
+        Args:
+            answers: to each that was answered.
+            none: how many others are about visits that have begun.
+            pending: and how many about visits ahead.
+        """
+        counted = Counter(answer.answered for answer in answers)
+        return cls(
+            asked=len(answers) + none + pending,
+            **{str(answered): number for answered, number in counted.items()},
+            none=none,
+            pending=pending,
+            median_wait=_median([answer.waited for answer in answers]),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the JSON of these counts (documented in docs/reference.md)."""
+        counts = asdict(self)
+        wait: timedelta | None = counts.pop("median_wait")
+        return {**counts, "median_wait_s": wait and round(wait.total_seconds())}
+
+
+class Told:
+    """What visits had been told and their patients had answered, as far as it was read."""
+
+    def __init__(self, asks: Mapping[str, bool], answers: Mapping[int, Answer]) -> None:
+        """Begin with no reminder.
+
+        Args:
+            asks: whether a template asks if the patient will come, by its name at Meta. Of one
+                that is missing nobody knows.
+            answers: what was answered to each message before its visit, by the row that leads it.
+        """
+        self._asks, self._answers = asks, answers
+        self._had: dict[Key, Had] = {}
+        self._answered: dict[Key, Answer] = {}
+        self._messages = defaultdict[str, dict[datetime, list[Answer | None]]](dict)
+
+    def add(self, reminders: Iterable[Reminder]) -> None:
+        """Take in reminders."""
+        for (
+            appointment_id, start, kind, row_id, leader_id, template, accepted, confirmed, again,
+            counts, heard,
+        ) in reminders:  # fmt: skip
+            visit, asked = (appointment_id, start), self._asks.get(template or "")
+            if asked and not (accepted and heard):
+                asked = None
+            had = self._had.get(visit, _NOTHING)
+            self._had[visit] = had.and_one_more(accepted, confirmed, again, asked)
+            answer = self._answers.get(leader_id or row_id)
+            if answer is not None:
+                before = self._answered.get(visit)
+                self._answered[visit] = answer.and_also(before) if before else answer
+            if asked and counts and leader_id is None:
+                self._messages[kind].setdefault(start, []).append(answer)
+
+    def of(self, visit: Key) -> History:
+        """Return what a visit had, by its id and the wall time told."""
+        answer = self._answered.get(visit)
+        return _history(self._had.get(visit, _NOTHING), answer.answered if answer else None)
+
+    def answers(self, has_begun: Callable[[datetime], bool]) -> dict[str, AnswerCounts]:
+        """Return what was answered to the messages that asked, by kind, those that have any.
+
+        Those of the program stand first.
+
+        Args:
+            has_begun: whether a visit at a wall time has.
+        """
+        found = {}
+        for kind in (*KINDS, *sorted(self._messages.keys() - set(KINDS))):
+            by_start = self._messages.get(kind, {})
+            given: list[Answer] = []
+            silent = {True: 0, False: 0}
+            for start, answers in by_start.items():
+                theirs = [answer for answer in answers if answer is not None]
+                given += theirs
+                silent[has_begun(start)] += len(answers) - len(theirs)
+            if by_start:
+                found[kind] = AnswerCounts.of(given, none=silent[True], pending=silent[False])
+        return found
