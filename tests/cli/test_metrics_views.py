@@ -17,11 +17,13 @@ from smartia_jobs.cli.metrics.wording import ENGLISH, PORTUGUESE, portuguese_rea
 from smartia_jobs.clinic.effect import Effect, Group, LeadTime
 from smartia_jobs.clinic.period import Period
 from smartia_jobs.clinic.statistics import StatusCounts
-from smartia_jobs.clinic.told import Reminded
+from smartia_jobs.clinic.told import AnswerCounts, Reminded
 from smartia_jobs.jobs.metrics import Figures, Metrics, Note, Reengagement
 from smartia_jobs.kinds import KINDS
 from smartia_jobs.message import Verdict
-from smartia_jobs.outbox.statistics import FailureReason, MessageCounts
+from smartia_jobs.outbox.statistics import Category, FailureReason, MessageCounts
+from smartia_jobs.store import effects
+from smartia_jobs.store.answered import Answered
 from smartia_jobs.whatsapp.codes import ANSWERS
 from tests.jobs.metrics_desk import SAO_PAULO, local
 
@@ -38,6 +40,7 @@ EMPTY = Metrics(
     by_weekday=(StatusCounts(),) * 7,
     by_hour={},
 )
+MEDIAN = timedelta(hours=3, minutes=7)
 #: One of a clinic's own, its name as long as any may be.
 OWN_KIND = "a_name_of_20_letters"
 LARGE = Metrics(
@@ -51,11 +54,19 @@ LARGE = Metrics(
             "no_show": MessageCounts(9_784, 12, 3, 9_000, 0, 1),
             OWN_KIND: MessageCounts(35_481, 1_203, 16, 35_481, 35_481, 0),
         },
+        {
+            Category.UTILITY: MessageCounts(112_446, 0, 0, 108_501),
+            Category.MARKETING: MessageCounts(9_784, 0, 0, 9_000),
+            Category.SERVICE: MessageCounts(1_001, 0, 0, 1_000),
+            Category.UNKNOWN: MessageCounts(1, 0, 0, 0),
+        },
+        cancelled_in_advance=1_202,
     ),
     previous=Figures(
         PERIOD.before,
         replace(VISITS, total=100_527, no_show=12_299),
         dict.fromkeys((*KINDS, OWN_KIND), MessageCounts(1, 0, 0, 0, 0, 0)),
+        dict.fromkeys(Category, MessageCounts(1, 0, 0, 0, 0, 0)),
     ),
     by_day=dict.fromkeys(
         PERIOD.local_days(), StatusCounts(total=3_565, completed=2_800, no_show=700, cancelled=65)
@@ -71,6 +82,19 @@ LARGE = Metrics(
         left_out=3,
     ),
     reengagement=Reengagement(9_784, 1_234),
+    answered={
+        said: StatusCounts(total=15_790, completed=12_000, no_show=3_000, cancelled=790)
+        for said in Answered
+    },
+    answers={
+        "72h": AnswerCounts(11_482, 11_482, median_wait=timedelta(minutes=42)),
+        "24h": AnswerCounts(35_482, 20_001, 3_001, 301, 1_201, 900, 9_000, 1_078, MEDIAN),
+        OWN_KIND: AnswerCounts(1, none=1),
+    },
+    answer_effects={
+        str(effect): 1_201 for effect in effects.Effect if effect is not effects.Effect.IGNORED
+    },
+    answers_waiting=4,
     failure_reasons=(
         FailureReason(1_000, "WhatsApp cannot deliver to this number.", 131026),
         FailureReason(204, "Tags like <b> & such are <i>text</i>.", None),
@@ -78,6 +102,7 @@ LARGE = Metrics(
     undelivered_reasons=(FailureReason(2_301, "WhatsApp cannot deliver.", 131026),),
     messages_since=local(2026, 3, 5),
     heard_since=local(2026, 3, 7),
+    answers_since=local(2026, 3, 9),
     notes=tuple(Note),
 )
 
@@ -100,7 +125,7 @@ def test_every_kind_has_its_row_in_the_text_however_long_its_name() -> None:
         rf"reminder {OWN_KIND} +35481 .* \+35480\n",
         r"reminder +35481 +35481 \(100\.0 %\) ",
     )
-    assert not [row for row in rows if not re.search(f"^ {row}", text, re.MULTILINE)]
+    assert not [row for row in rows if not re.search(f"^{row}", text, re.MULTILINE)]
     assert OWN_KIND in "".join(text.split())
 
 
@@ -152,6 +177,82 @@ def test_deliveries_stand_with_their_rates_of_what_was_accepted() -> None:
     assert "2.301 × O WhatsApp não consegue entregar nesse número" in page
 
 
+def test_answers_stand_with_their_share_of_the_messages_that_asked() -> None:
+    text, page = to_text(LARGE, terminal=False), " ".join(to_html(LARGE).split())
+
+    rows = (
+        r"asked +11482 +35482 +1\n",
+        r"confirmed +11482 \(100\.0 %\) +20001 \(56\.4 %\) +0 \(0\.0 %\)\n",
+        r"none yet, visit ahead +0 \(0\.0 %\) +1078 \(3\.0 %\) +0 \(0\.0 %\)\n",
+        r"until the first +42 min +3 h 07 min +-\n",
+    )
+    assert not [row for row in rows if not re.search(f"^{row}", text, re.MULTILINE)]
+    assert "Done about the answers that came, 10809 in all: confirmed 1201, cancelled" in text
+    assert "<td>20.001 <small>(56,4 %)</small></td>" in page
+    assert "<td>42 min</td> <td>3 h 07 min</td> <td>–</td>" in page
+    assert "<li>1.201 foram para a recepção</li>" in page
+
+
+def test_the_bar_of_each_kind_is_as_long_as_its_answers() -> None:
+    page = to_html(LARGE)
+
+    (bars,) = re.findall(r'class="stacks".*?</table>', page, re.DOTALL)
+    widths = [
+        sum(float(width) for width in re.findall(r'width="([\d.]+)"', bar))
+        for bar in re.findall(r"<svg.*?</svg>", bars, re.DOTALL)
+    ]
+    assert widths == pytest.approx([100, 100, 100], abs=0.1)
+
+
+def test_cancellations_in_advance_are_a_success_beside_no_shows() -> None:
+    text, page = to_text(LARGE, terminal=False), " ".join(to_html(LARGE).split())
+
+    assert re.search(r"^  in advance +1202 +- +-\n", text, re.MULTILINE)
+    assert "1202 visits were cancelled in advance, beside no-shows: 22299." in text
+    assert (
+        "1.202 consultas foram canceladas com antecedência, por uma resposta; faltas: 22.299."
+        in page
+    )
+    assert "<strong>1.202</strong> <small>sem comparação</small>" in page
+
+
+def test_the_visits_of_each_answer_stand_with_their_no_show_rate() -> None:
+    text, page = to_text(LARGE, terminal=False), " ".join(to_html(LARGE).split())
+
+    assert re.search(r"^no answer +15790 +790 +15000 +3000 +20\.0 %\n", text, re.MULTILINE)
+    assert "<td>3.000/<wbr>15.000</td> <td>20,0 %</td>" in page
+
+
+def test_categories_are_told_with_what_meta_charges() -> None:
+    text, page = to_text(LARGE, terminal=False), " ".join(to_html(LARGE).split())
+
+    assert re.search(r"^service \(words back\) +1001 +1000 +1 +\+1000\n", text, re.MULTILINE)
+    assert "1,000 of a month and number" in " ".join(text.split())
+    assert "Marketing</th><td>9.784</td> <td>9.000</td>" in page
+    assert "1.000 por mês e número" in page
+
+
+def test_where_no_answer_was_heard_nothing_is_said_of_answers() -> None:
+    silent = replace(LARGE, answers=None, answered={}, answer_effects={})
+    silent = replace(silent, figures=replace(LARGE.figures, cancelled_in_advance=None))
+
+    text, page = to_text(silent, terminal=False), to_html(silent)
+
+    assert not re.findall(r"^(?:Answers to|  in advance|No-shows by answer)", text, re.MULTILINE)
+    assert "<h2>Respostas" not in page
+    assert "com antecedência" not in page
+    assert page.count("<strong>") == 4
+
+
+def test_an_answer_to_nothing_but_visits_ahead_shows_no_table_of_visits() -> None:
+    not_asked = {said: StatusCounts() for said in Answered} | {Answered.NOT_ASKED: VISITS}
+
+    metrics = replace(LARGE, answered=not_asked)
+
+    assert "No-shows by answer" not in to_text(metrics, terminal=False)
+    assert "Faltas conforme a resposta" not in to_html(metrics)
+
+
 def test_one_is_written_as_one() -> None:
     one = StatusCounts(total=4, scheduled=1, completed=1, no_show=1, cancelled=1)
     metrics = replace(
@@ -160,6 +261,7 @@ def test_one_is_written_as_one() -> None:
         effect=Effect(left_out=1),
         unreadable=1,
         out_of_reach=1,
+        answers_waiting=1,
         notes=tuple(Note),
     )
 
@@ -317,7 +419,7 @@ def test_every_group_that_has_visits_stands_on_the_page_with_its_interval() -> N
     text = " ".join(to_html(LARGE).split())
 
     assert text.count("marcada ") >= len(LeadTime)
-    assert text.count("<td>75,0 %* <small>(30–95 %)</small></td>") == 16
+    assert text.count("<td>75,0 %* <small>(30–95 %)</small></td>") == 24
     assert "<td>3/<wbr>35.482</td> <td>0,0 % <small>(0–0 %)</small></td>" in text
 
 
@@ -379,4 +481,4 @@ def test_chromium_shows_the_whole_page_at_the_width_of_a_phone_and_of_a_desk(
 
     title = re.search("<title>(.*?)</title>", shown)
     assert title
-    assert title[1] == ('{"overflow":0,"tables":0,"chart":true,"outside":0,"narrow":0,"cards":4}')
+    assert title[1] == ('{"overflow":0,"tables":0,"chart":true,"outside":0,"narrow":0,"cards":6}')

@@ -9,6 +9,9 @@ from jinja2 import Template
 from smartia_jobs.cli.metrics.over_time import OUTCOMES, OverTime
 from smartia_jobs.cli.metrics.wording import (
     PORTUGUESE,
+    PORTUGUESE_IN_ADVANCE,
+    duration,
+    in_advance,
     portuguese_number,
     portuguese_reason,
     sentences,
@@ -20,12 +23,18 @@ from smartia_jobs.clinic.times import to_wall
 from smartia_jobs.clinic.told import Reminded
 from smartia_jobs.jobs.metrics import Metrics, Note
 from smartia_jobs.kinds import portuguese_label
+from smartia_jobs.outbox.statistics import Category
+from smartia_jobs.store.answered import Answered
+from smartia_jobs.store.effects import Effect
 
+#: A row of the visits that no status has.
+IN_ADVANCE = "cancelled_in_advance"
 _STATUSES = {
     "total": "Total",
     "completed": "Realizadas",
     "no_show": "Faltas",
     "cancelled": "Canceladas",
+    IN_ADVANCE: "das quais com antecedência, por resposta",
     "scheduled": "Ainda agendadas",
     "confirmed": "Ainda confirmadas",
     "unset": "Sem situação",
@@ -63,12 +72,53 @@ _REMINDED = {
     Reminded.ONE: "um",
     Reminded.TWO_OR_MORE: "dois ou mais",
     Reminded.CONFIRMED: "já confirmada",
+    Reminded.CONFIRMED_BY_ANSWER: "confirmou por resposta",
+    Reminded.SAID_NO: "avisou que não viria",
     Reminded.UNKNOWN: "incerto",
 }
+_ANSWERED = {
+    Answered.CONFIRMED: "confirmou",
+    Answered.CANNOT_COME: "não poderá vir",
+    Answered.ANOTHER_TIME: "quer outro horário",
+    Answered.UNCLEAR: "a recepção precisa ler",
+    Answered.OTHER: "outra coisa",
+    Answered.NONE: "sem resposta",
+    Answered.NOT_ASKED: "sem pergunta",
+}
+_PENDING = "ainda sem resposta, consulta por vir"
+#: What was done about answers, in words.
+_EFFECTS = {
+    Effect.CONFIRMED: "confirmaram a consulta",
+    Effect.CANCELLED: "cancelaram a consulta",
+    Effect.LISTED: "foram para a recepção",
+    Effect.OPTED_OUT: "pediram para não receber mensagens",
+    Effect.OPTED_IN: "pediram para receber de novo",
+    Effect.COURTESY: "eram só agradecimentos",
+    Effect.REPEATED: "repetiram o que já valia",
+    Effect.OVERTAKEN: "foram superadas por outra mais nova",
+    Effect.UNDONE: "foram desfeitas por uma pessoa",
+}
+_CATEGORIES = {
+    Category.UTILITY: "Utilidade",
+    Category.MARKETING: "Marketing",
+    Category.SERVICE: "Serviço (retorno a respostas)",
+    Category.UNKNOWN: "Não se sabe",
+}
+CHARGES = (
+    "A Meta cobra o que é entregue, conforme a categoria: a que o catálogo pede, ou a que a Meta"
+    " disse depois. Os retornos a respostas são texto livre: desde outubro de 2026 ela cobra os que"
+    " passam de 1.000 por mês e número, e os textos da própria SmartIA, que não estão aqui, também"
+    " contam."
+)
+BY_ANSWER = (
+    "O que o paciente tinha respondido antes da consulta; de várias respostas, vale a última."
+    " Também aqui há associação, não prova: quem responde pode ser diferente de quem não responde."
+)
 _WEEKDAYS = ("segunda", "terça", "quarta", "quinta", "sexta", "sábado", "domingo")
 ASSOCIATION = (
     "Taxa de faltas conforme os lembretes que o WhatsApp aceitou e a antecedência da marcação;"
     " “já confirmada” quer dizer que a consulta já estava confirmada quando o lembrete saiu;"
+    " “confirmou por resposta” e “avisou que não viria”, que o paciente respondeu isso antes;"
     " “incerto”, que não se sabe se um dos lembretes chegou."
     " Compare só entre consultas marcadas com a mesma antecedência: quem marca para o mesmo dia"
     " quase nunca falta e não recebe lembrete."
@@ -86,7 +136,10 @@ def to_html(metrics: Metrics) -> str:
     effect_notes = [notes.pop(note) for note in under_effect if note in notes]
     weekdays = list(zip(_WEEKDAYS, metrics.by_weekday, strict=True))
     hours = [(f"{hour:02d} h", counts) for hour, counts in metrics.by_hour.items()]
-    rates = [counts.no_show_rate_of_attended_or_missed or 0 for _, counts in weekdays + hours]
+    rates = [
+        counts.no_show_rate_of_attended_or_missed or 0
+        for counts in (*(counts for _, counts in weekdays + hours), *metrics.answered.values())
+    ]
     bounds = (group.interval for group in metrics.effect.groups)
     return _page().render(
         period=_days(period),
@@ -94,8 +147,41 @@ def to_html(metrics: Metrics) -> str:
         cards=list(_cards(metrics)),
         notes=list(notes.values()),
         outcomes=OUTCOMES,
+        in_advance=in_advance(metrics, PORTUGUESE_IN_ADVANCE, number=portuguese_number),
+        cancelled_in_advance=(
+            metrics.figures.cancelled_in_advance,
+            metrics.previous.cancelled_in_advance,
+        ),
         over_time=OverTime.of(metrics.by_day),
-        statuses=_STATUSES,
+        statuses={
+            name: words
+            for name, words in _STATUSES.items()
+            if name != IN_ADVANCE or metrics.answered
+        },
+        answers=metrics.answers or {},
+        answered={
+            str(one): words for one, words in _ANSWERED.items() if one is not Answered.NOT_ASKED
+        }
+        | {"pending": _PENDING},
+        answer_effects=[
+            f"{portuguese_number(number)} {_EFFECTS[Effect(effect)]}"
+            for effect, number in metrics.answer_effects.items()
+        ]
+        if metrics.answers is not None
+        else [],
+        by_answer=[
+            (_ANSWERED[one], counts) for one, counts in metrics.answered.items() if counts.total
+        ]
+        if _is_answered(metrics)
+        else [],
+        about_answers=BY_ANSWER,
+        categories=[
+            (_CATEGORIES[one], counts, metrics.previous.categories[one])
+            for one, counts in metrics.figures.categories.items()
+        ]
+        if any(counts.sent for counts in metrics.figures.categories.values())
+        else [],
+        charges=CHARGES,
         rates=_RATES,
         now=metrics.figures.appointments,
         before=metrics.previous.appointments,
@@ -117,7 +203,7 @@ def to_html(metrics: Metrics) -> str:
 
 
 def _cards(metrics: Metrics) -> Iterator[tuple[str, str, str]]:
-    """Yield what stands at the top: in words, the figure, and its change."""
+    """Yield what stands at the top: in words, the figure, and what it is of or was before."""
     now, before = metrics.figures.appointments, metrics.previous.appointments
     sent, sent_before = (
         sum(counts.sent for counts in figures.messages.values())
@@ -125,18 +211,41 @@ def _cards(metrics: Metrics) -> Iterator[tuple[str, str, str]]:
     )
     missed = now.no_show_rate_of_attended_or_missed
     missed_before = before.no_show_rate_of_attended_or_missed
-    yield "Consultas", _number(now.total), _change(now.total, before.total)
+    yield "Consultas", _number(now.total), _compared(_change(now.total, before.total))
     yield (
         "Faltas, entre realizadas e perdidas",
         _percent(missed),
-        _points(missed, missed_before),
+        _compared(_points(missed, missed_before)),
     )
     yield (
         "Realizadas, entre todas",
         _percent(now.completion_rate),
-        _points(now.completion_rate, before.completion_rate),
+        _compared(_points(now.completion_rate, before.completion_rate)),
     )
-    yield "Mensagens aceitas pelo WhatsApp", _number(sent), _change(sent, sent_before)
+    change = _compared(_change(sent, sent_before))
+    yield "Mensagens aceitas pelo WhatsApp", _number(sent), change
+    if metrics.answers is None:
+        return
+    asked = sum(counts.asked for counts in metrics.answers.values())
+    confirmed = sum(counts.confirmed for counts in metrics.answers.values())
+    of_asked = f"{_number(confirmed)} de {_number(asked)} mensagens que perguntam"
+    yield "Confirmaram por resposta", _percent(confirmed / asked if asked else None), of_asked
+    in_advance, in_advance_before = (
+        figures.cancelled_in_advance for figures in (metrics.figures, metrics.previous)
+    )
+    change = _compared(_change(in_advance, in_advance_before))
+    yield "Canceladas com antecedência, por resposta", _number(in_advance), change
+
+
+def _compared(change: str) -> str:
+    """Return a change in words; a dash: there is nothing to compare with."""
+    return "sem comparação" if change == "–" else f"{change} ante o período anterior"
+
+
+def _is_answered(metrics: Metrics) -> bool:
+    """Return whether any visit of the period was answered about, or should have been."""
+    asked = (one for one in Answered if one is not Answered.NOT_ASKED)
+    return any(metrics.answered[one].total for one in asked if one in metrics.answered)
 
 
 def _effect(groups: tuple[Group, ...]) -> Iterator[tuple[str, list[tuple[str, Group]]]]:
@@ -155,6 +264,8 @@ def _page() -> Template:
             "number": _number,
             "percent": _percent,
             "interval": _interval,
+            "duration": duration,
+            "label": portuguese_label,
             "change": _change,
             "points": _points,
             "of_scale": _of_scale,
@@ -185,7 +296,9 @@ def _interval(interval: tuple[float, float]) -> str:
     return f"{low}–{high} %"
 
 
-def _change(now: int, before: int) -> str:
+def _change(now: int | None, before: int | None) -> str:
+    if now is None or before is None:
+        return "–"
     return f"{now - before:+,}".replace(",", ".").replace("-", "−") if now != before else "0"
 
 
