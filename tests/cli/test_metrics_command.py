@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from smartia_jobs.kinds import KINDS
-from tests.jobs.metrics_desk import Desk, local, wall
+from tests.jobs.metrics_desk import ASKS, Desk, local, wall
 from tests.support import Clinic, RunCli
 from tests.support import program as program_under_test
 
@@ -75,11 +75,14 @@ def test_nothing_is_written_to_the_database(run_cli: RunCli, sqlite_clinic: Clin
 def test_json_is_one_object_with_the_documented_keys(run_cli: RunCli, busy_clinic: Clinic) -> None:
     result = run_cli("metrics", *MARCH, "--json", env=env_of(busy_clinic))
 
-    figures = ["period", "appointments", "no_show_rate", "completion_rate"]
+    figures = ["period", "appointments", "cancelled_in_advance", "no_show_rate", "completion_rate"]
     figures += ["no_show_rate_of_attended_or_missed", "attended_or_missed", "unresolved"]
-    figures += ["messages"]
+    figures += ["messages", "messages_by_category"]
     assert list(result.json) == [
         *figures,
+        "answers",
+        "answer_effects",
+        "by_answer",
         "effect",
         "previous",
         "reengaged",
@@ -89,6 +92,7 @@ def test_json_is_one_object_with_the_documented_keys(run_cli: RunCli, busy_clini
         "by_hour",
         "messages_since",
         "heard_since",
+        "answers_since",
         "notes",
     ]
     assert list(result.json["previous"]) == figures
@@ -197,6 +201,33 @@ def test_the_csv_tells_what_became_of_each_day_s_messages(
     assert (days["2026-03-04"]["24h_sent"], days["2026-03-04"]["undelivered_131026"]) == ("0", "0")
 
 
+def test_the_csv_tells_what_was_answered_and_is_charged_each_day(
+    run_cli: RunCli, sqlite_clinic: Clinic
+) -> None:
+    desk, at, start = Desk(sqlite_clinic), local(2026, 3, 5, 9), wall(2026, 3, 6, 10)
+    answers = [
+        ("confirm", "COMPLETED"),
+        ("cancel", "CANCELLED"),
+        ("cancel", "NO_SHOW"),
+        ("", "NO_SHOW"),
+    ]
+    for meaning, status in answers:
+        visit = sqlite_clinic.add_appointment(sqlite_clinic.add_patient(), start, status)
+        row = desk.add(appointment_id=visit, start=start, created_at=at, template=ASKS)
+        if meaning:
+            desk.add_answer(row, meaning, "repeated", said_at=at)
+
+    result = run_cli("metrics", *MARCH, "--format", "csv", env=env_of(sqlite_clinic))
+
+    days = {day["date"]: day for day in csv.DictReader(result.stdout.splitlines())}
+    names = ("cancelled_in_advance", "answer_confirmed", "answer_cannot_come", "answer_none")
+    assert [days["2026-03-06"][name] for name in names] == ["1", "1", "2", "1"]
+    assert [days["2026-03-07"][name] for name in names] == ["0", "0", "0", "0"]
+    assert [days["2026-03-04"][name] for name in names] == ["", "", "", ""]  # nobody heard
+    sent = ("utility_sent", "utility_delivered", "service_sent")
+    assert [days["2026-03-05"][name] for name in sent] == ["4", "", "0"]
+
+
 @pytest.mark.parametrize("how", [".env", "--env-file", "secret", "messages", "another's"])
 def test_output_overwrites_no_settings(
     run_cli: RunCli, sqlite_clinic: Clinic, tmp_path: Path, how: str
@@ -255,15 +286,32 @@ def test_output_writes_the_file_and_nothing_else(
     assert json.loads(target.read_text())["appointments"]["total"] == 60
 
 
-@pytest.mark.parametrize("output", ["missing/numbers.csv", "."])
+def test_the_file_is_for_this_user_alone_and_never_half_written(
+    run_cli: RunCli, busy_clinic: Clinic, tmp_path: Path
+) -> None:
+    target = tmp_path / "numbers.html"
+    target.write_text("the old page")
+    target.chmod(0o644)
+    before = target.stat().st_ino
+
+    run_cli("metrics", "--format", "html", "--output", str(target), env=env_of(busy_clinic))
+
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert target.stat().st_ino != before  # a new file took the place of the old one
+    assert target.read_text().endswith("</html>\n")
+
+
+@pytest.mark.parametrize(
+    ("output", "why"), [("missing/numbers.csv", "cannot be written"), (".", "is no file")]
+)
 def test_an_output_that_cannot_be_written_is_78_in_one_line(
-    run_cli: RunCli, sqlite_clinic: Clinic, output: str
+    run_cli: RunCli, sqlite_clinic: Clinic, output: str, why: str
 ) -> None:
     result = run_cli("metrics", "--format", "csv", "--output", output, env=env_of(sqlite_clinic))
 
     assert (result.exit_code, result.stdout) == (78, "")
     assert result.stderr.count("\n") == 1
-    assert f"--output {output} cannot be written" in result.stderr
+    assert f"--output {output} {why}" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,7 @@ from smartia_jobs.cli.context import (
 )
 from smartia_jobs.cli.days import read_day
 from smartia_jobs.cli.options import EnvFile, Format, JsonFormat, chosen_format
-from smartia_jobs.cli.output import refuse_database, refuse_settings
-from smartia_jobs.errors import ConfigurationError
+from smartia_jobs.cli.output import refuse_database, refuse_settings, write_whole
 from smartia_jobs.logs import logs_are_json
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def metrics(
         typer.Option(
             "--output",
             metavar="FILE",
-            help="Write to this file instead of standard output.",
+            help="Write to this file, which only you can read, instead of standard output.",
             show_default=False,
         ),
     ] = None,
@@ -147,10 +146,5 @@ def _put(text: str, output: Path | None) -> None:
     if output is None:
         sys.stdout.write(text)
         return
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(
-            f"--output {output} cannot be written: {error.strerror}."
-        ) from error
+    write_whole(output, text)
     _say(f"{output} was written")
