@@ -47,15 +47,25 @@ _BUSY = """
             (36000 + n * 13 % 32400) || ' seconds')
     FROM numbers
 """
-#: A reminder for each of them.
+#: A reminder for each of them, that was delivered.
 _REMINDED = """
     INSERT INTO smartia_outbox (appointment_id, kind, start, patient_id, phone, state, run_id,
-        appointment_status, created_at, updated_at, sent_at)
-    SELECT id, '24h', appointment_date, patient_id, '+5511970000001', 'sent', 'earlier',
-        'SCHEDULED', sent, sent, sent
+        template, appointment_status, created_at, updated_at, sent_at, delivered_at)
+    SELECT id, '24h', appointment_date, patient_id, '+5511970000001', 'delivered', 'earlier',
+        'smartia_lembrete_24h_v2', 'SCHEDULED', sent, sent, sent, sent
     FROM (SELECT id, patient_id, appointment_date,
         strftime('%Y-%m-%d %H:%M:%S.000000', appointment_date, '-21 hours') AS sent
         FROM appointments)
+"""
+#: What three patients of five answer to it within the hour.
+_ANSWERED = """
+    INSERT INTO smartia_answers (message_id, source, phone, type, said_at, received_at, outbox_id,
+        meaning, effect, acted_at)
+    SELECT 'wamid.' || id, 'webhook', '5511970000001', 'button', at, at, id,
+        CASE id % 10 WHEN 0 THEN 'cancel' WHEN 1 THEN 'unclear' ELSE 'confirm' END,
+        CASE id % 10 WHEN 0 THEN 'cancelled' WHEN 1 THEN 'listed' ELSE 'confirmed' END, at
+    FROM (SELECT id, strftime('%Y-%m-%d %H:%M:%S.000000', sent_at, (id % 60) || ' minutes') AS at
+        FROM smartia_outbox WHERE id % 5 < 3)
 """
 
 
@@ -101,8 +111,15 @@ def sqlite_clinic(path: Path, *, due: int = 0, others: int = 0, journal: str = "
     return Clinic(f"sqlite:///{path}", due)
 
 
-def busy_clinic(path: Path, *, visits: int, reminded: bool) -> Clinic:
-    """Write a SmartIA file whose last forty days have so many visits, each reminded or none."""
+def busy_clinic(path: Path, *, visits: int, reminded: bool, answered: bool = False) -> Clinic:
+    """Write a SmartIA file whose last forty days have so many visits.
+
+    Args:
+        path: of the file.
+        visits: how many.
+        reminded: of each of them, or else of none.
+        answered: and three of five answered.
+    """
     clinic = sqlite_clinic(path, others=visits // 10)
     if reminded:
         with closing(Database(clinic.url)) as database:
@@ -114,6 +131,8 @@ def busy_clinic(path: Path, *, visits: int, reminded: bool) -> Clinic:
         connection.execute("CREATE INDEX by_date ON appointments (appointment_date, status)")
         if reminded:
             connection.execute(_REMINDED)
+        if answered:
+            connection.execute(_ANSWERED)
     return clinic
 
 

@@ -98,10 +98,17 @@ def _scale_of(
 
 def metrics(folder: Path, *, visits: int) -> Iterator[Result]:
     """Compare the metrics of very many visits with reading and parsing their rows."""
-    for reminded in (False, True):
-        clinic = busy_clinic(folder / f"busy{reminded:d}.db", visits=visits, reminded=reminded)
+    for number, (each, reminded, answered) in enumerate(
+        (
+            ("no message on record", False, False),
+            ("a reminder on record for each", True, False),
+            ("and an answer to three of five", True, True),
+        )
+    ):
+        clinic = busy_clinic(
+            folder / f"busy{number}.db", visits=visits, reminded=reminded, answered=answered
+        )
         taken = _metrics_of(folder, clinic, days=40)
-        each = "a reminder on record for each" if reminded else "no message on record"
         yield Result(
             f"`metrics`, SQLite, {visits:,} visits in the period, {each} / its rows read and"
             " parsed in bare Python",

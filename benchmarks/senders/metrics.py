@@ -31,8 +31,14 @@ _VISITS = (
     " WHERE appointment_date BETWEEN {0} AND {0}"
 )
 _REMINDERS = (
-    "SELECT appointment_id, start, state, appointment_status FROM smartia_outbox"
+    "SELECT appointment_id, start, kind, id, leader_id, template, state, appointment_status,"
+    " created_at FROM smartia_outbox"
     " WHERE kind IN ('24h', '2h') AND start BETWEEN {0} AND {0}"
+)
+_ANSWERS = (
+    "SELECT answers.outbox_id, meaning, effect, said_at, received_at, start, sent_at"
+    " FROM smartia_answers AS answers JOIN smartia_outbox AS told ON told.id = answers.outbox_id"
+    " WHERE start BETWEEN {0} AND {0}"
 )
 
 Query = Callable[[str], Iterable[tuple[Any, ...]]]
@@ -49,7 +55,8 @@ def main(url: str, days: int, out: Path) -> None:
         with database.read() as connection:
             cursor: Any = connection.connection.cursor()
             names = cursor.execute(_TABLES[database.dialect]).fetchall()
-        queries = [_VISITS, _REMINDERS] if ("smartia_outbox",) in names else [_VISITS]
+        ours = [_REMINDERS, _ANSWERS] if ("smartia_outbox",) in names else []
+        queries = [_VISITS, *ours]
         query = _sqlite(url, period) if url.startswith("sqlite") else _postgresql(url, period)
         measures: dict[str, Callable[[], object]] = {
             "metrics": lambda: build_metrics(run, days=days),
@@ -76,7 +83,7 @@ def _parse(rows: Iterable[tuple[Any, ...]]) -> None:
     """Read every row, and what in it is the text of a date."""
     for row in rows:
         for value in row:
-            if isinstance(value, str) and len(value) > 15:
+            if isinstance(value, str) and len(value) > 15 and value[4] == "-":
                 datetime.fromisoformat(value)
 
 
