@@ -100,6 +100,11 @@ def ratio(these: Sequence[float], those: Sequence[float]) -> float:
     return statistics.median(these) / statistics.median(those)
 
 
+def ratio_in_turns(these: Sequence[float], those: Sequence[float]) -> float:
+    """Return the median of the ratios of each turn, where what slowed one slowed the other."""
+    return statistics.median(this / that for this, that in zip(these, those, strict=True))
+
+
 def milliseconds(seconds: Sequence[float]) -> str:
     """Return the median in milliseconds."""
     return f"{statistics.median(seconds) * 1000:.0f} ms"
