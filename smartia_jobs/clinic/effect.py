@@ -21,11 +21,14 @@ from smartia_jobs.appointment import AppointmentStatus
 from smartia_jobs.clinic.period import midnight
 from smartia_jobs.clinic.statistics import Tally, Visit, rate
 from smartia_jobs.clinic.times import read_booked_at
-from smartia_jobs.clinic.told import History, Reminded, Told
+from smartia_jobs.clinic.told import TOGETHER, History, Reminded, Told
 from smartia_jobs.store.answered import SAID_NO, Answered
 
 #: With fewer visits than this, the interval is so wide that a rate says next to nothing.
 ENOUGH_VISITS = 30
+
+#: What says nothing where no answer was heard.
+_OF_ANSWERS = (Reminded.CONFIRMED_BY_ANSWER, Reminded.SAID_NO, Reminded.ANY)
 
 _COMPARED = frozenset({AppointmentStatus.COMPLETED, AppointmentStatus.NO_SHOW})
 
@@ -160,7 +163,9 @@ class Comparison:
                     left_out += visits
                 else:
                     counted[lead_time, had.reminded, status] += visits
-        of_answers = () if self._heard_from else (Reminded.CONFIRMED_BY_ANSWER, Reminded.SAID_NO)
+                    if had.reminded in TOGETHER:
+                        counted[lead_time, Reminded.ANY, status] += visits
+        of_answers = () if self._heard_from else _OF_ANSWERS
         groups = [
             Group(lead_time, reminded, kept + missed, missed)
             for lead_time in LeadTime

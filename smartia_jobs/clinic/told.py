@@ -30,6 +30,10 @@ class Reminded(StrEnum):
     #: Of one reminder it is not known whether WhatsApp accepted it.
     UNKNOWN = "unknown"
 
+    #: Those with one, with two or more, and who answered, together. Whoever confirms comes more
+    #: often than others, reminded or not: without them reminders would look harmful.
+    ANY = "any"
+
     @cache  # asked for each reminder, and there are twenty answers
     def and_one_more(self, accepted: bool, confirmed: bool) -> "Reminded":
         """Return what a visit had with one more reminder, in whichever order they are told.
@@ -43,6 +47,12 @@ class Reminded(StrEnum):
         if confirmed or self is Reminded.CONFIRMED:
             return Reminded.CONFIRMED
         return Reminded.ONE if self is Reminded.NONE else Reminded.TWO_OR_MORE
+
+
+#: Who is in ``Reminded.ANY``.
+TOGETHER = frozenset(
+    {Reminded.ONE, Reminded.TWO_OR_MORE, Reminded.CONFIRMED_BY_ANSWER, Reminded.SAID_NO}
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # one object of each, compared by being it

@@ -190,7 +190,7 @@ def test_answers_stand_with_their_share_of_the_messages_that_asked() -> None:
     assert "Done about the answers that came, 10809 in all: confirmed 1201, cancelled" in text
     assert "<td>20.001 <small>(56,4 %)</small></td>" in page
     assert "<td>42 min</td> <td>3 h 07 min</td> <td>–</td>" in page
-    assert "<li>1.201 foram para a recepção</li>" in page
+    assert "<li>1.201 × para a recepção ver</li>" in page
 
 
 def test_the_bar_of_each_kind_is_as_long_as_its_answers() -> None:
@@ -419,7 +419,7 @@ def test_every_group_that_has_visits_stands_on_the_page_with_its_interval() -> N
     text = " ".join(to_html(LARGE).split())
 
     assert text.count("marcada ") >= len(LeadTime)
-    assert text.count("<td>75,0 %* <small>(30–95 %)</small></td>") == 24
+    assert text.count("<td>75,0 %* <small>(30–95 %)</small></td>") == 28
     assert "<td>3/<wbr>35.482</td> <td>0,0 % <small>(0–0 %)</small></td>" in text
 
 

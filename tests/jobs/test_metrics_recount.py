@@ -308,8 +308,11 @@ def recount(case: Case, stored_times: str, period: Period) -> dict[str, Any]:
                 (30, LeadTime.UP_TO_A_MONTH),
             ]
             band = next((name for edge, name in edges if lead < edge), LeadTime.LONGER)
-            effect[band, reminded, "visits"] += 1
-            effect[band, reminded, "no_show"] += visit.status == "NO_SHOW"
+            apart = (Reminded.NONE, Reminded.CONFIRMED, Reminded.UNKNOWN)
+            together = known and reminded not in apart
+            for group in (reminded, Reminded.ANY) if together else (reminded,):
+                effect[band, group, "visits"] += 1
+                effect[band, group, "no_show"] += visit.status == "NO_SHOW"
     return {
         "total": StatusCounts(total=total.total(), **total),
         "by_day": dict(by_day),

@@ -20,7 +20,7 @@ from smartia_jobs.cli.page import page_template
 from smartia_jobs.clinic.effect import Group, LeadTime
 from smartia_jobs.clinic.period import Period
 from smartia_jobs.clinic.times import to_wall
-from smartia_jobs.clinic.told import Reminded
+from smartia_jobs.clinic.told import TOGETHER, Reminded
 from smartia_jobs.jobs.metrics import Metrics, Note
 from smartia_jobs.kinds import portuguese_label
 from smartia_jobs.outbox.statistics import Category
@@ -69,11 +69,12 @@ _LEAD_TIMES = {
 }
 _REMINDED = {
     Reminded.NONE: "nenhum",
+    Reminded.ANY: "algum, ao todo",
     Reminded.ONE: "um",
     Reminded.TWO_OR_MORE: "dois ou mais",
-    Reminded.CONFIRMED: "já confirmada",
     Reminded.CONFIRMED_BY_ANSWER: "confirmou por resposta",
     Reminded.SAID_NO: "avisou que não viria",
+    Reminded.CONFIRMED: "já confirmada",
     Reminded.UNKNOWN: "incerto",
 }
 _ANSWERED = {
@@ -88,15 +89,15 @@ _ANSWERED = {
 _PENDING = "ainda sem resposta, consulta por vir"
 #: What was done about answers, in words.
 _EFFECTS = {
-    Effect.CONFIRMED: "confirmaram a consulta",
-    Effect.CANCELLED: "cancelaram a consulta",
-    Effect.LISTED: "foram para a recepção",
-    Effect.OPTED_OUT: "pediram para não receber mensagens",
-    Effect.OPTED_IN: "pediram para receber de novo",
-    Effect.COURTESY: "eram só agradecimentos",
-    Effect.REPEATED: "repetiram o que já valia",
-    Effect.OVERTAKEN: "foram superadas por outra mais nova",
-    Effect.UNDONE: "foram desfeitas por uma pessoa",
+    Effect.CONFIRMED: "consulta confirmada na SmartIA",
+    Effect.CANCELLED: "consulta cancelada na SmartIA",
+    Effect.LISTED: "para a recepção ver",
+    Effect.OPTED_OUT: "não recebe mais mensagens",
+    Effect.OPTED_IN: "volta a receber mensagens",
+    Effect.COURTESY: "só um agradecimento",
+    Effect.REPEATED: "repetia o que já valia",
+    Effect.OVERTAKEN: "superada por outra mais nova",
+    Effect.UNDONE: "desfeita por uma pessoa",
 }
 _CATEGORIES = {
     Category.UTILITY: "Utilidade",
@@ -118,13 +119,17 @@ _WEEKDAYS = ("segunda", "terça", "quarta", "quinta", "sexta", "sábado", "domin
 ASSOCIATION = (
     "Taxa de faltas conforme os lembretes que o WhatsApp aceitou e a antecedência da marcação;"
     " “já confirmada” quer dizer que a consulta já estava confirmada quando o lembrete saiu;"
-    " “confirmou por resposta” e “avisou que não viria”, que o paciente respondeu isso antes;"
     " “incerto”, que não se sabe se um dos lembretes chegou."
     " Compare só entre consultas marcadas com a mesma antecedência: quem marca para o mesmo dia"
     " quase nunca falta e não recebe lembrete."
     " Entram apenas consultas realizadas ou perdidas desde que há mensagens registradas. O"
     " intervalo contém a taxa verdadeira em 95 % dos casos. Isto é associação,"
     " não prova: quem recebeu lembrete pode ser diferente também em outras coisas."
+)
+APART = (
+    " “Confirmou por resposta” e “avisou que não viria” são os que responderam isso antes da"
+    " consulta; os outros não disseram nem um nem outro. Por isso compare “nenhum” com “algum, ao"
+    " todo”, que reúne todos eles."
 )
 
 
@@ -136,10 +141,10 @@ def to_html(metrics: Metrics) -> str:
     effect_notes = [notes.pop(note) for note in under_effect if note in notes]
     weekdays = list(zip(_WEEKDAYS, metrics.by_weekday, strict=True))
     hours = [(f"{hour:02d} h", counts) for hour, counts in metrics.by_hour.items()]
-    rates = [
-        counts.no_show_rate_of_attended_or_missed or 0
-        for counts in (*(counts for _, counts in weekdays + hours), *metrics.answered.values())
-    ]
+    rates, rates_by_answer = (
+        [counts.no_show_rate_of_attended_or_missed or 0 for counts in shown]
+        for shown in ([counts for _, counts in weekdays + hours], metrics.answered.values())
+    )
     bounds = (group.interval for group in metrics.effect.groups)
     return _page().render(
         period=_days(period),
@@ -164,7 +169,7 @@ def to_html(metrics: Metrics) -> str:
         }
         | {"pending": _PENDING},
         answer_effects=[
-            f"{portuguese_number(number)} {_EFFECTS[Effect(effect)]}"
+            f"{portuguese_number(number)} × {_EFFECTS[Effect(effect)]}"
             for effect, number in metrics.answer_effects.items()
         ]
         if metrics.answers is not None
@@ -174,6 +179,7 @@ def to_html(metrics: Metrics) -> str:
         ]
         if _is_answered(metrics)
         else [],
+        highest_rate_by_answer=max(rates_by_answer, default=0),
         about_answers=BY_ANSWER,
         categories=[
             (_CATEGORIES[one], counts, metrics.previous.categories[one])
@@ -198,7 +204,7 @@ def to_html(metrics: Metrics) -> str:
         undelivered_reasons=[portuguese_reason(found) for found in metrics.undelivered_reasons],
         effect=list(_effect(metrics.effect.groups)),
         highest_bound=max((high for _, high in filter(None, bounds)), default=1.0),
-        effect_notes=[*effect_notes, ASSOCIATION],
+        effect_notes=[*effect_notes, ASSOCIATION + APART * bool(metrics.answered)],
     )
 
 
@@ -248,12 +254,20 @@ def _is_answered(metrics: Metrics) -> bool:
     return any(metrics.answered[one].total for one in asked if one in metrics.answered)
 
 
-def _effect(groups: tuple[Group, ...]) -> Iterator[tuple[str, list[tuple[str, Group]]]]:
-    """Yield each lead time in words with its groups that have visits; nothing without groups."""
-    for lead_time, words in _LEAD_TIMES.items():
-        row = [group for group in groups if group.lead_time is lead_time]
-        if row:
-            yield words, [(_REMINDED[group.reminded], group) for group in row if group.visits]
+def _effect(groups: tuple[Group, ...]) -> Iterator[tuple[str, list[tuple[str, bool, Group]]]]:
+    """Yield each lead time in words with its groups that have visits; nothing without groups.
+
+    Each group has its words, and whether it is a part of the one above that has them all.
+    """
+    found = {(group.lead_time, group.reminded): group for group in groups}
+    for lead_time, words in _LEAD_TIMES.items() if groups else ():
+        is_apart = (lead_time, Reminded.ANY) in found
+        row = [
+            (had, is_apart and reminded in TOGETHER, found[lead_time, reminded])
+            for reminded, had in _REMINDED.items()
+            if (lead_time, reminded) in found
+        ]
+        yield words, [one for one in row if one[2].visits]
 
 
 @cache

@@ -38,11 +38,12 @@ _LEAD_TIMES = {
 }
 _REMINDED = {
     Reminded.NONE: "no reminder",
-    Reminded.ONE: "one",
-    Reminded.TWO_OR_MORE: "two or more",
+    Reminded.ANY: "any reminder, of them:",
+    Reminded.ONE: "  one",
+    Reminded.TWO_OR_MORE: "  two or more",
+    Reminded.CONFIRMED_BY_ANSWER: "  confirmed by answer",
+    Reminded.SAID_NO: "  said no in advance",
     Reminded.CONFIRMED: "confirmed before",
-    Reminded.CONFIRMED_BY_ANSWER: "confirmed by answer",
-    Reminded.SAID_NO: "said no in advance",
     Reminded.UNKNOWN: "unknown",
 }
 _ANSWERED = {
@@ -67,6 +68,11 @@ ASSOCIATION = (
     " visit;"
     " 95 % intervals. Compare within a column. This is association, not proof: patients who were"
     " reminded may differ in more than the reminder."
+)
+#: Where who answered has rows of their own.
+APART = (
+    " Who said yes or no stands apart from who said neither: compare “no reminder” with “any"
+    " reminder”."
 )
 
 
@@ -122,7 +128,7 @@ def _parts(metrics: Metrics, *, bars: bool) -> Iterable[RenderableType]:
         under = (Note.SMALL_GROUPS, Note.VISITS_WITHOUT_LEAD_TIME)
         told = [notes.pop(note) for note in under if note in notes]
         if any(group.visits for group in metrics.effect.groups):
-            yield "\n" + "\n".join([*told, ASSOCIATION])
+            yield "\n" + "\n".join([*told, ASSOCIATION + APART * bool(metrics.answered)])
     yield from _by_answer(metrics.answered)
     weekdays = dict(zip(_WEEKDAYS, metrics.by_weekday, strict=True))
     yield from _missed_by("weekday", weekdays, bars=bars)
@@ -247,9 +253,11 @@ def _reasons(what: str, reasons: Sequence[FailureReason]) -> Iterable[Renderable
 
 def _effect(groups: Sequence[Group]) -> Iterable[RenderableType]:
     table = _table("booked ahead:", *_LEAD_TIMES.values())
+    is_apart = any(group.reminded is Reminded.ANY for group in groups)
     for reminded, words in _REMINDED.items():
         row = [group for group in groups if group.reminded is reminded]
         if any(group.visits for group in row):
+            words = words if is_apart else words.strip()
             table.add_row(words, *(_cell(group) for group in row))
     if table.row_count:
         yield from _titled("No-show rate by reminders", table)
