@@ -50,6 +50,7 @@ PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 SHOWN: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "recepcao.png": ("calls", ()),
     "proprietario-consultas.png": ("metrics", ("", "Consultas")),
+    "proprietario-respostas.png": ("metrics", ("Respostas", "Faltas conforme a resposta")),
     "proprietario-mensagens.png": ("metrics", ("Mensagens",)),
     "proprietario-efeito.png": ("metrics", ("Os lembretes ajudam?",)),
 }

@@ -62,7 +62,20 @@ DAY: list[tuple[str, Mapping[str, int]]] = [
         },
     ),
     ("replies", {"statuses": 18, "read": 6}),
-    ("metrics", {}),
+    (
+        "metrics",
+        {
+            "total": 160,
+            "completed": 111,
+            "cancelled": 17,
+            "scheduled": 6,
+            "confirmed": 1,
+            "asked": 14,
+            "word back": 5,
+            "utility": 18,
+            "marketing": 3,
+        },
+    ),
 ]
 
 
@@ -116,7 +129,7 @@ def test_patients_get_a_word_back_and_the_rest_is_for_a_person(day: list[tuple[s
     assert "3 answers" in listed
 
 
-def test_its_statistics_know_what_was_delivered_and_written_back(
+def test_its_statistics_know_what_was_delivered_answered_and_written_back(
     day: list[tuple[str, str]],
 ) -> None:
     _, metrics = day[-1]
@@ -125,6 +138,9 @@ def test_its_statistics_know_what_was_delivered_and_written_back(
     delivered = [row for row in rows if row[:2] == ["reminder", "24h"]][-1]
     assert " ".join(delivered[2:]) == "17 16 (94.1 %) 14 (82.4 %) 1 (5.9 %)"
     assert ["word", "back", "5", "0", "0", "0", "+5"] in rows
+    assert ["confirmed", "2", "(14.3", "%)"] in rows
+    assert ["until", "the", "first", "answer", "(median)", "20", "min"] in rows
+    assert "6 in all: confirmed 2, cancelled 1, listed 2," in metrics
     assert "1  not delivered: WhatsApp cannot deliver to this number" in metrics
 
 
