@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from tests.pictures import LARGEST_BYTES, PICTURES, SHOWN, WIDTH, Aurora, pages_of, with_sections
+from tests.support.process import process_as_before
 
 _DOCS = PICTURES.parent
 _SHOWN_ON_A_PAGE = re.compile(r"!\[([^\]]*)\]\(pictures/([^)]+)\)")
@@ -15,7 +16,8 @@ _SHOWN_ON_A_PAGE = re.compile(r"!\[([^\]]*)\]\(pictures/([^)]+)\)")
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     """Both pages at the end of the Monday, after the Friday before it alone."""
-    return pages_of(Aurora.played(tmp_path_factory.mktemp("aurora"), first_day=-3))
+    with process_as_before():
+        return pages_of(Aurora.played(tmp_path_factory.mktemp("aurora"), first_day=-3))
 
 
 def test_each_picture_that_is_taken_is_there_and_no_other() -> None:
