@@ -116,18 +116,18 @@ def test_hundreds_of_clinics_at_once_share_the_few_that_may_be_open(
     most = 0
 
     async def posts() -> Sequence[int]:
-        nonlocal most
         inboxes = Opened(most_open=8)
-        said = [
-            asyncio.create_task(inboxes.say(name, url, wamid))
-            for wamid in ("a", "b")
-            for name, url in urls.items()
-        ]
+
+        async def said(name: str, url: str, wamid: str) -> int:
+            nonlocal most
+            answer = await inboxes.say(name, url, wamid)
+            most = max(most, _inbox_threads())
+            return answer
+
         try:
-            while not all(task.done() for task in said):
-                most = max(most, _inbox_threads())
-                await asyncio.sleep(0.01)
-            return await asyncio.gather(*said)
+            return await asyncio.gather(
+                *(said(name, url, wamid) for wamid in ("a", "b") for name, url in urls.items())
+            )
         finally:
             inboxes.close()
 
