@@ -21,7 +21,7 @@ from smartia_jobs.appointment import AppointmentStatus
 from smartia_jobs.clinic.period import midnight
 from smartia_jobs.clinic.statistics import Tally, Visit, rate
 from smartia_jobs.clinic.times import read_booked_at
-from smartia_jobs.clinic.told import TOGETHER, History, Reminded, Told
+from smartia_jobs.clinic.told import TOGETHER, Had, Reminded, Told
 from smartia_jobs.store.answered import SAID_NO, Answered
 
 #: With fewer visits than this, the interval is so wide that a rate says next to nothing.
@@ -135,7 +135,7 @@ class Comparison:
         self.told = told
         self._known_at, self._heard_from = known_at, heard_from
         self._turns = cache(partial(_turns, zone))
-        self._visits: Counter[tuple[datetime, Any, int, History]] = Counter()
+        self._visits: Counter[tuple[datetime, Any, int, Had]] = Counter()
 
     def add(self, visit: Visit) -> None:
         """Take in one visit of the period."""
@@ -151,7 +151,7 @@ class Comparison:
 
     def said_no(self, visit: Visit) -> bool:
         """Return whether the patient is known to have said no before it, of whatever period."""
-        return self.told.of((visit.id, visit.start)).answered in SAID_NO
+        return self.told.of((visit.id, visit.start)).answer in SAID_NO
 
     def effect(self) -> Effect:
         """Return what was missed in each group; without those of answers where none was heard."""

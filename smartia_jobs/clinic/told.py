@@ -57,16 +57,32 @@ TOGETHER = frozenset(
 
 @dataclass(frozen=True, slots=True, eq=False)  # one object of each, compared by being it
 class Had:
-    """What one visit had, as far as its reminders tell.
+    """What one visit had: reminders, and an answer.
 
     Attributes:
-        reminded: by how many, or what else is known of them.
+        reminders: by how many, or what else is known of them.
         asked: whether one of them asked if the patient will come, and an answer would be known;
             None: that is not known.
+        answer: what was answered; None: nothing.
     """
 
-    reminded: Reminded
+    reminders: Reminded
     asked: bool | None
+    answer: Answered | None = None
+
+    @property
+    def reminded(self) -> Reminded:
+        """What the effect of reminders is compared by."""
+        if self.answer is Answered.CONFIRMED:
+            return Reminded.CONFIRMED_BY_ANSWER
+        return Reminded.SAID_NO if self.answer in SAID_NO else self.reminders
+
+    @property
+    def answered(self) -> Answered | None:
+        """What was answered; None: nobody knows, as nobody knows whether it was asked."""
+        if self.answer is not None or self.asked is None:
+            return self.answer
+        return Answered.NONE if self.asked else Answered.NOT_ASKED
 
     @cache  # noqa: B019 - asked for each reminder, and there are few answers
     def and_one_more(
@@ -80,39 +96,22 @@ class Had:
             again: it was one of the same time by the same kind, which is no further reminder.
             asked: as of the visit.
         """
-        reminded = self.reminded if again else self.reminded.and_one_more(accepted, confirmed)
+        more = self.reminders if again else self.reminders.and_one_more(accepted, confirmed)
         both = (self.asked, asked)
-        return _had(reminded, True if True in both else None if None in both else False)
+        return _had(more, True if True in both else None if None in both else False, self.answer)
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class History:
-    """What one visit had, by its reminders and by what was answered.
-
-    Attributes:
-        reminded: what the effect of reminders is compared by.
-        answered: None: not known.
-    """
-
-    reminded: Reminded
-    answered: Answered | None
+    @cache  # noqa: B019 - likewise
+    def and_answered(self, answer: Answered) -> "Had":
+        """Return what a visit had with this answer in place of any other."""
+        return _had(self.reminders, self.asked, answer)
 
 
 @cache
-def _had(reminded: Reminded, asked: bool | None) -> Had:
-    return Had(reminded, asked)
+def _had(reminders: Reminded, asked: bool | None, answer: Answered | None) -> Had:
+    return Had(reminders, asked, answer)
 
 
-@cache
-def _history(had: Had, answered: Answered | None) -> History:
-    if answered is None and had.asked is not None:
-        answered = Answered.NONE if had.asked else Answered.NOT_ASKED
-    if answered is Answered.CONFIRMED:
-        return History(Reminded.CONFIRMED_BY_ANSWER, answered)
-    return History(Reminded.SAID_NO if answered in SAID_NO else had.reminded, answered)
-
-
-_NOTHING = _had(Reminded.NONE, False)
+_NOTHING = _had(Reminded.NONE, False, None)
 
 
 def _median(durations: Sequence[timedelta]) -> timedelta | None:
@@ -192,19 +191,20 @@ class Told:
             visit, asked = (appointment_id, start), self._asks.get(template or "")
             if asked and not (accepted and heard):
                 asked = None
-            had = self._had.get(visit, _NOTHING)
-            self._had[visit] = had.and_one_more(accepted, confirmed, again, asked)
-            answer = self._answers.get(leader_id or row_id)
-            if answer is not None:
-                before = self._answered.get(visit)
-                self._answered[visit] = answer.and_also(before) if before else answer
+            had = self._had.get(visit, _NOTHING).and_one_more(accepted, confirmed, again, asked)
+            answer = last = self._answers.get(leader_id or row_id)
+            if last is not None:
+                if had.answer is not None:
+                    last = last.and_also(self._answered[visit])
+                self._answered[visit] = last
+                had = had.and_answered(last.answered)
+            self._had[visit] = had
             if asked and counts and leader_id is None:
                 self._messages[kind].setdefault(start, []).append(answer)
 
-    def of(self, visit: Key) -> History:
+    def of(self, visit: Key) -> Had:
         """Return what a visit had, by its id and the wall time told."""
-        answer = self._answered.get(visit)
-        return _history(self._had.get(visit, _NOTHING), answer.answered if answer else None)
+        return self._had.get(visit, _NOTHING)
 
     def answers(self, has_begun: Callable[[datetime], bool]) -> dict[str, AnswerCounts]:
         """Return what was answered to the messages that asked, by kind, those that have any.
