@@ -13,7 +13,7 @@ from sqlalchemy import Engine, event
 from smartia_jobs.clinic.index import ensure_indexes
 from smartia_jobs.clinic.statistics import read_visits
 from smartia_jobs.clinic.times import Storage, StoredTimes
-from tests.jobs.metrics_desk import SAO_PAULO, Desk, local, measure, opened, wall
+from tests.jobs.metrics_desk import ASKS, SAO_PAULO, Desk, local, measure, opened, wall
 from tests.support import Clinic
 
 NOW = local(2026, 3, 31, 15)
@@ -36,7 +36,7 @@ def watched_queries() -> Iterator[list[tuple[str, Any]]]:
 
 @pytest.fixture
 def busy_clinic(clinic: Clinic) -> Clinic:
-    """A clinic with messages, 20 visits a day for 200 days, and the index on their date."""
+    """A clinic with messages, answers, 20 visits a day for 200 days, the index on their date."""
     desk = Desk(clinic)
     patient = clinic.add_patient()
     for day in range(200):
@@ -44,7 +44,11 @@ def busy_clinic(clinic: Clinic) -> Clinic:
             start = wall(2025, 10, 1) + timedelta(days=day, hours=hour)
             clinic.add_appointment(patient, start, "COMPLETED", created_at=local(2025, 9, 1))
     told = wall(2026, 3, 2, 10)
-    desk.add_all([{"appointment_id": number, "start": told} for number in range(50)])
+    desk.add_all(
+        [{"appointment_id": number, "start": told, "template": ASKS} for number in range(50)]
+    )
+    answered = {"meaning": "confirm", "effect": "confirmed"}
+    desk.add_answers([(local(2026, 3, 1), False, answered | {"outbox_id": 1}) for _ in range(50)])
     with opened(clinic) as database:
         if clinic.dialect == "sqlite":
             ensure_indexes(database)
