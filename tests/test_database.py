@@ -837,6 +837,31 @@ def test_an_instant_comes_back_in_utc(database: Database) -> None:
     assert found[0].tzinfo is UTC
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-11-23 12:00:00.000000",
+        "2026-11-23 12:00:00",
+        "2026-11-23T12:00:00",
+        "2026-11-23 09:00:00-03:00",
+        "2026-11-23 12:00:00.000000+00:00",
+    ],
+)
+def test_an_instant_that_another_program_has_written_is_read(
+    smartia_sqlite: Path, text: str
+) -> None:
+    with closing(Database(f"sqlite:///{smartia_sqlite}")) as database:
+        with database.write() as connection:
+            metadata.create_all(connection)
+            connection.exec_driver_sql("INSERT INTO notes VALUES (1, ?)", (text,))
+
+        with database.read() as connection:
+            read = connection.execute(select(notes.c.at)).scalar_one()
+
+    assert read == datetime(2026, 11, 23, 12, tzinfo=UTC)
+    assert read.utcoffset() == timedelta(0)
+
+
 def test_instants_compare_as_instants(database: Database) -> None:
     at = datetime(2026, 7, 1, 12, tzinfo=UTC)
     with database.write() as connection:

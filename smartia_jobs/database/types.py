@@ -58,7 +58,12 @@ def utc_text(instant: datetime | None) -> str | None:
 
 
 def _read_utc(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(f"{text}+00:00")
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(f"{text}+00:00")
+    except ValueError:  # it has an offset, as other programs write
+        return datetime.fromisoformat(text).astimezone(UTC)
 
 
 class NativeEnum(TypeDecorator[str]):
