@@ -59,6 +59,8 @@ def work(clinic: Clinic) -> int:
 
 def main(parallel: str, limit_s: str, *names: str) -> None:
     """Run the clinics of these names."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)  # as in a terminal, whoever runs the tests
     stop = Stop()
     stop.is_polled = True
     listen(stop)
