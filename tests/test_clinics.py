@@ -139,8 +139,9 @@ def test_a_broken_file_is_a_clinic_whose_settings_say_so(folder: Path) -> None:
     add(folder, "centro")
     (folder / "garbage.env").write_bytes(b"\xff\xfe\x00\xd8")
     (folder / "gone.env").symlink_to("nowhere")
+    (folder / "lost.env").symlink_to("x" * 300)  # not even the system can look at its end
     os.mkfifo(folder / "pipe.env")
-    for name in ("garbage", "gone", "pipe"):
+    for name in ("garbage", "gone", "lost", "pipe"):
         with pytest.raises(ConfigurationError, match=f"{name}.env"):
             settings_of(folder, name)
 

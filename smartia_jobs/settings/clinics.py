@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from os.path import exists, isdir, isfile  # they say no where Path's own raise
 from pathlib import Path
 
 from smartia_jobs.errors import ConfigurationError
@@ -87,12 +88,12 @@ def _files(directory: Path) -> Iterator[Path]:
             "a settings file for each clinic."
         ) from None
     for path in found:
-        if not path.name.startswith(".") and not path.is_dir():
+        if not path.name.startswith(".") and not isdir(path):
             yield path
 
 
 def _given(path: Path, shared: Mapping[str, str]) -> Given:
-    if path.exists() and not path.is_file():  # a pipe would be read for as long as nobody writes
+    if exists(path) and not isfile(path):  # a pipe would be read for as long as nobody writes
         problem = f"{path}: is no file."
         return Given({}, path.parent, path, False, (problem,), ())
     given = gather(shared, env_file=Path(path.name), directory=path.parent, file_outranks=True)
