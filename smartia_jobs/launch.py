@@ -129,7 +129,7 @@ def _ask(url: str) -> str:
     try:
         with requests.get(url, timeout=PING_S, allow_redirects=False, stream=True) as answer:
             return "" if answer.ok and not answer.is_redirect else f"HTTP {answer.status_code}"
-    except requests.RequestException as error:
+    except (requests.RequestException, ValueError) as error:  # urllib3's own: a host it cannot use
         return type(error).__name__
 
 

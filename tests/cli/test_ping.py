@@ -62,6 +62,20 @@ def test_a_monitor_is_told_of_the_begin_and_the_status_of_each_job(
     assert not any(b"Aurora" in request for request in server.requests)
 
 
+def test_a_host_that_cannot_be_is_a_warning_like_any_other(
+    smartia_sqlite: Path, run_cli: RunCli
+) -> None:
+    with loopback(TAKEN) as server:
+        env = environment(smartia_sqlite, server)
+
+    result = run_cli("2h", env={**env, "PING_URL": f"https://hc..example.org/{SECRET}"})
+
+    assert result.exit_code == 0
+    assert "PING_URL did not take the news of this run: LocationParseError" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert SECRET not in result.stderr
+
+
 def test_a_run_that_fails_is_told_by_its_status(tmp_path: Path, run_cli: RunCli) -> None:
     empty = tmp_path / "empty.db"
     empty.touch()
