@@ -79,7 +79,8 @@ def _print_table(report: FleetReport) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    # What is said of a clinic may quote its settings: brackets there are no colours.
+    console = Console(highlight=False, markup=False, emoji=False)
     table = Table(title=_title(report), box=box.ROUNDED, title_justify="left")
     table.add_column("clinic", overflow="fold", max_width=24)
     table.add_column("exit", justify="right", no_wrap=True)
@@ -89,6 +90,6 @@ def _print_table(report: FleetReport) -> None:
     if table.row_count:
         console.print(table)
     else:
-        console.print(_title(report), markup=False)
+        console.print(_title(report))
     for note in _notes(report):
-        console.print(note, markup=False)
+        console.print(note)

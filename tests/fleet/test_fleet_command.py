@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -14,6 +15,7 @@ from smartia_jobs.sandbox.scripts import Scripted
 from tests.fleet.conftest import Fleet
 from tests.support import StartCli
 from tests.support.postgres import create_database, drop_database
+from tests.support.terminal import run_on_terminal
 from tests.whatsapp.loopback import answer, answering, loopback
 
 
@@ -282,7 +284,7 @@ def test_a_wrong_command_line_is_refused_once_and_not_by_every_clinic(
     assert fleet.sandbox.received == []
 
 
-def test_the_terminal_shows_the_worst_first_within_its_width(fleet: Fleet) -> None:
+def test_a_pipe_gets_a_line_a_clinic_the_worst_first(fleet: Fleet) -> None:
     fleet.book(fleet.add("a-clinic-with-a-long-name-that-goes-on"))
     fleet.add("idle")
     fleet.write("broken", DATABASE_URL="")
@@ -293,6 +295,27 @@ def test_the_terminal_shows_the_worst_first_within_its_width(fleet: Fleet) -> No
     assert lines[1].split()[:2] == ["broken", "78"]
     assert "sent 1" in lines[2]
     assert lines[3] == "Nothing to do at 1 clinic."
+    assert lines[-1].startswith("Exit 78 after")
+
+
+def test_a_terminal_gets_a_table_the_worst_first_within_its_width(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    fleet.book(fleet.add("a-clinic-with-a-long-name-that-goes-on"))
+    fleet.add("idle")
+    fleet.write("broken", DATABASE_URL="x", CLINIC_TIMEZONE="[/red] [bold]SP")
+
+    shown = run_on_terminal(
+        "fleet", "24h", "--clinics", str(fleet.folder), env={}, cwd=tmp_path, stdout_too=True
+    )
+
+    assert shown.exit_code == 78
+    screen = re.sub(r"\x1b\[[0-9;]*m", "", shown.screen)
+    lines = screen.splitlines()
+    assert "fleet 24h · 3 clinics" in lines[0]
+    assert max(map(len, lines)) <= 80
+    assert "[/red]" in screen
+    assert screen.index("│ broken ") < screen.index("│ a-clinic-with-a-long-na")
     assert lines[-1].startswith("Exit 78 after")
 
 
