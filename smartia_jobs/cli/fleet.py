@@ -195,8 +195,15 @@ def _refuse_what_no_clinic_takes(words: Sequence[str]) -> None:
     program = command(words[0])
     with program.make_context("smartia-jobs", list(words[:1])) as context:
         one = program.get_command(context, words[0])
-        if one is not None:
-            one.make_context(words[0], list(words[1:]), parent=context).close()
+        if one is None:
+            return
+        with one.make_context(words[0], list(words[1:]), parent=context) as its_own:
+            output = its_own.params.get("output")
+    if output is not None and _CLINIC not in str(output):
+        raise typer.BadParameter(
+            f"all clinics would write to {output}, one over the other; put {_CLINIC} into it",
+            param_hint="--output",
+        )
 
 
 def _shard(text: str | None) -> "Shard | None":

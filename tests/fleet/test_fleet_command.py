@@ -265,6 +265,7 @@ def test_what_is_odd_about_the_folder_is_told_when_all_of_it_is_meant(fleet: Fle
         (["24h", "--limit", "none"], "--limit"),
         (["24h", "--env-file", "x"], "--env-file"),
         (["24h", "--env-file=x"], "--env-file"),
+        (["calls", "--output", "one-for-all.html"], "{clinic}"),
         (["24h", "--shard", "2/2"], "--shard"),
         (["24h", "--at", "24"], "--at"),
         (["24h", "--only", "nobody"], "--only nobody"),
