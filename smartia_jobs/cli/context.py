@@ -263,7 +263,7 @@ def _explained(error: Exception) -> SmartiaJobsError:
 
 def _fail(command: str, error: SmartiaJobsError, *, as_json: bool) -> NoReturn:
     status = int(error.exit_status)
-    if as_json:
+    if as_json or _clinic.get() is not None:  # the fleet's table tells it, whatever the job prints
         print_json({"job": command, "exit_code": status, "error": str(error)})
     if logs_are_json():
         logger.error(str(error), extra={"ctx": {"event": "run_failed", "exit_code": status}})

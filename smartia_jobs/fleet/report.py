@@ -185,13 +185,16 @@ def _status(exit_code: int) -> ExitStatus:
 
 
 def _figures(output: str) -> dict[str, Any]:
-    """Return what a clinic printed: its JSON object, or the lines of a job that has none."""
-    with suppress(ValueError):
-        body = json.loads(output)
+    """Return what a clinic printed: its JSON object, on the last line, and the lines before."""
+    # Not splitlines: JSON may hold what it takes for the end of a line, such as U+2028.
+    lines = output.rstrip("\n").split("\n") if output else []
+    figures: dict[str, Any] = {}
+    with suppress(ValueError, IndexError):
+        body = json.loads(lines[-1])
         if isinstance(body, dict):
-            return {name: value for name, value in body.items() if name not in _LEFT_OUT}
-    lines = output.splitlines()
-    return {"said": lines} if lines else {}
+            figures = {name: value for name, value in body.items() if name not in _LEFT_OUT}
+            del lines[-1]
+    return {**figures, "said": lines} if lines else figures
 
 
 def _findings(figures: Mapping[str, Any]) -> str:

@@ -247,6 +247,17 @@ def test_each_job_can_be_done_for_all_clinics(fleet: Fleet) -> None:
     assert failed == []
 
 
+@pytest.mark.parametrize("job", ["db upgrade", "calls --format html --output {clinic}.html"])
+def test_what_is_wrong_is_told_of_a_job_that_prints_no_json(fleet: Fleet, job: str) -> None:
+    fleet.write("broken", CLINIC_TIMEZONE="Brasil/SP", DATABASE_URL="sqlite:///x.db")
+    fleet.write("no-database", DATABASE_URL=f"sqlite:///{fleet.folder}/nowhere.db")
+
+    clinics = fleet.run(*job.split(), "--json").json["clinics"]
+
+    assert "CLINIC_TIMEZONE" in clinics["broken"]["advice"]
+    assert "nowhere.db" in clinics["no-database"]["advice"]
+
+
 def test_what_is_odd_about_the_folder_is_told_when_all_of_it_is_meant(fleet: Fleet) -> None:
     fleet.add("centro")
     (fleet.folder / "notes.txt").write_text("")

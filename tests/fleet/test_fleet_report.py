@@ -133,3 +133,10 @@ def test_what_is_no_json_object_is_kept_as_lines(output: str) -> None:
     end = end_of(ended("c", 0, output), time_limit=LIMIT)
 
     assert end.figures == ({"said": output.splitlines()} if output else {})
+
+
+def test_an_object_behind_lines_is_found_whatever_letters_it_has() -> None:
+    end = end_of(ended("c", 69, 'tables: created\n{"error": "no\u2028answer"}\n'), time_limit=LIMIT)
+
+    assert end.figures == {"error": "no\u2028answer", "said": ["tables: created"]}
+    assert end.advice == "no answer"
