@@ -1,7 +1,7 @@
 """What came of all clinics, for a person: the worst first, those with nothing to do in one line."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from smartia_jobs.errors import ExitStatus
 from smartia_jobs.fleet.report import ClinicEnd, FleetReport
@@ -26,16 +26,23 @@ def _title(report: FleetReport) -> str:
 
 
 def _shown(report: FleetReport) -> list[ClinicEnd]:
-    return [end for end in report.worst_first if end.exit_status is not ExitStatus.OK or end.counts]
+    return [
+        end
+        for end in report.worst_first
+        if end.exit_status is not ExitStatus.OK or end.counts or _said(report, end)
+    ]
 
 
-def _row(end: ClinicEnd) -> tuple[str, str, str]:
-    figures = _figures(end.counts)
-    return (
-        end.name,
-        str(int(end.exit_status)),
-        ". ".join(part for part in (end.advice, figures) if part),
-    )
+def _row(report: FleetReport, end: ClinicEnd) -> tuple[str, str, str]:
+    parts = (end.advice, _figures(end.counts))
+    words = (". ".join(part for part in parts if part), *_said(report, end))
+    return end.name, str(int(end.exit_status)), "\n".join(line for line in words if line)
+
+
+def _said(report: FleetReport, end: ClinicEnd) -> Sequence[str]:
+    """Return what a job says in words for a person; any other's lines are a file's."""
+    said: Sequence[str] = end.figures.get("said", ())
+    return said if report.job == "db upgrade" else ()
 
 
 def _figures(counts: Mapping[str, int]) -> str:
@@ -69,8 +76,11 @@ def _clinics(count: int) -> str:
 
 def _plain(report: FleetReport) -> Iterator[str]:
     yield _title(report)
-    for name, status, words in map(_row, _shown(report)):
-        yield f"{name:<20} {status:>3}  {words}".rstrip()
+    for end in _shown(report):
+        name, status, words = _row(report, end)
+        first, *more = words.split("\n")
+        yield f"{name:<20} {status:>3}  {first}".rstrip()
+        yield from (f"{'':<24}  {line}" for line in more)
     yield from _notes(report)
 
 
@@ -86,7 +96,9 @@ def _print_table(report: FleetReport) -> None:
     table.add_column("exit", justify="right", no_wrap=True)
     table.add_column("what came of it", overflow="fold")
     for end in _shown(report):
-        table.add_row(*_row(end), style="red" if end.exit_status is not ExitStatus.OK else None)
+        table.add_row(
+            *_row(report, end), style="red" if end.exit_status is not ExitStatus.OK else None
+        )
     if table.row_count:
         console.print(table)
     else:

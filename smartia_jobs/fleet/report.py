@@ -18,6 +18,9 @@ _LEFT_OUT = frozenset({"decisions", "job", "dry_run"})
 #: Figures of a clinic that are no counts, so that no sum of them means anything.
 _NO_COUNTS = frozenset({"exit_code", "duration_s", "interactions_missing", "unreadable_dates"})
 
+#: Where a clinic's own object has further counts.
+_GROUPS = ("skipped", "appointments")
+
 #: What to do about an exit status that a clinic's process gave no reason for.
 _ADVICE = {
     ExitStatus.BUG: "a bug in smartia-jobs; please report it with this clinic's log lines",
@@ -52,10 +55,15 @@ class ClinicEnd:
     @property
     def counts(self) -> dict[str, int]:
         """What it counted, without zeros, in its own order."""
-        flat = {**self.figures, **self.figures.get("skipped", {})}
+        figures = dict(self.figures)
+        for group in _GROUPS:
+            figures |= self.figures.get(group, {})
+        figures["calls"] = len(self.figures.get("calls", ()))
+        findings = self.figures.get("findings", ())
+        figures["warnings"] = sum(one["level"] == "warning" for one in findings)
         return {
             name: count
-            for name, count in flat.items()
+            for name, count in figures.items()
             if type(count) is int and count and name not in _NO_COUNTS
         }
 

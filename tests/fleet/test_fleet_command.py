@@ -258,6 +258,17 @@ def test_what_is_wrong_is_told_of_a_job_that_prints_no_json(fleet: Fleet, job: s
     assert "nowhere.db" in clinics["no-database"]["advice"]
 
 
+def test_what_an_upgrade_changed_is_shown_clinic_by_clinic(fleet: Fleet) -> None:
+    for name in ("centro", "norte"):
+        fleet.add(name)
+
+    lines = fleet.run("db", "upgrade").stdout.splitlines()
+
+    assert lines[1] == "centro                 0  tables: created, version 0001"
+    assert lines[2].startswith(" " * 26 + "index on appointments")
+    assert "Nothing to do" not in "".join(lines)
+
+
 def test_what_is_odd_about_the_folder_is_told_when_all_of_it_is_meant(fleet: Fleet) -> None:
     fleet.add("centro")
     (fleet.folder / "notes.txt").write_text("")

@@ -128,6 +128,25 @@ def test_counts_add_up_over_all_clinics_and_no_list_of_visits_is_kept() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("body", "counts"),
+    [
+        ({"calls": [{"phone": "a"}, {"phone": "b"}]}, {"calls": 2}),
+        ({"calls": []}, {}),
+        (
+            {"appointments": {"total": 7, "no_show": 2, "cancelled": 0}, "no_show_rate": 0.5},
+            {"total": 7, "no_show": 2},
+        ),
+        (
+            {"findings": [{"level": "ok"}, {"level": "warning"}, {"level": "warning"}]},
+            {"warnings": 2},
+        ),
+    ],
+)
+def test_what_other_jobs_found_is_counted_too(body: Any, counts: dict[str, int]) -> None:
+    assert end_of(ended("c", 0, body), time_limit=LIMIT).counts == counts
+
+
 @pytest.mark.parametrize("output", ["", "[1]", '{"a', "tables: created\nindex: built\n"])
 def test_what_is_no_json_object_is_kept_as_lines(output: str) -> None:
     end = end_of(ended("c", 0, output), time_limit=LIMIT)
