@@ -1,5 +1,6 @@
 """A process for each clinic, some at a time, so that none can hold up or break another."""
 
+import json
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ from tempfile import TemporaryFile
 from typing import IO, NoReturn
 
 from smartia_jobs.clock import Clock
-from smartia_jobs.errors import UnavailableError
+from smartia_jobs.errors import ExitStatus
 from smartia_jobs.run import Stop
 from smartia_jobs.settings.clinics import Clinic
 
@@ -61,13 +62,10 @@ def run_each(
     Args:
         clinics: in the order in which they are started.
         work: what a clinic's process does; returns its exit status.
-        parallel: how many run at one time.
+        parallel: how many run at one time, where the machine has room for them.
         time_limit: for one clinic; one that takes longer is told to end.
         stop: the wish to end.
         clock: measures how long.
-
-    Raises:
-        UnavailableError: not a single process could be started.
     """
     waiting, running = deque(clinics), dict[int, _Child]()
     while running or (waiting and not stop.requested):
@@ -75,12 +73,11 @@ def run_each(
             try:
                 child = _start(waiting[0], work, clock.monotonic())
             except OSError as error:
-                if not running:
-                    raise UnavailableError(
-                        f"no process could be started ({error.strerror}); give the machine more "
-                        "memory or processes, or start fewer: --parallel."
-                    ) from error
-                break  # when one has ended there is room again
+                if running:
+                    parallel = len(running)  # that is what the machine has room for
+                    break
+                yield _not_started(waiting.popleft(), error)
+                continue
             waiting.popleft()
             running[child.process.sentinel] = child
         for sentinel in connection.wait(running, timeout=_LOOK_S):
@@ -132,6 +129,16 @@ def _start(clinic: Clinic, work: Callable[[Clinic], int], now_s: float) -> _Chil
         output.close()
         raise
     return _Child(clinic.name, process, output, now_s)
+
+
+def _not_started(clinic: Clinic, error: OSError) -> Ended:
+    """Return the end of a clinic for which the machine has no room, not even alone."""
+    why = (
+        f"its process could not be started ({error.strerror}); give the machine more memory, "
+        "processes or room for temporary files"
+    )
+    output = json.dumps({"error": why})
+    return Ended(clinic.name, ExitStatus.UNAVAILABLE, output, 0.0, False)
 
 
 def _live(clinic: Clinic, work: Callable[[Clinic], int], output: int) -> NoReturn:

@@ -36,9 +36,6 @@ def run_fleet(
         time_limit: for one clinic.
         stop: the wish to end.
         clock: measures how long.
-
-    Raises:
-        UnavailableError: not a single process could be started.
     """
     stop.is_polled = True
     began_s = clock.monotonic()

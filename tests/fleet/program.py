@@ -4,6 +4,7 @@
 that has ended, and a last one for the process itself.
 """
 
+import errno
 import json
 import os
 import signal
@@ -50,11 +51,24 @@ def work(clinic: Clinic) -> int:
             stop.event.wait(60)
             return int(stop.status or 0)
         case "crowd":
-            running = Path(f"/proc/{os.getppid()}/task/{os.getppid()}/children").read_text()
-            sys.stdout.write(str(len(running.split())))
+            sys.stdout.write(str(_children(os.getppid())))
             time.sleep(0.05)
             return 0
     raise AssertionError(clinic.name)
+
+
+def _children(pid: int) -> int:
+    return len(Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+
+
+def _refuse_more_than(processes: int) -> None:
+    """Let the system have no room for more processes than these, which it would not tell root."""
+
+    def hook(event: str, _: object) -> None:
+        if event == "os.fork" and _children(os.getpid()) >= processes:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    sys.addaudithook(hook)
 
 
 def main(parallel: str, limit_s: str, *names: str) -> None:
@@ -64,6 +78,7 @@ def main(parallel: str, limit_s: str, *names: str) -> None:
     stop = Stop()
     stop.is_polled = True
     listen(stop)
+    _refuse_more_than(int(os.environ["ROOM"]))
     clinics = [Clinic(name, Given({}, Path(), Path(), True, (), ())) for name in names]
     for ended in run_each(
         clinics,

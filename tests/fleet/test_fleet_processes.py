@@ -25,10 +25,20 @@ def started() -> Iterator[list[subprocess.Popen[str]]]:
 
 
 def start(
-    started: list[subprocess.Popen[str]], *names: str, parallel: int = 4, limit_s: float = 60
+    started: list[subprocess.Popen[str]],
+    *names: str,
+    parallel: int = 4,
+    limit_s: float = 60,
+    room: int = 256,
 ) -> subprocess.Popen[str]:
+    """Start the program, on a machine that has room for so many processes of clinics.
+
+    So few files may be open that one which stays open is noticed.
+    """
+    program = [sys.executable, "-m", "tests.fleet.program", str(parallel), str(limit_s), *names]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.fleet.program", str(parallel), str(limit_s), *names],
+        ["sh", "-c", 'ulimit -n 20; exec "$@"', "sh", *program],
+        env={**os.environ, "ROOM": str(room)},
         cwd=_ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -78,6 +88,25 @@ def test_no_more_run_at_one_time_than_are_allowed(started: list[subprocess.Popen
     told = ends(start(started, *names, parallel=3))
 
     assert max(int(told[name]["output"]) for name in names) <= 3
+
+
+def test_a_machine_without_room_for_so_many_runs_fewer_at_one_time(
+    started: list[subprocess.Popen[str]],
+) -> None:
+    names = [f"crowd-{number}" for number in range(6)]
+
+    told = ends(start(started, *names, room=1))
+
+    assert [(told[name]["exit_code"], told[name]["output"]) for name in names] == [(0, "1")] * 6
+
+
+def test_a_machine_without_room_for_one_is_told_of_each_clinic(
+    started: list[subprocess.Popen[str]],
+) -> None:
+    told = ends(start(started, "good-1", "good-2", room=0))
+
+    assert [told[name]["exit_code"] for name in ("good-1", "good-2")] == [69, 69]
+    assert "Resource temporarily unavailable" in told["good-2"]["output"]
 
 
 def test_a_clinic_that_takes_too_long_is_told_to_end_and_the_others_are_done(
