@@ -1,6 +1,7 @@
 """Loading once, before the forks, what each of them would have to load for itself."""
 
 import gc
+import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout, suppress
 from contextvars import copy_context
@@ -35,6 +36,18 @@ def warm_up(clinics: Sequence[Clinic], work: Callable[[Clinic], int]) -> None:
         clinics: those that will be run.
         work: what each clinic's process will do.
     """
+    # Where the disk is full each clinic loads the rest for itself.
+    with suppress(OSError, sqlite3.Error):
+        _rehearse(work)
+    _load(_WHEN_DUE)
+    if any("postgres" in clinic.given.texts.get("DATABASE_URL", "") for clinic in clinics):
+        _load(_ON_POSTGRESQL)
+    # A collection in a fork would touch, and so copy, every page of what is loaded.
+    gc.collect()
+    gc.freeze()
+
+
+def _rehearse(work: Callable[[Clinic], int]) -> None:
     with TemporaryDirectory(prefix="smartia-jobs-") as folder:
         database = Path(folder) / "nobody.db"
         make_empty(database)
@@ -52,12 +65,6 @@ def warm_up(clinics: Sequence[Clinic], work: Callable[[Clinic], int]) -> None:
         )
         with redirect_stdout(TextIOWrapper(BytesIO(), encoding="utf-8")):
             copy_context().run(work, Clinic("nobody", given))
-    _load(_WHEN_DUE)
-    if any("postgres" in clinic.given.texts.get("DATABASE_URL", "") for clinic in clinics):
-        _load(_ON_POSTGRESQL)
-    # A collection in a fork would touch, and so copy, every page of what is loaded.
-    gc.collect()
-    gc.freeze()
 
 
 def _load(modules: Sequence[str]) -> None:
