@@ -68,23 +68,28 @@ def run_each(
         clock: measures how long.
     """
     waiting, running = deque(clinics), dict[int, _Child]()
-    while running or (waiting and not stop.requested):
-        while waiting and len(running) < parallel and not stop.requested:
-            try:
-                child = _start(waiting[0], work, clock.monotonic())
-            except OSError as error:
-                if running:
-                    parallel = len(running)  # that is what the machine has room for
-                    break
-                yield _not_started(waiting.popleft(), error)
-                continue
-            waiting.popleft()
-            running[child.process.sentinel] = child
-        for sentinel in connection.wait(running, timeout=_LOOK_S):
-            assert isinstance(sentinel, int)  # noqa: S101 (what was waited for)
-            yield running.pop(sentinel).ended(clock.monotonic())
+    try:
+        while running or (waiting and not stop.requested):
+            while waiting and len(running) < parallel and not stop.requested:
+                try:
+                    child = _start(waiting[0], work, clock.monotonic())
+                except OSError as error:
+                    if running:
+                        parallel = len(running)  # that is what the machine has room for
+                        break
+                    yield _not_started(waiting.popleft(), error)
+                    continue
+                waiting.popleft()
+                running[child.process.sentinel] = child
+            for sentinel in connection.wait(running, timeout=_LOOK_S):
+                assert isinstance(sentinel, int)  # noqa: S101 (what was waited for)
+                yield running.pop(sentinel).ended(clock.monotonic())
+            for child in running.values():
+                child.end_if_over(clock.monotonic(), time_limit, wanted=stop.requested)
+    finally:
+        # None is left behind by whoever waits no longer, as after a second Ctrl-C.
         for child in running.values():
-            child.end_if_over(clock.monotonic(), time_limit, wanted=stop.requested)
+            child.process.kill()
 
 
 @dataclass(slots=True)

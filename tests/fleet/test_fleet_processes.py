@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -144,3 +145,33 @@ def test_a_signal_ends_all_in_order_and_begins_no_other(
         "polite-2": 143,
     }
     assert told[""]["stopped"] == (130 if number == signal.SIGINT else 143)
+
+
+def test_a_second_ctrl_c_waits_for_nobody_and_leaves_nobody_behind(
+    started: list[subprocess.Popen[str]],
+) -> None:
+    process = start(started, "hanging")
+    assert process.stderr is not None
+    assert process.stderr.readline() == "hangs\n"
+    (hanging,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+
+    process.send_signal(signal.SIGINT)
+    for _ in range(6000):
+        if process.poll() is not None:
+            break
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.01)
+
+    for _ in range(600):
+        if not _is_running(hanging):
+            break
+        time.sleep(0.01)
+    assert not _is_running(hanging)
+
+
+def _is_running(pid: str) -> bool:
+    """Whether it is neither gone nor dead and yet to be collected by whoever adopts it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
