@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from tests.support import Clinic, RunCli, StartCli
+from tests.support.clinic_data import SAO_PAULO
 from tests.support.postgres import create_database, drop_database, native
 
 TUESDAY_AT_NINE = datetime(2026, 11, 24, 9, 0)  # noqa: DTZ001 - wall time is naive
@@ -67,6 +68,14 @@ def test_a_plain_timestamp_holds_wall_time(plain_timestamp_clinic: Clinic) -> No
     stored = plain_timestamp_clinic.value("SELECT appointment_date FROM appointments")
 
     assert stored == TUESDAY_AT_NINE
+
+
+def test_an_instant_is_bound_on_sqlite_as_sqlalchemy_writes_it(sqlite_clinic: Clinic) -> None:
+    here = BOOKED_AT.astimezone(SAO_PAULO)
+
+    written = [sqlite_clinic.value("SELECT :at", at=at) for at in (TUESDAY_AT_NINE, here)]
+
+    assert written == ["2026-11-24 09:00:00.000000", "2026-11-20 15:00:00.000000"]
 
 
 def test_the_servers_own_zone_is_not_utc(smartia_postgres: str) -> None:
