@@ -54,6 +54,16 @@ def test_what_is_no_clinic_s_file_is_ignored_with_a_warning(folder: Path) -> Non
     assert "named like centro.env" in warning
 
 
+def test_a_file_that_a_clinic_s_settings_name_needs_no_warning(folder: Path) -> None:
+    add(folder, "centro", META_ACCESS_TOKEN_FILE="centro.token", MESSAGES_FILE="texts.toml")
+    for name in ("centro.token", "texts.toml", "norte.token"):
+        (folder / name).write_text("X=1")
+
+    (warning,) = read_clinics(folder, {}).warnings
+
+    assert f"Ignored in {folder}: norte.token. " in warning
+
+
 def test_hidden_files_and_folders_need_no_warning(folder: Path) -> None:
     """Kubernetes mounts a secret as links into a hidden folder."""
     hidden = folder / "..2026_11_28"

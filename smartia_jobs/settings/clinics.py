@@ -37,8 +37,8 @@ class Clinics:
 
     Attributes:
         all: every clinic, by name.
-        warnings: what an operator should look at: files that are no clinic's, and what two
-            clinics have in common.
+        warnings: what an operator should look at: files that are no clinic's, nor named by one,
+            and what two clinics have in common.
     """
 
     all: tuple[Clinic, ...]
@@ -53,7 +53,7 @@ def read_clinics(directory: Path, environ: Mapping[str, str]) -> Clinics:
 
     Args:
         directory: the folder. Hidden files and folders in it are nobody's; other files get a
-            warning.
+            warning, unless a clinic's settings name them, as the file of its token.
         environ: what all clinics share.
 
     Raises:
@@ -74,7 +74,9 @@ def read_clinics(directory: Path, environ: Mapping[str, str]) -> Clinics:
             f"--clinics {directory}: there is no clinic in it. Each needs a settings file named "
             "like centro.env, in lower-case letters, digits and hyphens."
         )
-    warnings = [*_ignored(directory, others), *_doubled(clinics)]
+    theirs = {text for clinic in clinics for text in clinic.given.texts.values()}
+    unknown = [name for name in others if name not in theirs]
+    warnings = [*_ignored(directory, unknown), *_doubled(clinics)]
     return Clinics(tuple(clinics), tuple(warnings))
 
 
