@@ -3,7 +3,7 @@
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 
@@ -28,9 +28,16 @@ def wire(sandbox: Sandbox) -> Iterator[socket.socket]:
         yield opened
 
 
-def threads_of_sandboxes() -> list[str]:
-    """Return the names of their threads that run now."""
-    return [t.name for t in threading.enumerate() if t.name.startswith("sandbox")]
+@pytest.fixture
+def threads_of_sandboxes() -> Callable[[], list[str]]:
+    """Return what names the threads of this test's sandboxes; another's may outlive its test."""
+    others = set(threading.enumerate())
+
+    def running() -> list[str]:
+        threads = set(threading.enumerate()) - others
+        return [thread.name for thread in threads if thread.name.startswith("sandbox")]
+
+    return running
 
 
 def everything(wire: socket.socket) -> bytes:
@@ -197,7 +204,9 @@ def test_what_was_received_cannot_be_changed_from_outside(sandbox: Sandbox, grap
     assert sandbox.received[0]["accepted"]
 
 
-def test_closing_cuts_idle_connections_and_frees_the_port(no_threads_left: None) -> None:
+def test_closing_cuts_idle_connections_and_frees_the_port(
+    no_threads_left: None, threads_of_sandboxes: Callable[[], list[str]]
+) -> None:
     sandbox = Sandbox(templates=[NAMED])
     port = port_of(sandbox)
     with Graph(sandbox.url) as graph:
@@ -213,7 +222,9 @@ def test_closing_cuts_idle_connections_and_frees_the_port(no_threads_left: None)
         assert graph.control("GET", "").status_code == 200
 
 
-def test_closing_ends_slow_answers_at_once(no_threads_left: None) -> None:
+def test_closing_ends_slow_answers_at_once(
+    no_threads_left: None, threads_of_sandboxes: Callable[[], list[str]]
+) -> None:
     sandbox = Sandbox(templates=[NAMED])
     sandbox.script("*", Scripted(delay_s=3600), repeat_last=True)
 
@@ -244,7 +255,9 @@ def test_closing_ends_a_connection_in_the_middle_of_a_request(no_threads_left: N
         assert everything(wire) == b""
 
 
-def test_closing_waits_for_every_thread(no_threads_left: None) -> None:
+def test_closing_waits_for_every_thread(
+    no_threads_left: None, threads_of_sandboxes: Callable[[], list[str]]
+) -> None:
     sandbox = Sandbox()
     with ExitStack() as opened:
         for _ in range(100):
