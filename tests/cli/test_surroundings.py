@@ -57,7 +57,9 @@ def run_after(
     """Run the program in a process that has done something to itself before."""
     program = f"{preparation}\nfrom smartia_jobs.cli import main\nraise SystemExit(main())\n"
     return subprocess.run(
-        [sys.executable, "-c", program, *arguments],
+        # -P: like the installed program it imports nothing from its folder. Where that was removed,
+        # Python 3.13.0 fails otherwise (github.com/python/cpython/issues/130932).
+        [sys.executable, "-P", "-c", program, *arguments],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT), **env},
         cwd=cwd,
         capture_output=True,
