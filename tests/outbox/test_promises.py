@@ -363,7 +363,7 @@ def test_a_visit_listed_again_while_its_message_is_in_flight_is_sent_once(
 
     report = desk.run(sender)
 
-    assert texts(sender) == ["05:00", "06:00", "07:00"]
+    assert sorted(texts(sender)) == ["05:00", "06:00", "07:00"]  # three at a time, in any order
     assert counts(report) == {"sent": 3, "skipped": 3}
     assert set(report.skipped) <= {Reason.ALREADY_SENT, Reason.BEING_SENT_ELSEWHERE}
     assert set(desk.states().values()) == {"sent"}
