@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,8 +45,9 @@ def test_a_person_reads_what_became_of_messages(sqlite_clinic: Clinic, run_cli: 
 
 
 @pytest.fixture
-def site(clinic: Clinic, start_cli: StartCli) -> Site:
-    return Site(clinic, Sandbox(), start_cli)
+def site(clinic: Clinic, start_cli: StartCli) -> Iterator[Site]:
+    with Sandbox() as sandbox:
+        yield Site(clinic, sandbox, start_cli)
 
 
 def test_a_run_that_is_killed_loses_no_status_and_takes_none_in_twice(site: Site) -> None:

@@ -15,7 +15,8 @@ PHONE = "+5511987654321"
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    yield Sandbox(templates=TEMPLATES)  # nobody is written to
+    with Sandbox(templates=TEMPLATES) as running:  # nobody is written to
+        yield running
 
 
 @pytest.fixture
