@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -155,9 +156,7 @@ def load_catalogue(path: Path | None) -> Catalogue:
     own_back = own.pop(words_back.SECTION, {})
     own_words = own.pop(_OWN_WORDS, None)
     custom = {} if path is None else _read(path.name, own, own_back, own_words)
-    tables = _tables(_SHIPPED, _shipped())
-    shipped_back = tables.pop(words_back.SECTION)
-    shipped = _read(_SHIPPED, tables, shipped_back)
+    shipped, shipped_back = _shipped()
     usual = {kind: custom.get(kind) or shipped[kind] for kind in KINDS} | custom
     templates = {
         template.kind: template
@@ -185,10 +184,15 @@ def _file(path: Path) -> bytes:
         ) from error
 
 
-def _shipped() -> bytes:
+@cache
+def _shipped() -> tuple[Mapping[str, MessageTemplate], Mapping[str, Any]]:
+    """Return the shipped templates and words back, which are the same for all clinics."""
     from importlib import resources
 
-    return resources.files("smartia_jobs.catalogue").joinpath(_SHIPPED).read_bytes()
+    content = resources.files("smartia_jobs.catalogue").joinpath(_SHIPPED).read_bytes()
+    tables = _tables(_SHIPPED, content)
+    back = tables.pop(words_back.SECTION)
+    return _read(_SHIPPED, tables, back), back
 
 
 def _tables(file: str, content: bytes) -> dict[str, Any]:
