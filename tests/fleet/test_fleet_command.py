@@ -18,19 +18,41 @@ from tests.support.postgres import create_database, drop_database
 from tests.support.terminal import run_on_terminal
 from tests.whatsapp.loopback import answer, answering, loopback
 
+_ROOT = Path(__file__).parents[2]
+
 
 def phones() -> "count[int]":
     """Return phones that no two clinics share."""
     return count(5511987700001)
 
 
-def test_one_bad_clinic_of_each_kind_costs_no_other_its_messages(fleet: Fleet) -> None:
+#: Loaded by an interpreter before anything else: a program with a bug that only one clinic meets.
+_WITH_A_BUG = """
+from smartia_jobs.clinic import schema
+
+as_it_should = schema.require_smartia
+
+def with_a_bug(connection):
+    as_it_should(connection)
+    if "/bug.db" in str(connection.exec_driver_sql("PRAGMA database_list").all()):
+        raise KeyError("nobody thought of this")
+
+schema.require_smartia = with_a_bug
+"""
+
+
+def test_one_bad_clinic_of_each_kind_costs_no_other_its_messages(
+    fleet: Fleet, start_cli: StartCli, tmp_path: Path
+) -> None:
     numbers = phones()
-    told = [fleet.book(fleet.add(f"good-{n:02}"), str(next(numbers))) for n in range(23)]
+    told = [fleet.book(fleet.add(f"good-{n:02}"), str(next(numbers))) for n in range(21)]
     dead = fleet.book(fleet.add("dead-token"), str(next(numbers)))
     fleet.sandbox.script(dead, Scripted(code=190), repeat_last=True)
     silent = fleet.book(fleet.add("silent-whatsapp"), str(next(numbers)))
     fleet.sandbox.script(silent, Scripted(delay_s=20, accepted=False))
+    killed = fleet.book(fleet.add("killed"), str(next(numbers)))
+    fleet.sandbox.script(killed, Scripted(delay_s=20, accepted=False))
+    fleet.book(fleet.add("bug"), str(next(numbers)))
     fleet.book(fleet.add("wrong-setting", CLINIC_TIMEZONE="Brasil/SP"), str(next(numbers)))
     fleet.write("no-database", DATABASE_URL=f"sqlite:///{fleet.folder}/nowhere.db")
     fleet.write("no-server", DATABASE_URL="postgresql://nobody:secret@127.0.0.1:1/smartia")
@@ -38,13 +60,19 @@ def test_one_bad_clinic_of_each_kind_costs_no_other_its_messages(fleet: Fleet) -
         "DATABASE_URL=x\nthis is no setting: it is a broken line\n"
     )
     (fleet.folder / "garbage.env").write_bytes(os.urandom(64) + b"\xff\x00")
+    (tmp_path / "sitecustomize.py").write_text(_WITH_A_BUG)
+    options = ["--clinics", str(fleet.folder), "--parallel", "6", "--time-limit", "6", "--json"]
 
-    result = fleet.run("24h", "--json", "--parallel", "6", "--time-limit", "6")
+    process = start_cli("fleet", "24h", *options, env={"PYTHONPATH": f"{tmp_path}:{_ROOT}"})
+    os.kill(process_of("killed", process, fleet, killed), signal.SIGKILL)
+    stdout, stderr = process.communicate(timeout=60)
 
-    assert result.exit_code == 69, result.stderr
-    clinics = result.json["clinics"]
+    assert process.returncode == 69, stderr
+    clinics = json.loads(stdout)["clinics"]
     assert {name: one["exit_code"] for name, one in clinics.items() if one["exit_code"]} == {
+        "bug": 1,
         "no-server": 69,
+        "killed": 75,
         "silent-whatsapp": 75,
         "dead-token": 77,
         "wrong-setting": 78,
@@ -56,13 +84,32 @@ def test_one_bad_clinic_of_each_kind_costs_no_other_its_messages(fleet: Fleet) -
     assert fleet.told() == sorted(told)
     for name, one in clinics.items():
         assert bool(one["advice"]) == bool(one["exit_code"]), name
+    assert "bug in smartia-jobs" in clinics["bug"]["advice"]
+    assert "SIGKILL" in clinics["killed"]["advice"]
     assert "CLINIC_TIMEZONE" in clinics["wrong-setting"]["advice"]
     assert "nowhere.db" in clinics["no-database"]["advice"]
     assert "token" in clinics["dead-token"]["advice"]
     assert "--time-limit" in clinics["silent-whatsapp"]["advice"]
     assert "broken.env" in clinics["broken"]["advice"]
     assert "garbage.env" in clinics["garbage"]["advice"]
-    assert "secret" not in result.stdout + result.stderr
+    assert "secret" not in stdout + stderr
+
+
+def process_of(clinic: str, process: subprocess.Popen[str], fleet: Fleet, phone: str) -> int:
+    """Return the process of a clinic that waits for WhatsApp to answer about this phone."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    for _ in range(6000):
+        if phone in str(fleet.sandbox.received):
+            break
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    (pid,) = (
+        int(child)
+        for child in children.read_text().split()
+        for file in Path(f"/proc/{child}/fd").iterdir()
+        if file.is_symlink() and file.readlink().name == f"{clinic}.db"
+    )
+    return pid
 
 
 def test_two_shards_two_files_and_two_runs_tell_nobody_twice(
@@ -340,35 +387,3 @@ def test_a_terminal_gets_a_table_the_worst_first_within_its_width(
     assert "[/red]" in screen
     assert screen.index("│ broken ") < screen.index("│ a-clinic-with-a-long-na")
     assert lines[-1].startswith("Exit 78 after")
-
-
-def test_a_clinic_that_was_killed_is_named_and_worth_a_repetition(
-    fleet: Fleet, start_cli: StartCli
-) -> None:
-    phone = fleet.book(fleet.add("killed"))
-    fleet.sandbox.script(phone, Scripted(delay_s=5))
-    fleet.book(fleet.add("other"), "5511987700099")
-    process = start_cli("fleet", "24h", "--clinics", str(fleet.folder), "--json")
-    for _ in range(6000):
-        if phone in str(fleet.sandbox.received) or process.poll() is not None:
-            break
-        time.sleep(0.01)
-    os.kill(_child_that_waits(process), signal.SIGKILL)
-
-    stdout, stderr = process.communicate(timeout=60)
-
-    body = json.loads(stdout)
-    assert process.returncode == 75, stderr
-    assert "SIGKILL" in body["clinics"]["killed"]["advice"]
-    assert body["clinics"]["other"]["sent"] == 1
-
-
-def _child_that_waits(process: subprocess.Popen[str]) -> int:
-    """Return the last of a fleet's children, once it is the only one."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    for _ in range(6000):
-        pids = children.read_text().split()
-        if len(pids) == 1:
-            return int(pids[0])
-        time.sleep(0.01)
-    raise AssertionError("the other clinic never ended")
