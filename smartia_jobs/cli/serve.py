@@ -125,14 +125,14 @@ def _of_many(folder: Path) -> _Service:
     _require_libraries()
     from smartia_jobs.clock import SystemClock
     from smartia_jobs.web.children import Children
-    from smartia_jobs.web.clinics import served_of
+    from smartia_jobs.web.clinics import clinics_to_serve
     from smartia_jobs.web.service import routes_of_many
 
-    served = served_of(found.all)
+    served = clinics_to_serve(found.all)
     children = Children(clinics=folder)
     on_cloud_run = bool(os.environ.get("K_SERVICE", "").strip())
     routes = routes_of_many(served, children, SystemClock(), on_cloud_run=on_cloud_run)
-    return _Service(routes, children, f" of {len(served)} of {len(found.all)} clinics")
+    return _Service(routes, children, f" of {len(served.all)} of {len(found.all)} clinics")
 
 
 def _require_libraries() -> None:

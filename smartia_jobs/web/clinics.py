@@ -57,10 +57,16 @@ class OneClinic:
 class ManyClinics:
     """The clinics of a folder: a post is taken apart by the ids of their numbers."""
 
-    def __init__(self, clinics: Sequence[ServedClinic]) -> None:
-        """Serve these, each with a number of its own."""
+    def __init__(self, clinics: Sequence[ServedClinic], left_out: Mapping[str, str]) -> None:
+        """Serve clinics, each with a number of its own.
+
+        Args:
+            clinics: those that can be served.
+            left_out: the names of those that cannot, by the ids of their numbers.
+        """
         self.all = clinics
-        self._by_number = {one.settings.meta_phone_number_id: one for one in clinics}
+        self._names = dict(left_out)
+        self._names |= {one.settings.meta_phone_number_id or "": one.name for one in clinics}
         self._by_account: dict[str, list[ServedClinic]] = {}
         for one in clinics:
             if one.settings.meta_waba_id is not None:
@@ -71,22 +77,23 @@ class ManyClinics:
     ) -> Mapping[str, dict[str, Any]]:
         """Return each clinic's part of a post, and what is nobody's.
 
-        What names a number is about its clinic, whoever signed it. What Meta tells of the account
-        is about all clinics of it that believe the post: each of its apps gets its own.
+        What names a number is about its clinic, whoever signed it, also if that is left out. What
+        Meta tells of the account is about all clinics of it that believe the post: each of its
+        apps gets its own.
         """
 
         def whose(account: str, number: str | None) -> list[str]:
             if number is not None:
-                found = self._by_number.get(number)
-                return [] if found is None else [found.name]
+                found = self._names.get(number)
+                return [] if found is None else [found]
             of_account = self._by_account.get(account, ())
             return [one.name for one in of_account if not one.secrets.isdisjoint(signed_by)]
 
         return parts(payload, whose)
 
 
-def served_of(clinics: Sequence[Clinic]) -> tuple[ServedClinic, ...]:
-    """Return the clinics of a folder that can be served, and log why the others cannot.
+def clinics_to_serve(clinics: Sequence[Clinic]) -> ManyClinics:
+    """Return the clinics of a folder, and log which cannot be served and why.
 
     Raises:
         ConfigurationError: none can.
@@ -94,12 +101,15 @@ def served_of(clinics: Sequence[Clinic]) -> tuple[ServedClinic, ...]:
     owners: dict[str, list[str]] = {}
     for clinic in clinics:
         owners.setdefault(_number(clinic), []).append(clinic.name)
-    served = []
+    served: list[ServedClinic] = []
+    left_out: dict[str, str] = {}
     for clinic in clinics:
         others = [name for name in owners[_number(clinic)] if name != clinic.name]
         try:
             served.append(_served(clinic, others))
         except ConfigurationError as error:
+            if number := _number(clinic):
+                left_out[number] = clinic.name
             for problem in error.problems:
                 _warn(f"clinic {clinic.name} is not served: {problem}", clinic=clinic.name)
     if not served:
@@ -108,7 +118,7 @@ def served_of(clinics: Sequence[Clinic]) -> tuple[ServedClinic, ...]:
             "META_PHONE_NUMBER_ID of its own, and nothing else that is wrong; see the warnings."
         )
     _warn_of_what_is_not_heard(served)
-    return tuple(served)
+    return ManyClinics(served, left_out)
 
 
 def _served(clinic: Clinic, same_number: Sequence[str]) -> ServedClinic:

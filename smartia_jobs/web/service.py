@@ -1,7 +1,7 @@
 """The HTTP service itself: which routes exist, and its life from socket to SIGTERM."""
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import uvicorn
 from starlette.applications import Starlette
@@ -15,7 +15,7 @@ from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.settings import Settings
 from smartia_jobs.settings.checks import has_webhook
 from smartia_jobs.web.children import Children
-from smartia_jobs.web.clinics import ManyClinics, OneClinic, ServedClinic
+from smartia_jobs.web.clinics import ManyClinics, OneClinic
 from smartia_jobs.web.connections import BoundedProtocol
 from smartia_jobs.web.jobs import job_routes
 from smartia_jobs.web.webhook import webhook_routes
@@ -42,11 +42,11 @@ def routes_of_one(settings: Settings, children: Children, clock: Clock) -> Route
 
 
 def routes_of_many(
-    clinics: Sequence[ServedClinic], children: Children, clock: Clock, *, on_cloud_run: bool
+    clinics: ManyClinics, children: Children, clock: Clock, *, on_cloud_run: bool
 ) -> Routes:
     """Return one webhook for many clinics."""
     on_stored = _leave_it if on_cloud_run else children.after("replies", at_once=_JOBS_AT_ONCE)
-    webhook = webhook_routes(ManyClinics(clinics), clock, on_stored=on_stored)
+    webhook = webhook_routes(clinics, clock, on_stored=on_stored)
     return [Route("/health", _health), *webhook]
 
 

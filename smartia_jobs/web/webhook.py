@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from smartia_jobs.clock import Clock
+from smartia_jobs.inbox.parts import NOBODY
 from smartia_jobs.inbox.payload import nobodys, parse
 from smartia_jobs.logs import log_event
 from smartia_jobs.web.clinics import ManyClinics, OneClinic
@@ -107,9 +108,13 @@ class _Webhook:
     ) -> int:
         """Return the HTTP status for a clinic's part: not 200 as long as Meta is to keep it."""
         clinic = self._by_name.get(name)
-        if clinic is None:
+        if clinic is None and name == NOBODY:
             log_post(nobodys(payload))
             return 200
+        if clinic is None:
+            # Until somebody mends its settings, Meta's queue keeps what its patients answer.
+            _log_refusal(503, "a post is about a clinic that is not served", {"clinic": name})
+            return 503
         if clinic.secrets.isdisjoint(signed_by):
             _log_refusal(401, "a post was not signed with this clinic's secret", clinic.labels)
             return 401
