@@ -124,10 +124,12 @@ def fleet(
         # About the folder as a whole: `serve` starts a run for one clinic after each post.
         warnings = () if only else folder.warnings
         if len(chosen.now) > 1:
-            warm_up(chosen.now, partial(_work, _rehearsal(words)))
+            try:
+                warm_up(chosen.now, partial(_work, _rehearsal(words)))
+            finally:
+                log_as_environment_asks("fleet")  # its lines were a clinic's
         stop = Stop()
         listen_to_signals(stop)
-        log_as_environment_asks("fleet")
         report = run_fleet(
             FleetReport(_named(words), dry_run, part, chosen.not_now, warnings),
             chosen.now,
