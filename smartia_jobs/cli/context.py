@@ -67,8 +67,11 @@ def run_job(command: str, job: "Callable[[Run], Report]", options: JobOptions) -
     if options.now is not None and not options.dry_run:
         raise typer.BadParameter("works only together with --dry-run", param_hint="--now")
     with errors_as_status(command, as_json=options.json):
-        settings = read_settings(options.env_file)
-        with monitored(command, settings, dry_run=options.dry_run):
+        from smartia_jobs.settings.environment import understand
+
+        given = gather_settings(options.env_file)
+        with monitored(command, given, dry_run=options.dry_run):
+            settings = understand(given)
             report = perform(command, job, options, settings=settings, clock=SystemClock())
             finish(report, as_json=options.json)
 
@@ -218,19 +221,23 @@ def errors_as_status(command: str, *, as_json: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def monitored(command: str, settings: "Settings", *, dry_run: bool = False) -> Iterator[None]:
+def monitored(command: str, given: "Given", *, dry_run: bool = False) -> Iterator[None]:
     """Tell ``PING_URL`` that a run begins and how it ends; a dry run is nobody's news.
 
-    A run that a second signal, or the machine, cuts off is missed there by its silence.
+    It is told of a run whose other settings are wrong, too. A run that a second signal, or the
+    machine, cuts off is missed there by its silence.
     """
-    if settings.ping_url is None or dry_run:
+    from smartia_jobs.settings.environment import ping_url_of
+
+    url = ping_url_of(given)
+    if url is None or dry_run:
         yield
         return
     from smartia_jobs.launch import ping
 
     clinic = _clinic.get()
     name = "clinic" if clinic is None else clinic.name
-    tell = partial(ping, settings.ping_url, job=command, clinic=name)
+    tell = partial(ping, url, job=command, clinic=name)
     tell(end="start")
     try:
         yield

@@ -1,7 +1,6 @@
 """From the environment, a file and files of secrets to settings: where values come from."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -136,13 +135,17 @@ def log_form(given: Given) -> tuple[str, str]:
     Errors in other settings are logged in this form as well. Where these two are wrong, the
     defaults hold.
     """
-    values = {"log_format": Settings().log_format, "log_level": Settings().log_level}
-    for variable in VARIABLES:
-        text = given.texts.get(variable.name, "").strip()
-        if variable.field in values and text:
-            with suppress(ValueError):
-                values[variable.field] = variable.reader.read(text)
-    return values["log_format"], values["log_level"]
+    usual = Settings()
+    return (
+        _understood("log_format", given) or usual.log_format,
+        _understood("log_level", given) or usual.log_level,
+    )
+
+
+def ping_url_of(given: Given) -> str | None:
+    """Return ``PING_URL``, whatever else is wrong; None: it is not set, or wrong itself."""
+    url: str | None = _understood("ping_url", given)
+    return url
 
 
 def zone_of(given: Given) -> ZoneInfo | None:
@@ -155,6 +158,16 @@ def zone_of(given: Given) -> ZoneInfo | None:
     except ValueError:
         return None
     return zone
+
+
+def _understood(field: str, given: Given) -> Any:
+    """Return the value of one setting; None: it is not set, or wrong."""
+    (variable,) = (one for one in VARIABLES if one.field == field)
+    text = _text_of(variable, given, [])
+    try:
+        return variable.reader.read(text) if text else None
+    except ValueError:
+        return None
 
 
 def _file_content(

@@ -86,6 +86,18 @@ def test_a_run_that_fails_is_told_by_its_status(tmp_path: Path, run_cli: RunCli)
     assert asked(server)[-1] == f"/{SECRET}/smartia-24h/78"
 
 
+@pytest.mark.parametrize("job", ["2h", "no-show", "replies", "calls", "metrics"])
+def test_a_run_whose_settings_are_wrong_is_told_of_as_any_other(
+    smartia_sqlite: Path, run_cli: RunCli, job: str
+) -> None:
+    with loopback(TAKEN) as server:
+        env = environment(smartia_sqlite, server)
+        ended = run_cli(job, env={**env, "QUIET_HOURS": "13-14", "LOG_LEVEL": "much"})
+
+    assert ended.exit_code == 78
+    assert asked(server) == [f"/{SECRET}/smartia-{job}/{end}" for end in ("start", "78")]
+
+
 def test_names_are_filled_in_wherever_they_stand(smartia_sqlite: Path, run_cli: RunCli) -> None:
     with loopback(TAKEN) as server:
         env = environment(smartia_sqlite, server, path="/{clinic}/{job}?create=1")

@@ -226,14 +226,19 @@ def test_the_clinics_of_both_engines_are_run_side_by_side(fleet: Fleet, postgres
 
 
 def test_each_clinic_tells_the_monitor_of_its_job(fleet: Fleet) -> None:
-    for name in ("centro", "norte"):
-        fleet.add(name)
+    fleet.add("centro")
+    fleet.add("wrong", CLINIC_TIMEZONE="Brasil/SP")
+    (fleet.folder / "broken.env").write_bytes(b"\xff")
     with loopback(answering(answer(b"OK"))) as server:
         result = fleet.run("2h", "--json", PING_URL=f"{server.url}/{{clinic}}-{{job}}")
 
-    assert result.exit_code == 0, result.stderr
+    assert result.exit_code == 78, result.stderr
     asked = sorted(request.split(b" ")[1].decode() for request in server.requests)
-    assert asked == ["/centro-2h/0", "/centro-2h/start", "/norte-2h/0", "/norte-2h/start"]
+    assert asked == [
+        f"/{name}-2h/{end}"
+        for name, status in (("broken", 78), ("centro", 0), ("wrong", 78))
+        for end in (status, "start")
+    ]
 
 
 def test_every_log_line_of_a_clinic_names_it(fleet: Fleet) -> None:

@@ -73,11 +73,11 @@ def calls(
 
     with errors_as_status("calls", as_json=chosen is Format.JSON):
         given = gather_settings(env_file)
-        settings = understand(given)
-        if output is not None:
-            refuse_database(output, settings.database_url)
-            refuse_settings(output, given, settings)
-        with monitored("calls", settings):
+        with monitored("calls", given):
+            settings = understand(given)
+            if output is not None:
+                refuse_database(output, settings.database_url)
+                refuse_settings(output, given, settings)
             shown = _look(settings, day=wanted, to_file=output is not None, show_phones=show_phones)
             text = render(shown, chosen, to_stdout=output is None)
             if output is not None:

@@ -84,11 +84,11 @@ def metrics(
 
     with errors_as_status("metrics", as_json=chosen is Format.JSON):
         given = gather_settings(env_file)
-        settings = understand(given)
-        if output is not None:
-            refuse_database(output, settings.database_url)
-            refuse_settings(output, given, settings)
-        with monitored("metrics", settings):
+        with monitored("metrics", given):
+            settings = understand(given)
+            if output is not None:
+                refuse_database(output, settings.database_url)
+                refuse_settings(output, given, settings)
             by_day = chosen is Format.CSV
             found = _measure(settings, days=days, until=last_day, by_day=by_day)
             _put(render(found, chosen, to_terminal=output is None), output)
