@@ -34,6 +34,8 @@ logger = logging.getLogger("smartia_jobs")
 _command: ContextVar[str] = ContextVar("command", default="")
 #: Which clinic of many this process is for; None: there is but one.
 _clinic: ContextVar["Clinic | None"] = ContextVar("clinic", default=None)
+#: Whether a command is only rehearsed, in a process whose signals are not its own.
+_rehearses: ContextVar[bool] = ContextVar("rehearses", default=False)
 
 #: A clinic of many leaves this much earlier after a signal than a process of its own, so that
 #: its end can be told before the whole fleet is killed.
@@ -56,9 +58,15 @@ class JobOptions:
     watched: bool = True
 
 
-def become(clinic: "Clinic") -> None:
-    """Let this process be for one clinic of many: its settings, its name on each line."""
+def become(clinic: "Clinic", *, rehearses: bool = False) -> None:
+    """Let this process be for one clinic of many: its settings, its name on each line.
+
+    Args:
+        clinic: whose process it is.
+        rehearses: only within this context, and it leaves the process's signals alone.
+    """
     _clinic.set(clinic)
+    _rehearses.set(rehearses)
     label_lines(clinic=clinic.name)
 
 
@@ -136,6 +144,8 @@ def gather_settings(env_file: Path | None) -> "Given":
 
 def listen_to_signals(stop: Stop) -> None:
     """Let SIGTERM and Ctrl-C end the run in order."""
+    if _rehearses.get():
+        return
     from smartia_jobs.cli.signals import LEAVE_AFTER_S, listen
 
     earlier_s = 0.0 if _clinic.get() is None else _LEAVES_EARLIER_S

@@ -123,13 +123,13 @@ def fleet(
         chosen = choose(folder.all, shard=part, only=only or (), at=at, now=clock.now())
         # About the folder as a whole: `serve` starts a run for one clinic after each post.
         warnings = () if only else folder.warnings
-        if len(chosen.now) > 1:
-            try:
-                warm_up(chosen.now, partial(_work, _rehearsal(words)))
-            finally:
-                log_as_environment_asks("fleet")  # its lines were a clinic's
         stop = Stop()
+        # From here on a signal only says so: an exception could be lost in what is being loaded.
+        stop.is_polled = True
         listen_to_signals(stop)
+        if len(chosen.now) > 1:
+            warm_up(chosen.now, partial(_work, _rehearsal(words), rehearses=True))
+            log_as_environment_asks("fleet")
         report = run_fleet(
             FleetReport(_named(words), dry_run, part, chosen.not_now, warnings),
             chosen.now,
@@ -148,11 +148,11 @@ def fleet(
         exit_with(report.exit_status)
 
 
-def _work(words: Sequence[str], clinic: "Clinic") -> int:
+def _work(words: Sequence[str], clinic: "Clinic", *, rehearses: bool = False) -> int:
     """Be the process of one clinic: do what its own command line would do."""
     from smartia_jobs.cli.app import main
 
-    become(clinic)
+    become(clinic, rehearses=rehearses)
     form = ["--json"] if _prints_json(words) else []
     try:
         return status_of_output(main([word.replace(_CLINIC, clinic.name) for word in words] + form))

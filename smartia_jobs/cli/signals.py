@@ -3,6 +3,7 @@
 A terminal that is closed (SIGHUP) wishes the same as SIGTERM.
 """
 
+import atexit
 import os
 import signal
 import sys
@@ -40,6 +41,9 @@ def leave_at_once(final: int | None = None) -> None:
         os._exit(_STATUS[signal.Signals(number)] if final is None else final)
 
     _answer(on_signal)
+    if final is not None and sys.platform != "win32":
+        # While the interpreter ends it takes its handlers away, and a signal would kill it.
+        atexit.register(signal.pthread_sigmask, signal.SIG_BLOCK, _STATUS)
 
 
 def listen(stop: "Stop", *, leave_after_s: float = LEAVE_AFTER_S) -> None:

@@ -34,10 +34,9 @@ def run_fleet(
         work: what a clinic's process does; returns its exit status.
         parallel: how many run at one time.
         time_limit: for one clinic.
-        stop: the wish to end.
+        stop: the wish to end, which is polled.
         clock: measures how long.
     """
-    stop.is_polled = True
     began_s = clock.monotonic()
     for ended in run_each(
         clinics, work, parallel=parallel, time_limit=time_limit, stop=stop, clock=clock

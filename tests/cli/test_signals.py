@@ -1,5 +1,6 @@
 """Signals at any moment: while the program loads, at its end, ignored, or blocked by its parent."""
 
+import json
 import os
 import signal
 import subprocess
@@ -43,18 +44,10 @@ def start(
     program: str, *arguments: str, before: Callable[[], object] | None = None, **env: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end, in a process whose parent has prepared it."""
-
-    def prepare() -> None:
-        # Behind a script's `&` these tests themselves would be started with Ctrl-C ignored.
-        for one in (signal.SIGINT, signal.SIGHUP):
-            signal.signal(one, signal.SIG_DFL)
-        if before is not None:
-            before()
-
     return subprocess.run(
         [sys.executable, "-c", program, *arguments],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT), **env},
-        preexec_fn=prepare,
+        preexec_fn=before,
         capture_output=True,
         text=True,
         timeout=60,
@@ -84,6 +77,27 @@ def test_a_signal_while_the_program_loads_has_its_status(
     assert "Traceback" not in result.stderr
     assert f'"exit_code": {status}' in result.stdout
     assert result.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 143)]
+)
+@pytest.mark.parametrize(
+    "module", ["sqlalchemy", "sqlalchemy.dialects.sqlite", "alembic.command", "asyncio", "requests"]
+)
+def test_a_signal_while_a_fleet_loads_begins_no_clinic(
+    tmp_path: Path, module: str, number: signal.Signals, status: int
+) -> None:
+    for name in ("centro", "norte"):
+        (tmp_path / f"{name}.env").write_text(f"DATABASE_URL=sqlite:///{tmp_path}/nowhere.db\n")
+    program = _PROGRAM.format(module=module, signal=number.name)
+
+    result = start(program, "fleet", "24h", "--json", "--clinics", str(tmp_path))
+
+    body = json.loads(result.stdout)
+    assert (result.returncode, body["exit_code"]) == (status, status)
+    assert (body["clinics"], body["left"]) == ({}, ["centro", "norte"])
+    assert "nobody" not in result.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
@@ -127,6 +141,22 @@ def test_a_signal_after_the_work_does_not_change_its_status(number: signal.Signa
 
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.startswith("smartia-jobs ")
+
+
+def test_a_signal_while_the_interpreter_ends_does_not_change_its_status() -> None:
+    program = (
+        "import os, signal\n"
+        "class Last:\n"
+        "    def __del__(self, kill=os.kill, pid=os.getpid(), number=signal.SIGTERM):\n"
+        "        kill(pid, number)\n"
+        "last = Last()\n"
+        "from smartia_jobs.cli import main\n"
+        "raise SystemExit(main())\n"
+    )
+
+    result = start(program, "--version")
+
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_a_signal_whose_exception_got_lost_ends_what_begins_next() -> None:
