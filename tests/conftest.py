@@ -7,6 +7,7 @@ too. Test files still have names of their own.
 
 import os
 import shutil
+import signal
 import subprocess
 import threading
 from collections.abc import Generator, Iterator, Mapping
@@ -36,7 +37,13 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the folders of tests in memory, where no commit waits for a disk."""
+    """Keep the folders of tests in memory, where no commit waits for a disk.
+
+    Signals are as in a terminal: under nohup, or behind a script's ``&``, they would be ignored.
+    """
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not config.option.basetemp and (folder := memory()):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(folder))
 

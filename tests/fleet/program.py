@@ -73,8 +73,6 @@ def _refuse_more_than(processes: int) -> None:
 
 def main(parallel: str, limit_s: str, *names: str) -> None:
     """Run the clinics of these names."""
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)  # as in a terminal, whoever runs the tests
     stop = Stop()
     stop.is_polled = True
     listen(stop)
