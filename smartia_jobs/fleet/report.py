@@ -18,6 +18,9 @@ _LEFT_OUT = frozenset({"decisions", "job", "dry_run"})
 #: Figures of a clinic that are no counts, so that no sum of them means anything.
 _NO_COUNTS = frozenset({"exit_code", "duration_s", "interactions_missing", "unreadable_dates"})
 
+#: How a process ends that was told to.
+_TOLD_TO_END = (ExitStatus.INTERRUPTED, ExitStatus.TERMINATED)
+
 #: Where a clinic's own object has further counts.
 _GROUPS = ("skipped", "appointments")
 
@@ -80,20 +83,8 @@ class ClinicEnd:
 def end_of(ended: Ended, *, time_limit: timedelta) -> ClinicEnd:
     """Return what a clinic's end means."""
     figures = _figures(ended.output)
-    if ended.over_limit:
-        status = ExitStatus.RETRY
-        advice = (
-            f"took longer than {time_limit.total_seconds():g} s and was ended; running again goes "
-            "on. If it is often so, raise --time-limit"
-        )
-    elif ended.exit_code < 0:
-        status = ExitStatus.RETRY
-        advice = (
-            f"its process was killed ({_signal(-ended.exit_code)}); what was in flight becomes "
-            "unknown when its lease ends, and running again goes on"
-        )
-    elif ended.exit_code in (ExitStatus.INTERRUPTED, ExitStatus.TERMINATED):
-        status, advice = ExitStatus.RETRY, "was told to end; running again goes on"
+    if ended.exit_code < 0 or ended.exit_code in _TOLD_TO_END:
+        status, advice = ExitStatus.RETRY, _why_cut_off(ended, time_limit)
     else:
         status = _status(ended.exit_code)
         said = figures.get("error") or figures.get("stopped") or _findings(figures)
@@ -183,6 +174,20 @@ def worst(statuses: Iterable[ExitStatus]) -> ExitStatus:
     """Return the first of them in the order of precedence; 0 when there is none."""
     found = set(statuses)
     return next((status for status in _BY_URGENCY if status in found), ExitStatus.OK)
+
+
+def _why_cut_off(ended: Ended, time_limit: timedelta) -> str:
+    if ended.over_limit:
+        return (
+            f"took longer than {time_limit.total_seconds():g} s and was ended; running again goes "
+            "on. If it is often so, raise --time-limit"
+        )
+    if ended.exit_code < 0:
+        return (
+            f"its process was killed ({_signal(-ended.exit_code)}); what was in flight becomes "
+            "unknown when its lease ends, and running again goes on"
+        )
+    return "was told to end; running again goes on"
 
 
 def _status(exit_code: int) -> ExitStatus:

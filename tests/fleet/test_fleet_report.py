@@ -76,7 +76,9 @@ def test_a_fleet_that_was_told_to_end_says_so() -> None:
     [
         (ended("c", 78, {"error": "CLINIC_TIMEZONE is no zone."}), "CLINIC_TIMEZONE is no zone"),
         (ended("c", 77, {"stopped": "the token is dead; make a new one"}), "make a new one"),
-        (ended("c", 75, over_limit=True), "longer than 600 s"),
+        (ended("c", 143, over_limit=True), "longer than 600 s"),
+        (ended("c", -9, over_limit=True), "longer than 600 s"),
+        (ended("c", 77, {"error": "a new token"}, over_limit=True), "a new token"),
         (ended("c", -9, ""), "SIGKILL"),
         (ended("c", -signal.SIGSEGV, ""), "SIGSEGV"),
         (ended("c", -70, ""), "signal 70"),
@@ -100,6 +102,15 @@ def test_each_clinic_that_failed_has_a_sentence_that_says_what_to_do(
 
     assert advice in said
     assert bool(said) == (one.exit_code != 0)
+
+
+def test_who_was_done_before_it_was_told_to_end_has_its_own_status() -> None:
+    statuses = [
+        end_of(ended("c", code, over_limit=True), time_limit=LIMIT).exit_status
+        for code in (0, 1, 77, 143, -9)
+    ]
+
+    assert statuses == [0, 1, 77, 75, 75]
 
 
 def test_the_worst_comes_first() -> None:
