@@ -180,3 +180,24 @@ def test_a_folder_without_a_clinic_is_refused(tmp_path: Path, kind: str) -> None
 
     with pytest.raises(ConfigurationError, match="--clinics"):
         read_clinics(path, {})
+
+
+def test_a_folder_in_the_place_of_a_clinic_s_file_is_a_clinic_that_says_so(folder: Path) -> None:
+    add(folder, "centro")
+    (folder / "norte.env").mkdir()
+    (folder / "other").mkdir()
+
+    found = read_clinics(folder, {})
+
+    assert [clinic.name for clinic in found.all] == ["centro", "norte"]
+    assert found.warnings == ()
+    with pytest.raises(ConfigurationError, match=r"norte\.env: is no file"):
+        understand(found.all[1].given)
+
+
+def test_a_pipe_that_a_clinic_s_file_names_is_not_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "token")
+    add(folder, "centro", META_ACCESS_TOKEN_FILE="token")
+
+    with pytest.raises(ConfigurationError, match=r"META_ACCESS_TOKEN_FILE \(token\): is no file"):
+        settings_of(folder, "centro")

@@ -145,6 +145,32 @@ def test_a_named_file_takes_the_place_of_dot_env(tmp_path: Path) -> None:
     assert (settings.send_rate, settings.send_workers) == (6, None)
 
 
+def test_a_path_in_a_settings_file_is_relative_to_that_file(tmp_path: Path) -> None:
+    (tmp_path / "clinics").mkdir()
+    for name in ("clinics/token", "clinics/own.toml", "secret"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "clinics" / "centro.env").write_text(
+        "META_ACCESS_TOKEN_FILE=token\nMESSAGES_FILE=own.toml\n"
+    )
+
+    settings = load_settings(
+        {"META_APP_SECRET_FILE": "secret"}, env_file=Path("clinics/centro.env"), directory=tmp_path
+    )
+
+    assert settings.meta_access_token == "clinics/token"
+    assert settings.messages_file == tmp_path / "clinics" / "own.toml"
+    assert settings.meta_app_secret == "secret"
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "file/that/is/no/folder"])
+def test_a_catalogue_that_cannot_be_looked_for_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+
+    [problem] = problems(tmp_path, MESSAGES_FILE=name)
+
+    assert problem.startswith("MESSAGES_FILE: there is no such file")
+
+
 def test_a_named_file_must_exist(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"missing\.env.*no such file"):
         load_settings({}, env_file=Path("missing.env"), directory=tmp_path)

@@ -123,7 +123,7 @@ def _in_use(given: "Given", settings: "Settings") -> Iterator[tuple[str, Path]]:
     yield "the settings file", given.file
     for variable in VARIABLES:
         if variable.secret and (named := given.texts.get(variable.file_name, "").strip()):
-            yield f"the file of {variable.file_name}", given.directory / named
+            yield f"the file of {variable.file_name}", given.path(variable.file_name, named)
     if settings.messages_file is not None:
         yield "the file of MESSAGES_FILE", settings.messages_file
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from datetime import timedelta
+from os.path import isfile  # it says no where Path's own raises
 from urllib.parse import urlsplit
 
 from smartia_jobs.errors import ConfigurationError
@@ -125,7 +126,7 @@ def contradictions(settings: Settings) -> Iterator[str]:
             "REENGAGE_WITHIN_HOURS must be longer than REENGAGE_AFTER_MINUTES (unless that is "
             "set, NO_SHOW_GRACE_MINUTES); as it is, nobody would ever be invited back."
         )
-    if settings.messages_file is not None and not settings.messages_file.is_file():
+    if settings.messages_file is not None and not isfile(settings.messages_file):
         yield f"MESSAGES_FILE: there is no such file: {settings.messages_file}."
     if settings.claim_lease < SHORTEST_LEASE and not is_sandbox(settings):
         yield (

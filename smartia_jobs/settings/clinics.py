@@ -52,7 +52,7 @@ def read_clinics(directory: Path, environ: Mapping[str, str]) -> Clinics:
     file. A file with something wrong in it is a clinic all the same, whose run will say so.
 
     Args:
-        directory: the folder. Hidden files and folders in it are nobody's; other files get a
+        directory: the folder. What is hidden and folders in it are nobody's; other files get a
             warning, unless a clinic's settings name them, as the file of its token.
         environ: what all clinics share.
 
@@ -81,7 +81,11 @@ def read_clinics(directory: Path, environ: Mapping[str, str]) -> Clinics:
 
 
 def _files(directory: Path) -> Iterator[Path]:
-    """Yield what lies in the folder, by name; a folder of its own may hold secrets."""
+    """Yield what lies in the folder, by name; a folder of its own may hold secrets.
+
+    Where a container was to be given a clinic's file that is not there, Docker makes a folder of
+    this name: that clinic is not left out without a word.
+    """
     try:
         found = sorted(directory.iterdir())
     except OSError as error:
@@ -90,7 +94,8 @@ def _files(directory: Path) -> Iterator[Path]:
             "a settings file for each clinic."
         ) from None
     for path in found:
-        if not path.name.startswith(".") and not isdir(path):
+        is_folder = isdir(path) and _FILE.fullmatch(path.name) is None
+        if not path.name.startswith(".") and not is_folder:
             yield path
 
 

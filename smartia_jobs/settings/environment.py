@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from os.path import exists, isfile  # they say no where Path's own raise
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,7 +21,7 @@ class Given:
 
     Attributes:
         texts: by the name of the variable.
-        directory: where the files are that settings name.
+        directory: where the files are that settings of the environment name.
         file: the settings file that was looked for, by its whole path.
         was_read: whether it was there and could be read.
         problems: what is wrong already.
@@ -37,6 +38,10 @@ class Given:
     warnings: tuple[str, ...]
     of_file: frozenset[str] = frozenset()
     file_outranks: bool = False
+
+    def path(self, name: str, path: str | Path) -> Path:
+        """Return the path that a setting names; in a settings file it is relative to that file."""
+        return (self.file.parent if name in self.of_file else self.directory) / path
 
 
 def load_settings(
@@ -62,7 +67,7 @@ def gather(
     Args:
         environ: the environment.
         env_file: a file of ``NAME=value`` lines that must exist; None: ``.env``, if there is one.
-        directory: where ``.env`` is looked for, and the files that settings name.
+        directory: where ``.env`` is looked for, and the files that the environment names.
         file_outranks: the file is one clinic's, and many share the environment; otherwise
             the environment outranks the file.
     """
@@ -114,7 +119,7 @@ def understand(given: Given) -> Settings:
             try:
                 value = variable.reader.read(text)
                 is_path = isinstance(value, Path)
-                values[variable.field] = given.directory / value if is_path else value
+                values[variable.field] = given.path(variable.name, value) if is_path else value
             except ValueError as error:
                 problems.append(_problem(variable, text, error))
     if not given.texts.get("ONLY_TO", "unset").strip():
@@ -244,7 +249,12 @@ def _text_of(variable: Variable, given: Given, problems: list[str]) -> str:
     if text:
         problems.append(f"{variable.name} and {variable.file_name} are both set; keep one of them.")
         return ""
-    content = _content(given.directory / file, f"{variable.file_name} ({file})", problems)
+    path, what = given.path(variable.file_name, file), f"{variable.file_name} ({file})"
+    if given.file_outranks and exists(path) and not isfile(path):
+        # A pipe would be read for as long as nobody writes, and hold up all other clinics.
+        problems.append(f"{what}: is no file.")
+        return ""
+    content = _content(path, what, problems)
     if content is not None and not content.strip():
         problems.append(f"{variable.file_name} ({file}): the file is empty.")
     return (content or "").strip()
