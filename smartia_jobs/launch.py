@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from smartia_jobs.clock import Clock
@@ -18,6 +19,9 @@ from smartia_jobs.logs import a_person_watches, configure_logs
 from smartia_jobs.report import Report
 from smartia_jobs.run import Progress, Run, Stop
 from smartia_jobs.settings import Settings
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest
 
 logger = logging.getLogger("smartia_jobs")
 
@@ -127,10 +131,19 @@ def _ask(url: str) -> str:
     import requests
 
     try:
-        with requests.get(url, timeout=PING_S, allow_redirects=False, stream=True) as answer:
+        own = requests.utils.get_auth_from_url(url)
+        # Without an `auth` requests would send what ~/.netrc has for this host.
+        auth = own if any(own) else _as_it_is
+        with requests.get(
+            url, auth=auth, timeout=PING_S, allow_redirects=False, stream=True
+        ) as answer:
             return "" if answer.ok and not answer.is_redirect else f"HTTP {answer.status_code}"
     except (requests.RequestException, ValueError) as error:  # urllib3's own: a host it cannot use
         return type(error).__name__
+
+
+def _as_it_is(request: "PreparedRequest") -> "PreparedRequest":
+    return request
 
 
 def start_logs(settings: Settings, command: str, run_id: str) -> None:

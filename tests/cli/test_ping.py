@@ -2,6 +2,7 @@
 
 import re
 import socket
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,21 @@ def test_names_are_filled_in_wherever_they_stand(smartia_sqlite: Path, run_cli: 
         run_cli("2h", env=env)
 
     assert asked(server) == ["/clinic/2h/start?create=1", "/clinic/2h/0?create=1"]
+
+
+@pytest.mark.parametrize(("user", "sent"), [("", False), ("us:pw@", True)])
+def test_a_monitor_gets_no_password_but_that_of_its_address(
+    smartia_sqlite: Path, run_cli: RunCli, tmp_path: Path, user: str, sent: bool
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login of-another password s3cret\n")
+    with loopback(TAKEN) as server:
+        env = environment(smartia_sqlite, server)
+        url = env["PING_URL"].replace("://", f"://{user}")
+        run_cli("2h", env={**env, "PING_URL": url, "NETRC": str(tmp_path / "netrc")})
+
+    own = f"Authorization: Basic {b64encode(b'us:pw').decode()}".encode()
+    assert [b"Authorization" in request for request in server.requests] == [sent] * 2
+    assert [own in request for request in server.requests] == [sent] * 2
 
 
 def test_a_dry_run_is_nobodys_news(smartia_sqlite: Path, run_cli: RunCli) -> None:
