@@ -158,7 +158,7 @@ def test_a_broken_file_is_a_clinic_whose_settings_say_so(folder: Path) -> None:
     assert settings_of(folder, "centro").database_url.endswith("centro.db")
 
 
-@pytest.mark.parametrize("name", ["META_PHONE_NUMBER_ID", "DATABASE_URL"])
+@pytest.mark.parametrize("name", ["META_PHONE_NUMBER_ID", "DATABASE_URL", "PING_URL"])
 def test_what_two_clinics_should_not_share_is_a_warning(folder: Path, name: str) -> None:
     for clinic, value in (("centro", "sqlite:///a-1"), ("norte", "sqlite:///a-2"),
                           ("sul", "sqlite:///a-1")):  # fmt: skip
@@ -168,6 +168,19 @@ def test_what_two_clinics_should_not_share_is_a_warning(folder: Path, name: str)
 
     assert warning.startswith(f"centro, sul have the same {name}")
     assert "a-1" not in warning
+
+
+def test_one_monitor_for_all_clinics_has_a_place_for_their_names(folder: Path) -> None:
+    for name in ("centro", "norte"):
+        add(folder, name)
+
+    without = read_clinics(folder, {"PING_URL": "https://monitor.example/{job}"}).warnings
+    with_names = read_clinics(folder, {"PING_URL": "https://monitor.example/{clinic}"}).warnings
+
+    assert [warning.split(";")[0] for warning in without] == [
+        "centro, norte have the same PING_URL"
+    ]
+    assert with_names == ()
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty", "file"])

@@ -132,14 +132,16 @@ def _ignored(directory: Path, names: Sequence[str]) -> Iterator[str]:
 
 def _doubled(clinics: Sequence[Clinic]) -> Iterator[str]:
     """Yield what two clinics have in common and should not: a copied file, half changed."""
-    for name in ("META_PHONE_NUMBER_ID", "DATABASE_URL"):
+    for name in ("META_PHONE_NUMBER_ID", "DATABASE_URL", "PING_URL"):
         owners: dict[str, list[str]] = {}
         for clinic in clinics:
-            if text := _text(clinic.given, name):
+            text = _text(clinic.given, name)
+            if text and "{clinic}" not in text:
                 owners.setdefault(text, []).append(clinic.name)
         for names in owners.values():
             if len(names) > 1:
-                yield f"{named(names)} have the same {name}; each clinic has its own."
+                advice = " Put {clinic} into it." if name == "PING_URL" else ""
+                yield f"{named(names)} have the same {name}; each clinic has its own.{advice}"
 
 
 def _text(given: Given, name: str) -> str:

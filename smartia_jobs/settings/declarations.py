@@ -378,8 +378,9 @@ class Settings:
     ping_url: str | None = setting(
         "PING_URL",
         readers.PING_URL,
-        "requested at the start of each run with `/start` and at its end with its exit status, as"
-        " healthchecks.io expects; `{job}` and `{clinic}` are filled in",
+        "requested at the start of each run of a reminder, `no-show`, `replies`, `calls` or"
+        " `metrics` with `/start` and at its end with its exit status, as healthchecks.io expects;"
+        " `{job}` and, of one clinic among many, its name for `{clinic}` are filled in",
         example="https://hc-ping.com/KEY/smartia-{job}",
         secret=True,  # whoever knows it can report in our name
     )
