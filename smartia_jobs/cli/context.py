@@ -72,8 +72,7 @@ def become(clinic: "Clinic", *, rehearses: bool = False) -> None:
 
 def run_job(command: str, job: "Callable[[Run], Report]", options: JobOptions) -> NoReturn:
     """Run a sending job as one process: its report on standard output, its status at the end."""
-    if options.now is not None and not options.dry_run:
-        raise typer.BadParameter("works only together with --dry-run", param_hint="--now")
+    refuse_now(options.now, dry_run=options.dry_run)
     with errors_as_status(command, as_json=options.json):
         from smartia_jobs.settings.environment import understand
 
@@ -82,6 +81,16 @@ def run_job(command: str, job: "Callable[[Run], Report]", options: JobOptions) -
             settings = understand(given)
             report = perform(command, job, options, settings=settings, clock=SystemClock())
             finish(report, as_json=options.json)
+
+
+def refuse_now(now: str | None, *, dry_run: bool) -> None:
+    """Refuse to send as if it were another time.
+
+    Raises:
+        typer.BadParameter: there is such a time, and no dry run.
+    """
+    if now is not None and not dry_run:
+        raise typer.BadParameter("works only together with --dry-run", param_hint="--now")
 
 
 def perform(

@@ -16,6 +16,7 @@ from smartia_jobs.cli.context import (
     listen_to_signals,
     log_as_environment_asks,
     print_json,
+    refuse_now,
 )
 from smartia_jobs.cli.options import Json
 from smartia_jobs.cli.streams import status_of_output
@@ -195,12 +196,14 @@ def _refuse_what_no_clinic_takes(words: Sequence[str]) -> None:
     from smartia_jobs.cli.app import command
 
     program = command(words[0])
-    with program.make_context("smartia-jobs", list(words[:1])) as context:
+    with program.make_context("smartia-jobs fleet", list(words[:1])) as context:
         one = program.get_command(context, words[0])
         if one is None:
             return
         with one.make_context(words[0], list(words[1:]), parent=context) as its_own:
-            output = its_own.params.get("output")
+            given = its_own.params
+            refuse_now(given.get("now"), dry_run=given.get("dry_run", False))
+            output = given.get("output")
     if output is not None and _CLINIC not in str(output):
         raise typer.BadParameter(
             f"all clinics would write to {output}, one over the other; put {_CLINIC} into it",

@@ -335,7 +335,9 @@ def test_what_is_odd_about_the_folder_is_told_when_all_of_it_is_meant(fleet: Fle
     [
         (["nonsense"], "is not one of"),
         (["db", "current"], "is not one of"),
-        (["24h", "--limt", "3"], "No such option: --limt"),
+        (["24h", "--limt", "3"], "smartia-jobs fleet 24h: No such option: --limt"),
+        (["24h", "--now", "2026-11-23T09:00"], "--dry-run"),
+        (["replies", "--now", "2026-11-23T09:00"], "--dry-run"),
         (["24h", "--limit", "none"], "--limit"),
         (["24h", "--env-file", "x"], "--env-file"),
         (["24h", "--env-file=x"], "--env-file"),
