@@ -46,6 +46,9 @@ _HINTS = {
 
 #: What the figures of ``replies`` mean.
 _FIGURES = {
+    "marked": "visits whose patients did not come",
+    "left open": "visits begun too long ago to be marked",
+    "would mark": "a real run would mark these",
     "statuses": "that came in since the last run",
     "delivered": "messages that reached the phone",
     "read": "messages that were opened",
