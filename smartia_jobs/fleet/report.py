@@ -163,11 +163,8 @@ class FleetReport:
 
 
 #: A wrong command line, which a single clinic has in no run of its own, before its settings.
-_BY_URGENCY = tuple(
-    one
-    for status in PRECEDENCE
-    for one in ((ExitStatus.USAGE, status) if status is ExitStatus.CONFIGURATION else (status,))
-)
+_SETTINGS = PRECEDENCE.index(ExitStatus.CONFIGURATION)
+_BY_URGENCY = (*PRECEDENCE[:_SETTINGS], ExitStatus.USAGE, *PRECEDENCE[_SETTINGS:])
 
 
 def worst(statuses: Iterable[ExitStatus]) -> ExitStatus:
