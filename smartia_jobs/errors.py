@@ -80,6 +80,11 @@ class UnavailableError(SmartiaJobsError):
 
     exit_status = ExitStatus.UNAVAILABLE
 
+    def __init__(self, text: str, *, look_at: str = "the network") -> None:
+        """Keep where a person looks when running again does not help."""
+        self.look_at = look_at
+        super().__init__(text)
+
 
 class RefusedError(SmartiaJobsError):
     """WhatsApp refuses the token, the number or the account; a person must act."""

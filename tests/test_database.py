@@ -295,6 +295,49 @@ def test_a_file_that_stays_busy_is_unavailable(busy_file: Path) -> None:
     assert is_transient(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("code", "look_at"),
+    [
+        (sqlite3.SQLITE_BUSY, "the programs that have the file open"),
+        (sqlite3.SQLITE_FULL, "its disk and memory"),
+        (sqlite3.SQLITE_IOERR, "its disk and memory"),
+    ],
+)
+def test_of_a_file_that_is_unavailable_nobody_looks_at_the_network(code: int, look_at: str) -> None:
+    original = sqlite3.OperationalError("something")
+    original.sqlite_errorcode = code
+
+    error = explain(DBAPIError("SELECT 1", (), original))
+
+    assert isinstance(error, UnavailableError)
+    assert error.look_at == look_at
+
+
+@pytest.mark.parametrize(
+    ("statement", "table"),
+    [
+        ("SELECT count(*) FROM sqlite_master", None),
+        ("SELECT name FROM pragma_table_info('appointments')", None),
+        (
+            "WITH wanted(name) AS (VALUES ('a'), ('b')) SELECT 1 FROM wanted,"
+            " pragma_table_info(wanted.name) AS found",
+            None,
+        ),
+        ("WITH open_visits AS (SELECT id FROM patients) SELECT id FROM open_visits", "patients"),
+        ("SELECT count(*) FROM appointments", "appointments"),
+        ("UPDATE appointments SET status = 'x'", "appointments"),
+    ],
+)
+def test_only_a_real_table_is_named(tmp_path: Path, statement: str, table: str | None) -> None:
+    path = tmp_path / "note.db"
+    path.write_text("Olá, isto não é um banco de dados. " * 50, encoding="utf-8")
+
+    error = explain(failure(Database(f"sqlite:///{path}"), statement))
+
+    named = f"; table {table}" if table else ""
+    assert str(error).endswith(f"(file is not a database{named}).")
+
+
 def test_a_busy_file_can_be_read(busy_file: Path) -> None:
     opened = Database(f"sqlite:///{busy_file}", busy_timeout_s=0.01)
 

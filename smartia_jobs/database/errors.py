@@ -29,6 +29,9 @@ _SQLITE: dict[int, tuple[type[SmartiaJobsError], str]] = {
     sqlite3.SQLITE_TOOBIG: (ConfigurationError, "a value is larger than it can store"),
 }
 
+#: What the machine lacks; the others that pass come from another program.
+_OF_THE_MACHINE = {sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL}
+
 #: PostgreSQL's SQLSTATEs by their beginning; of several the longest counts
 #: (https://www.postgresql.org/docs/current/errcodes-appendix.html, 2026-11). Whatever is not here
 #: (42601, a syntax error) can only be this program's fault.
@@ -96,8 +99,10 @@ _REFUSED_ARGUMENT = re.compile(
 _OURS = re.compile(r"no such table: smartia_\w+|table smartia_\w+ already exists")
 _NO_SUCH = re.compile(r"no such (?:table|column): \S+")
 _SYNTAX_ERROR = "42601"
-#: The table that a statement of ours is about.
-_TABLE = re.compile(r"\b(?:INSERT INTO|UPDATE|DELETE FROM|FROM) (?P<name>[a-z_]\w*)")
+#: What a statement of ours is about, unless it is a function or the database's own catalogue.
+_TABLE = re.compile(
+    r"\b(?:INSERT INTO|UPDATE|DELETE FROM|FROM) (?!(?:sqlite|pg|pragma)_)(?P<name>[a-z_]\w*+)(?!\()"
+)
 #: What SmartIA adds to its own SQLite connections, and this program does not.
 _BROUGHT = re.compile(r"no such (?:function|collation sequence|module): \S+")
 
@@ -168,7 +173,13 @@ def _explain_sqlite(error: DBAPIError, orig: sqlite3.Error) -> SmartiaJobsError:
     if known is None:
         return _bug(error)
     error_class, meaning = known
-    return error_class(f"The database in DATABASE_URL cannot be used: {meaning} ({_words(error)}).")
+    text = f"The database in DATABASE_URL cannot be used: {meaning} ({_words(error)})."
+    if error_class is not UnavailableError:
+        return error_class(text)
+    look_at = (
+        "its disk and memory" if code in _OF_THE_MACHINE else "the programs that have the file open"
+    )
+    return UnavailableError(text, look_at=look_at)
 
 
 def _explain_postgresql(error: DBAPIError) -> SmartiaJobsError:
@@ -181,7 +192,10 @@ def _explain_postgresql(error: DBAPIError) -> SmartiaJobsError:
         if known is None or sqlstate == _SYNTAX_ERROR:
             return _bug(error)
         error_class, meaning = known
-        return error_class(f"The database in DATABASE_URL cannot be used: {meaning} ({words}).")
+        text = f"The database in DATABASE_URL cannot be used: {meaning} ({words})."
+        if error_class is not UnavailableError:
+            return error_class(text)
+        return UnavailableError(text, look_at="the server and its log")
     if unknown := _UNKNOWN_ARGUMENT.search(words):
         return ConfigurationError(
             "DATABASE_URL has an argument that PostgreSQL's driver does not know:"
@@ -202,9 +216,12 @@ def _explain_postgresql(error: DBAPIError) -> SmartiaJobsError:
 def _words(error: SQLAlchemyError) -> str:
     """Return the database's own words, whose values were removed before, and the table."""
     words = " ".join(str(getattr(error, "orig", "")).split())[:500]
-    table = _TABLE.search(getattr(error, "statement", None) or "")
-    if table and not re.search(rf"\b{table['name']}\b", words):
-        return f"{words}; table {table['name']}"
+    statement = getattr(error, "statement", None) or ""
+    for found in _TABLE.finditer(statement):
+        table = found["name"]
+        if not re.search(rf"\b{table}(?:\([^)]*\))? AS \(", statement):  # the statement's own
+            told = re.search(rf"\b{table}\b", words)
+            return words if told else f"{words}; table {table}"
     return words
 
 

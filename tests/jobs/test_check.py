@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import sqlite3
 import sys
 from collections.abc import Callable
 from contextlib import closing
@@ -161,6 +162,17 @@ def test_a_file_that_is_no_database_is_a_problem(tmp_path: Path) -> None:
     assert not_ok(checked_as_it_is(settings, online=False)) == {"database": Level.PROBLEM}
 
 
+def test_a_file_that_stays_busy_sends_nobody_to_the_network(sqlite_clinic: Clinic) -> None:
+    file = sqlite_clinic.url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        found = by_name(checked(sqlite_clinic, READY, online=False))["database"]
+
+    assert found.level is Level.UNREACHABLE
+    assert found.text.endswith("for too long (database is locked).")
+    assert found.next_step.endswith("look at the programs that have the file open")
+
+
 @pytest.mark.parametrize("closed", [Path.is_file, Path.is_dir], ids=["file", "folder"])
 def test_an_sqlite_file_that_no_job_could_write_to_is_a_problem(
     sqlite_clinic: Clinic, monkeypatch: pytest.MonkeyPatch, closed: Callable[[Path], bool]
@@ -183,6 +195,7 @@ def test_a_server_that_is_not_there_is_unreachable() -> None:
     assert not_ok(found) == {"database": Level.UNREACHABLE}
     assert found.exit_status is ExitStatus.UNAVAILABLE
     assert "geheim" not in json.dumps(found.as_json())
+    assert "look at the network" in by_name(found)["database"].next_step
 
 
 def test_a_driver_that_is_not_installed_costs_no_other_line(

@@ -11,6 +11,7 @@ from smartia_jobs.errors import (
     ExitStatus,
     InterruptedRunError,
     SmartiaJobsError,
+    UnavailableError,
 )
 
 logger = logging.getLogger(__name__)
@@ -70,12 +71,13 @@ def failure(name: str, error: SmartiaJobsError) -> Finding:
     """Return an error as a finding; its text already says what to do."""
     unreachable = error.exit_status in (ExitStatus.UNAVAILABLE, ExitStatus.RETRY)
     level = Level.UNREACHABLE if unreachable else Level.PROBLEM
+    look_at = error.look_at if isinstance(error, UnavailableError) else "the network"
     first, *others = error.problems if isinstance(error, ConfigurationError) else (str(error),)
     return Finding(
         name,
         level,
         first,
-        next_step="run it again; if it stays so, look at the network" if unreachable else "",
+        next_step=f"run it again; if it stays so, look at {look_at}" if unreachable else "",
         details=tuple(others),
         bug=error.exit_status is ExitStatus.BUG,
     )
