@@ -434,6 +434,18 @@ def test_a_missing_folder_is_a_missing_file(tmp_path: Path) -> None:
 
     assert type(error) is ConfigurationError
     assert f"no such file: {path}" in str(error)
+    assert "slashes" not in str(error)
+
+
+def test_a_whole_path_without_its_fourth_slash_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    error = explain(failure(Database("sqlite:///srv/smartia.db")))
+
+    assert f"no such file: {tmp_path}/srv/smartia.db; " in str(error)
+    assert "four slashes: sqlite:////srv/smartia.db" in str(error)
 
 
 @pytest.mark.parametrize("read_only", [True, False])

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, Engine, create_engine, event, make_url
@@ -157,9 +158,9 @@ def _queue_for_sqlite(connection: Connection, begin: str, patience_s: float) -> 
 
 
 def _sqlite_engine(url: str, read_only: bool, busy_timeout_s: float) -> Engine:
-    path = database_url.sqlite_path(url).absolute()
+    named = database_url.sqlite_path(url)
     # mode=rw: a mistyped path must not become an empty database that knows of no appointment.
-    uri = f"{path.as_uri()}?mode={'ro' if read_only else 'rw'}"
+    uri = f"{named.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
 
     def connect() -> Any:
         try:
@@ -171,7 +172,7 @@ def _sqlite_engine(url: str, read_only: bool, busy_timeout_s: float) -> Engine:
             connection.text_factory = partial(str, encoding="utf-8", errors="replace")
             return connection
         except sqlite3.OperationalError as error:
-            error.args = (f"{_why_not_opened(path)}: {path}",)
+            error.args = (_why_not_opened(named),)
             raise
 
     dialect, compiled = _shared_by_sqlite_files()
@@ -193,13 +194,19 @@ def _shared_by_sqlite_files() -> tuple[Dialect, dict[Any, Any]]:
     return engine.dialect, {}
 
 
-def _why_not_opened(path: os.PathLike[str]) -> str:
-    """Return why SQLite could not open ``path``, which its own error does not say."""
+def _why_not_opened(named: Path) -> str:
+    """Return why SQLite could not open a file, which its own error does not say."""
+    path = named.absolute()
     if os.path.isdir(path):
-        return "this is a directory"
+        return f"this is a directory: {path}"
     if os.path.exists(path):
-        return "this file cannot be opened (is this user allowed to read and write it?)"
-    return "there is no such file"
+        return f"this file cannot be opened (is this user allowed to read and write it?): {path}"
+    if named.is_absolute():
+        return f"there is no such file: {path}"
+    return (
+        f"there is no such file: {path}; DATABASE_URL gives a path from this folder, a whole one"
+        " has four slashes: sqlite:////srv/smartia.db"
+    )
 
 
 def _postgresql_engine(url: str) -> Engine:
