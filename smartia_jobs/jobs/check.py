@@ -111,7 +111,8 @@ def _look_at_database(run: Run, jobs: Jobs, found: Findings) -> tuple[int | None
         how many patients are expected tomorrow (None: not known), and whether messages were
         accepted a while ago and no status of any ever came.
     """
-    if found.look("database", lambda: database_checks.reachable(run)) is None:
+    database = found.look("database", lambda: database_checks.reachable(run))
+    if database is None:
         return None, False
     tables = found.look("smartia_tables", lambda: database_checks.smartia_tables(run))
     own = found.look("own_tables", lambda: database_checks.own_tables(run))
@@ -124,10 +125,11 @@ def _look_at_database(run: Run, jobs: Jobs, found: Findings) -> tuple[int | None
         found.look("notices", lambda: listening.notices(run))
     if tables is None or tables.level is not Level.OK:
         return None, silent
-    return _look_at_clinic(run, jobs, found), silent
+    writable = database.level is Level.OK
+    return _look_at_clinic(run, jobs, found, writable=writable), silent
 
 
-def _look_at_clinic(run: Run, jobs: Jobs, found: Findings) -> int | None:
+def _look_at_clinic(run: Run, jobs: Jobs, found: Findings, *, writable: bool) -> int | None:
     """Look at SmartIA's rows; return how many patients are expected tomorrow."""
     found.look("smartia_hears", lambda: listening.smartia_hears(run))
     found.look("index", lambda: database_checks.index(run))
@@ -135,7 +137,8 @@ def _look_at_clinic(run: Run, jobs: Jobs, found: Findings) -> int | None:
         found.look("rights", lambda: access.rights(run))
         found.look("row_security", lambda: access.row_security(run))
         found.look("enum_labels", lambda: access.enum_labels(run))
-    found.look("writing", lambda: access.writing(run))
+    if writable:  # else it has been said that nothing can be written
+        found.look("writing", lambda: access.writing(run))
     found.look("phones", lambda: book.phones(run))
     chosen = found.ask("time_zone", lambda: times.chosen_times(run))
     if chosen is None:

@@ -184,6 +184,7 @@ def test_an_sqlite_file_that_no_job_could_write_to_is_a_problem(
 
     assert found["database"].level is Level.PROBLEM
     assert "cannot be written" in found["database"].text
+    assert "writing" not in found
     assert found["smartia_tables"].level is Level.OK
 
 
