@@ -102,7 +102,7 @@ def _files(directory: Path) -> Iterator[Path]:
 def _given(path: Path, shared: Mapping[str, str]) -> Given:
     if exists(path) and not isfile(path):  # a pipe would be read for as long as nobody writes
         problem = f"{path}: is no file."
-        return Given({}, path.parent, path, False, (problem,), ())
+        return Given({}, path.parent, path, False, (problem,), (), is_unreadable=True)
     given = gather(shared, env_file=Path(path.name), directory=path.parent, file_outranks=True)
     if given.was_read and not _text(given, "DATABASE_URL") + _text(given, "DATABASE_URL_FILE"):
         # The default would be one database for all of them, in whichever folder this was started.

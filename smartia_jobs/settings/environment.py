@@ -28,6 +28,7 @@ class Given:
         warnings: what an operator should correct, although a run can go on.
         of_file: those names whose text is the file's.
         file_outranks: the environment, as that of one clinic of many does.
+        is_unreadable: the file was to be read and could not be; ``problems`` says why.
     """
 
     texts: Mapping[str, str]
@@ -38,6 +39,7 @@ class Given:
     warnings: tuple[str, ...]
     of_file: frozenset[str] = frozenset()
     file_outranks: bool = False
+    is_unreadable: bool = False
 
     def path(self, name: str, path: str | Path) -> Path:
         """Return the path that a setting names; in a settings file it is relative to that file."""
@@ -75,6 +77,7 @@ def gather(
     warnings: list[str] = []
     path = directory / (env_file or ".env")
     content = _file_content(path, problems, warnings, must_exist=env_file is not None)
+    is_unreadable = bool(problems)
     file = _assignments(content, path, problems)
     for miss in near_misses(file, environ):
         (warnings if miss.harmless else problems).append(miss.advice)
@@ -98,7 +101,15 @@ def gather(
     of_file = frozenset(file) if file_outranks else frozenset(texts.keys() - environ.keys())
     was_read = content is not None
     return Given(
-        texts, directory, path, was_read, tuple(problems), tuple(warnings), of_file, file_outranks
+        texts,
+        directory,
+        path,
+        was_read,
+        tuple(problems),
+        tuple(warnings),
+        of_file,
+        file_outranks,
+        is_unreadable,
     )
 
 

@@ -132,6 +132,22 @@ def test_without_a_settings_file_it_says_so(run_cli: RunCli, env: dict[str, str]
     assert "/.env)" in found["text"]
 
 
+@pytest.mark.parametrize("content", [None, "CLINIC_NAME=Clínica Aurora\n".encode("latin-1")])
+def test_a_settings_file_that_cannot_be_read_is_not_ok(
+    run_cli: RunCli, tmp_path: Path, content: bytes | None
+) -> None:
+    path = tmp_path / "clinic.env"
+    if content is not None:
+        path.write_bytes(content)
+
+    result = run_cli("check", "--json", "--env-file", str(path))
+
+    file, settings = result.json["findings"]
+    assert (file["name"], file["level"]) == ("settings_file", "problem")
+    assert file["text"].startswith(f"{path} could not be read")
+    assert settings["text"].startswith(f"{path}: ")
+
+
 def test_every_warning_of_the_settings_is_a_finding(run_cli: RunCli, env: dict[str, str]) -> None:
     env |= {"CLINIC_NAME": '"Clínica Aurora"', "LOGLEVEL": "info"}
     del env["LOG_LEVEL"]

@@ -22,6 +22,9 @@ _RESERVE = timedelta(minutes=6)
 
 def settings_file(given: Given) -> Finding:
     """Say which settings file was read, and what of it or the environment should be mended."""
+    if given.is_unreadable:
+        text = f"{given.file} could not be read: none of its settings is in force."
+        return Finding("settings_file", Level.PROBLEM, text, "mend it as the line of settings says")
     ranks = "it outranks the environment" if given.file_outranks else "the environment outranks it"
     text = (
         f"{given.file} was read; {ranks}."
