@@ -1,5 +1,6 @@
 """``smartia-jobs check`` as a person, a pipe and a program see it."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -146,6 +147,34 @@ def test_a_settings_file_that_cannot_be_read_is_not_ok(
     assert (file["name"], file["level"]) == ("settings_file", "problem")
     assert file["text"].startswith(f"{path} could not be read")
     assert settings["text"].startswith(f"{path}: ")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a file has no mode")
+@pytest.mark.parametrize(
+    ("mode", "content", "level"),
+    [
+        (0o644, "META_ACCESS_TOKEN=EAAverysecret", "warning"),
+        (0o604, "DATABASE_URL=postgresql://u:geheim@127.0.0.1:9/x", "warning"),
+        (0o600, "META_ACCESS_TOKEN=EAAverysecret", "ok"),
+        (0o640, "META_ACCESS_TOKEN=EAAverysecret", "ok"),
+        (0o644, "META_ACCESS_TOKEN=", "ok"),
+        (0o644, "DATABASE_URL=sqlite:///smartia.db", "ok"),
+        (0o644, "META_ACCESS_TOKEN_FILE=token", "ok"),
+    ],
+)
+def test_a_secret_in_a_settings_file_that_every_user_may_read_is_a_warning(
+    run_cli: RunCli, tmp_path: Path, mode: int, content: str, level: str
+) -> None:
+    (tmp_path / "token").write_text("EAAverysecret")
+    path = tmp_path / "clinic.env"
+    path.write_text(f"{content}\n")
+    path.chmod(mode)
+
+    result = run_cli("check", "--offline", "--json", "--env-file", str(path))
+
+    found = result.json["findings"][0]
+    assert (found["name"], found["level"]) == ("settings_file", level)
+    assert (f"chmod 600 {path}" in (found["next_step"] or "")) == (level == "warning")
 
 
 def test_every_warning_of_the_settings_is_a_finding(run_cli: RunCli, env: dict[str, str]) -> None:

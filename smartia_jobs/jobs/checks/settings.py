@@ -1,8 +1,10 @@
 """Settings, catalogue and platform: what can be judged without database or network."""
 
+import os
 from collections.abc import Iterator
 from datetime import timedelta
 from math import ceil
+from stat import S_IROTH, S_IWOTH
 
 from smartia_jobs.catalogue.loading import Catalogue
 from smartia_jobs.jobs.checks.finding import Finding, Level
@@ -10,7 +12,8 @@ from smartia_jobs.jobs.sender import OnlyTo
 from smartia_jobs.jobs.time_to_live import outlives
 from smartia_jobs.settings import Settings
 from smartia_jobs.settings.checks import wrong_database
-from smartia_jobs.settings.declarations import describe
+from smartia_jobs.settings.database_url import masked
+from smartia_jobs.settings.declarations import VARIABLES, describe
 from smartia_jobs.settings.environment import Given
 
 #: Cloud Run's default for a task.
@@ -31,11 +34,32 @@ def settings_file(given: Given) -> Finding:
         if given.was_read
         else f"None was read ({given.file}): all settings come from the environment."
     )
-    if not given.warnings:
+    warnings = [(warning, "mend it where it is set") for warning in given.warnings]
+    if _others_may_read(given):
+        step = f"run: chmod 600 {given.file} (640 if its group is to read it)"
+        warnings.append(("It holds a secret, and every user of this machine may read it.", step))
+    if not warnings:
         return Finding("settings_file", Level.OK, text)
-    first, *others = given.warnings
-    step = "mend it where it is set"
-    return Finding("settings_file", Level.WARNING, f"{text} {first}", step, tuple(others))
+    first, *others = (warning for warning, _ in warnings)
+    steps = "; ".join(dict.fromkeys(step for _, step in warnings))
+    return Finding("settings_file", Level.WARNING, f"{text} {first}", steps, tuple(others))
+
+
+def _others_may_read(given: Given) -> bool:
+    """Whether the settings file holds a secret that is open to every user of this machine."""
+    if os.name != "posix" or not given.was_read or given.texts.get("CLOUD_RUN_JOB"):
+        return False  # a bucket that Cloud Run mounts has no modes of its own
+    secrets = (variable for variable in VARIABLES if variable.secret)
+    holds_one = any(
+        variable.name in given.of_file and _is_secret(variable.name, given.texts[variable.name])
+        for variable in secrets
+    )
+    return holds_one and bool(given.file.stat().st_mode & (S_IROTH | S_IWOTH))
+
+
+def _is_secret(name: str, text: str) -> bool:
+    """Whether a value must stay one; a database's address may hold no password."""
+    return bool(text.strip()) and (name != "DATABASE_URL" or masked(text) != text)
 
 
 def settings_in_force(settings: Settings) -> Finding:
