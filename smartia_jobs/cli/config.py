@@ -60,7 +60,7 @@ def _print(given: "Given", settings: "Sequence[InForce]") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from smartia_jobs.jobs.checks.settings import settings_file
+    from smartia_jobs.jobs.checks.settings import which_file
 
     terminal = sys.stdout.isatty()
     console = Console(highlight=False, width=None if terminal else _PLAIN_WIDTH)
@@ -73,7 +73,7 @@ def _print(given: "Given", settings: "Sequence[InForce]") -> None:
         style = "dim" if is_default else "bold"
         table.add_row(*map(Text, (one.name, one.value or "-", _from(one, given))), style=style)
     with console.capture() as captured:
-        console.print(Text(settings_file(given).text))
+        console.print(Text(which_file(given)))
         console.print(table)
     for line in captured.get().splitlines():
         typer.echo(line.rstrip())

@@ -1,5 +1,6 @@
 """``smartia-jobs config show``: every setting, its value, and where it came from."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,20 @@ def test_a_pipe_and_a_terminal_of_80_columns_show_it_whole(
     assert {variable.name for variable in VARIABLES} <= rows.keys()
     assert all(variable.name in watched.screen for variable in VARIABLES)
     assert watched.exit_code == 0
+
+
+def test_each_setting_that_the_environment_outranks_is_named_once(
+    run_cli: RunCli, env: dict[str, str]
+) -> None:
+    env |= {"CLINIC_NAME": "Clínica Central"}
+
+    result = run_cli("config", "show", env=env)
+
+    told = re.findall(r"(\w+) in the environment outranks what", result.stderr)
+    assert sorted(told) == ["CLINIC_NAME", "QUIET_HOURS", "SEND_RATE"]
+    shown = " ".join(result.stdout.split())
+    assert "the environment outranks it." in shown
+    assert "outranks what" not in shown
 
 
 def test_wrong_settings_are_told_as_by_every_command(run_cli: RunCli) -> None:

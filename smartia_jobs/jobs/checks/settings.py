@@ -28,12 +28,7 @@ def settings_file(given: Given) -> Finding:
     if given.is_unreadable:
         text = f"{given.file} could not be read: none of its settings is in force."
         return Finding("settings_file", Level.PROBLEM, text, "mend it as the line of settings says")
-    ranks = "it outranks the environment" if given.file_outranks else "the environment outranks it"
-    text = (
-        f"{given.file} was read; {ranks}."
-        if given.was_read
-        else f"None was read ({given.file}): all settings come from the environment."
-    )
+    text = which_file(given)
     warnings = [(warning, "mend it where it is set") for warning in given.warnings]
     if _others_may_read(given):
         step = f"run: chmod 600 {given.file} (640 if its group is to read it)"
@@ -43,6 +38,14 @@ def settings_file(given: Given) -> Finding:
     first, *others = (warning for warning, _ in warnings)
     steps = "; ".join(dict.fromkeys(step for _, step in warnings))
     return Finding("settings_file", Level.WARNING, f"{text} {first}", steps, tuple(others))
+
+
+def which_file(given: Given) -> str:
+    """Say in a sentence which settings file was read."""
+    if not given.was_read:
+        return f"None was read ({given.file}): all settings come from the environment."
+    ranks = "it outranks the environment" if given.file_outranks else "the environment outranks it"
+    return f"{given.file} was read; {ranks}."
 
 
 def _others_may_read(given: Given) -> bool:
