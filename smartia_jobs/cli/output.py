@@ -89,6 +89,11 @@ def write_whole(output: Path, text: str) -> None:
         target = output.resolve()
         if target.exists() and not target.is_file():
             raise ConfigurationError(f"--output {output} is no file; nothing was written.")
+        if not target.parent.exists():
+            raise ConfigurationError(
+                f"--output {output} cannot be written: there is no folder {target.parent}. Make it"
+                f" first: mkdir -p {target.parent}"
+            )
         _remove_abandoned(target)
         # With the same ending, by which a mounted bucket knows what is in it.
         beside = target.with_name(f".{target.stem}.{os.urandom(4).hex()}.part{target.suffix}")

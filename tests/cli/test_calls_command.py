@@ -162,7 +162,7 @@ def test_a_page_that_cannot_be_written_leaves_the_one_before(
     assert output.read_text() == "of the hour before"
     missing = run_cli("calls", "--output", str(tmp_path / "none" / "a.html"), env=env_of(desk))
     assert missing.exit_code == 78
-    assert "cannot be written" in missing.stderr
+    assert f"Make it first: mkdir -p {tmp_path / 'none'}" in missing.stderr
 
 
 def test_a_log_cannot_be_named_as_the_file(

@@ -302,7 +302,8 @@ def test_the_file_is_for_this_user_alone_and_never_half_written(
 
 
 @pytest.mark.parametrize(
-    ("output", "why"), [("missing/numbers.csv", "cannot be written"), (".", "is no file")]
+    ("output", "why"),
+    [("missing/numbers.csv", "cannot be written: there is no folder"), (".", "is no file")],
 )
 def test_an_output_that_cannot_be_written_is_78_in_one_line(
     run_cli: RunCli, sqlite_clinic: Clinic, output: str, why: str
