@@ -100,6 +100,13 @@ def test_what_is_one_clinic_s_own_is_refused_in_the_environment(folder: Path, na
     assert "something-secret" not in str(refused.value)
 
 
+def test_several_variables_that_are_one_clinic_s_are_refused_together(folder: Path) -> None:
+    add(folder, "centro")
+
+    with pytest.raises(ConfigurationError, match=r"^CLINIC_NAME, META_WABA_ID in .* and set them"):
+        read_clinics(folder, {"META_WABA_ID": "1", "CLINIC_NAME": "Clínica Aurora"})
+
+
 def test_an_empty_variable_of_the_environment_is_not_set(folder: Path) -> None:
     add(folder, "centro")
 

@@ -116,9 +116,10 @@ def _refuse_what_is_of_one(environ: Mapping[str, str]) -> None:
         name for name, text in environ.items() if _OF_ONE_CLINIC.fullmatch(name) and text.strip()
     )
     if wrong:
+        them = "it" if len(wrong) == 1 else "them"
         raise ConfigurationError(
-            f"{named(wrong)} in the environment would hold for every clinic. Remove it there, "
-            "and set it in each clinic's file; nothing was done."
+            f"{named(wrong)} in the environment would hold for every clinic. Remove {them} there, "
+            f"and set {them} in each clinic's file; nothing was done."
         )
 
 
