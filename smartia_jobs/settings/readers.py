@@ -138,9 +138,16 @@ def _read_zone(text: str) -> ZoneInfo:
         from difflib import get_close_matches
         from zoneinfo import available_timezones
 
-        zones = {zone.lower(): zone for zone in available_timezones()}
+        # None of Etc/, whose signs mean the opposite; the first by the alphabet wins.
+        names = sorted((name for name in available_timezones() if "/" in name), reverse=True)
+        names = [name for name in names if not name.startswith("Etc/")]
+        places = {name.lower().rpartition("/")[2]: name for name in names}
+        whole = {name.lower(): name for name in names}
         wanted = text.lower().replace(" ", "_")
-        close = [zones[name] for name in get_close_matches(wanted, zones, n=2, cutoff=0.7)]
+        place = wanted.rpartition("/")[2]
+        # The place alone first: America/ is half of a name, and America/Acree is not Recife.
+        close = [places[one] for one in get_close_matches(place, places, n=2, cutoff=0.8)]
+        close = close or [whole[one] for one in get_close_matches(wanted, whole, n=2, cutoff=0.7)]
         advice = f" (did you mean {' or '.join(close)}?)" if close else ""
         raise ValueError(f"must be an IANA time zone{advice}") from None
 
