@@ -219,6 +219,9 @@ def _read_quiet_hours(text: str) -> QuietHours:
         ) from None
     if start == end:
         raise ValueError("must begin and end at different times; leave it empty for no quiet hours")
+    minutes = (60 * (start.hour - end.hour) + start.minute - end.minute) % _DAY_MINUTES
+    if minutes < _LEAST_MINUTES:
+        raise ValueError("must leave at least an hour a day in which messages are sent")
     return QuietHours(start, end)
 
 
@@ -260,6 +263,9 @@ def _read_country(text: str) -> str:
     return text.upper()
 
 
+_DAY_MINUTES = 24 * 60
+#: Jobs run hourly, some more often: less of the day might meet none of their runs.
+_LEAST_MINUTES = 60
 #: At least an area code and eight digits.
 _PHONE = re.compile(r"\+?(?:[0-9][ ().-]*){10,15}")
 _DAY_NAMES = several({name: number for number, name in enumerate(DAYS)})
