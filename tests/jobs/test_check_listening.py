@@ -10,7 +10,7 @@ from sqlalchemy import insert
 
 from smartia_jobs.database import Database
 from smartia_jobs.jobs.checks.finding import Finding, Level
-from smartia_jobs.sandbox import Sandbox, Scripted
+from smartia_jobs.sandbox import WABA_ID, Sandbox, Scripted
 from smartia_jobs.store.tables import notices, statuses
 from tests.jobs.check_desk import NOW, by_name, checked, definitions, online_settings
 from tests.jobs.metrics_desk import Desk
@@ -271,6 +271,31 @@ def test_the_address_in_force_is_told_without_secrets(
     assert (address or "No address is in force") in found.text
     assert "subscribed to the account: sandbox (1)" in found.text
     assert "geheim" not in found.text
+
+
+@pytest.mark.parametrize("waba_id", [WABA_ID, None])
+@pytest.mark.parametrize(
+    ("word", "address", "level"),
+    [
+        ("a-word", None, Level.WARNING),
+        ("a-word", ADDRESS, Level.OK),
+        (None, None, Level.OK),
+    ],
+)
+def test_a_webhook_that_is_set_up_and_that_meta_does_not_know_is_a_warning(
+    sqlite_clinic: Clinic,
+    sandbox: Sandbox,
+    word: str | None,
+    address: str | None,
+    level: Level,
+    waba_id: str | None,
+) -> None:
+    sandbox.account.phone["webhook_configuration"] = {"application": address} if address else {}
+
+    found = webhook(sqlite_clinic, sandbox, meta_verify_token=word, meta_waba_id=waba_id)
+
+    assert found.level is level
+    assert ("give Meta the address" in found.next_step) == (level is Level.WARNING)
 
 
 def test_an_override_of_the_account_is_known_from_its_subscriptions_too(

@@ -10,6 +10,7 @@ from smartia_jobs.jobs.checks import whatsapp
 from smartia_jobs.jobs.checks.finding import Finding, Findings, Level, failure
 from smartia_jobs.jobs.checks.standing import Standing, compare
 from smartia_jobs.settings import Settings
+from smartia_jobs.settings.checks import has_webhook
 from smartia_jobs.whatsapp import account as meta
 from smartia_jobs.whatsapp.account import App, Number
 from smartia_jobs.whatsapp.graph import GraphRefusalError
@@ -108,7 +109,13 @@ class _Asking:
     def note_webhook(self, apps: Sequence[App] | None) -> None:
         if self.number is not None:
             self.found.all.append(
-                whatsapp.webhook(self.number, apps, app_id=self.app_id, silent=self.silent)
+                whatsapp.webhook(
+                    self.number,
+                    apps,
+                    app_id=self.app_id,
+                    silent=self.silent,
+                    is_meant=has_webhook(self.settings),
+                )
             )
 
     def look_at_templates(self) -> None:

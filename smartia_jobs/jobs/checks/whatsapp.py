@@ -124,7 +124,14 @@ def account(account: Account, *, owns_number: bool) -> Finding:
     return Finding("account", Level.OK, text)
 
 
-def webhook(number: Number, apps: Sequence[App] | None, *, app_id: str, silent: bool) -> Finding:
+def webhook(
+    number: Number,
+    apps: Sequence[App] | None,
+    *,
+    app_id: str,
+    silent: bool,
+    is_meant: bool,
+) -> Finding:
     """Say whether Meta posts statuses to a webhook, and to which.
 
     Args:
@@ -132,10 +139,18 @@ def webhook(number: Number, apps: Sequence[App] | None, *, app_id: str, silent: 
         apps: those subscribed to the account; None: META_WABA_ID is not set.
         app_id: the token's; empty when it is not known.
         silent: messages were accepted a while ago, and no status ever came.
+        is_meant: ``serve`` is set up for what Meta posts.
     """
     ours = [app for app in apps or () if app_id in ("", app.id)]
     address = _address(number, ours)
     where = f"The address in force is {address}" if address else "No address is in force"
+    if is_meant and not address:
+        text = f"{where}, and META_VERIFY_TOKEN and META_APP_SECRET are set for a webhook."
+        step = (
+            "give Meta the address of smartia-jobs serve with /webhook at its end, and the word"
+            " (README: What WhatsApp says); without a webhook remove META_VERIFY_TOKEN"
+        )
+        return Finding("webhook", Level.WARNING, text, step)
     if apps is None:
         text = f"{where}; who is subscribed to the account is not known without META_WABA_ID."
         return Finding("webhook", Level.OK, text)
