@@ -99,7 +99,8 @@ def check(
         found.all.append(Finding("whatsapp", Level.OK, "Not asked (--offline)."))
     else:
         text = "Not asked: there is no META_ACCESS_TOKEN."
-        found.all.append(Finding("whatsapp", Level.WARNING, text))
+        step = "set META_ACCESS_TOKEN (README: first reminder), or check with --offline"
+        found.all.append(Finding("whatsapp", Level.WARNING, text, step))
     zone = settings.clinic_timezone
     return Checked(asks, now.astimezone(zone), zone.key, tuple(found.all))
 

@@ -84,11 +84,13 @@ def checked_as_it_is(
 ) -> Checked:
     """Check with exactly these settings.
 
-    Whatever is found, a next step is something to do or empty: programs ask for its absence.
+    Whatever is not ok has a next step, and a next step is something to do or empty: programs ask
+    for its absence.
     """
     found = check(settings, Patient(now), JOBS, online=online)
     steps = [one.next_step.lower() for one in found.findings]
     assert [step for step in steps if step.startswith(("none", "nothing", "no "))] == []
+    assert [one for one in found.findings if one.level is not Level.OK and not one.next_step] == []
     return found
 
 

@@ -74,7 +74,7 @@ def own_tables(run: Run) -> Finding:
         return Finding("own_tables", Level.PROBLEM, text, step)
     if run.settings.auto_migrate:
         text += " The next real run of a job creates or upgrades them."
-        return Finding("own_tables", Level.WARNING, text)
+        return Finding("own_tables", Level.WARNING, text, _BY_ITSELF)
     return Finding("own_tables", Level.PROBLEM, text, "run: smartia-jobs db upgrade")
 
 
@@ -86,6 +86,7 @@ def _may_create(connection: Connection) -> bool:
     return bool(connection.exec_driver_sql(may).scalar())
 
 
+_BY_ITSELF = "leave it to that run, or run: smartia-jobs db upgrade"
 _MEND = (
     f"restore {', '.join(metadata.tables)} and {VERSION_TABLE} from one backup (PostgreSQL: first"
     " see that their schema is on the role's search_path); without a backup drop what is left of"
@@ -108,7 +109,7 @@ def index(run: Run) -> Finding:
     text = f"{'; '.join(wanting)}. Runs read the whole table."
     if dialect == "sqlite":
         text += " The next real run of a job builds what is missing."
-        return Finding("index", Level.WARNING, text)
+        return Finding("index", Level.WARNING, text, _BY_ITSELF)
     return Finding("index", Level.WARNING, text, "run: smartia-jobs db upgrade")
 
 

@@ -39,7 +39,7 @@ class Finding:
         name: what was looked at; stable, a key for programs.
         level: how serious it is.
         text: what was found, in a sentence or two.
-        next_step: what to do; empty when there is nothing to do.
+        next_step: what to do; empty only when all is well.
         details: more lines for a person: values, ids, visits.
         bug: nothing was found, because this program itself failed.
     """
@@ -68,18 +68,24 @@ class Finding:
 
 
 def failure(name: str, error: SmartiaJobsError) -> Finding:
-    """Return an error as a finding; its text already says what to do."""
+    """Return an error as a finding; what is wrong with a setting its text says."""
     unreachable = error.exit_status in (ExitStatus.UNAVAILABLE, ExitStatus.RETRY)
     level = Level.UNREACHABLE if unreachable else Level.PROBLEM
-    look_at = error.look_at if isinstance(error, UnavailableError) else "the network"
+    is_bug = error.exit_status is ExitStatus.BUG
+    step = (
+        "report it with the lines of the log" if is_bug else "mend what this says, and check again"
+    )
+    if unreachable:
+        look_at = error.look_at if isinstance(error, UnavailableError) else "the network"
+        step = f"run it again; if it stays so, look at {look_at}"
     first, *others = error.problems if isinstance(error, ConfigurationError) else (str(error),)
     return Finding(
         name,
         level,
         first,
-        next_step=f"run it again; if it stays so, look at {look_at}" if unreachable else "",
+        next_step=step,
         details=tuple(others),
-        bug=error.exit_status is ExitStatus.BUG,
+        bug=is_bug,
     )
 
 

@@ -62,7 +62,8 @@ class _Asking:
         except GraphRefusalError as error:
             # Some tokens may not ask about themselves; the next questions show whether it works.
             text = f"Meta does not say: {error}"
-            self.found.all.append(Finding("token", Level.WARNING, text))
+            step = "go by the lines below, which show whether it works"
+            self.found.all.append(Finding("token", Level.WARNING, text, step))
             return True
         except SmartiaJobsError as error:
             self.found.all.append(failure("token", error))

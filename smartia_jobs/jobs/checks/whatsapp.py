@@ -73,7 +73,10 @@ def throughput(number: Number, settings: Settings) -> Finding:
     rate = settings.send_rate * settings.task_count
     if number.rate is None:
         text = f"Meta does not say; SEND_RATE {rate:g}/s is allowed for every number up to 20."
-        return Finding("throughput", Level.OK if rate <= 20 else Level.WARNING, text)
+        if rate > 20:
+            step = "set SEND_RATE to 20, or see in WhatsApp Manager that the number may send more"
+            return Finding("throughput", Level.WARNING, text, step)
+        return Finding("throughput", Level.OK, text)
     text = f"It may send {number.rate} messages a second; SEND_RATE is {rate:g}."
     if rate > number.rate:
         step = f"set SEND_RATE to {number.rate} or less"
@@ -211,7 +214,8 @@ def template(standing: Standing) -> Finding:
 def clock(skew: timedelta | None) -> Finding:
     """Compare this machine's clock with Meta's."""
     if skew is None:
-        return Finding("clock", Level.WARNING, "No answer gave the time.")
+        step = "see that this machine sets its clock by the network (NTP)"
+        return Finding("clock", Level.WARNING, "No answer gave the time.", step)
     seconds = round(abs(skew).total_seconds())
     text = f"{seconds} s {'behind' if skew > timedelta() else 'ahead of'} WhatsApp's."
     step = "let the machine set its clock by the network (NTP)"
