@@ -47,7 +47,8 @@ def wrong_database(settings: Settings) -> tuple[str, str] | None:
         return (
             "META_API_URL is this machine itself, a sandbox, and DATABASE_IS_A_COPY is not set:"
             " what a sandbox gets counts as sent, and the patients would never get it.",
-            "Make a copy of the database, point DATABASE_URL to it, and set DATABASE_IS_A_COPY=1",
+            "For the clinic itself remove META_API_URL; to try things make a copy of the database,"
+            " point DATABASE_URL to it, and set DATABASE_IS_A_COPY=1",
         )
     if settings.database_is_a_copy and not is_sandbox(settings):
         return (

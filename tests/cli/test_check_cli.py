@@ -90,7 +90,7 @@ def test_what_is_ok_takes_a_line_and_what_is_not_is_named_at_the_end(
     first_to_do = next(n for n, line in enumerate(lines) if not line.startswith("ok"))
     assert first_to_do >= 20
     assert len(lines) <= 40
-    assert re.search(r"^\d+ ok, 2 warnings \(own tables, index\)\. Exit 0\.$", last)
+    assert re.search(r"^\d+ ok, 3 warnings \(settings, own tables, index\)\. Exit 0\.$", last)
     assert re.search(
         r"settings in force: Not at .* \d+ of \d+; smartia-jobs config show", result.stdout
     )

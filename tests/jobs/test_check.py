@@ -550,6 +550,29 @@ def test_a_trial_for_some_phones_is_pointed_out(sqlite_clinic: Clinic) -> None:
     assert "987654321" not in json.dumps(found.as_json())
 
 
+@pytest.mark.parametrize(
+    ("url", "copy", "told"),
+    [
+        ("http://127.0.0.1:8025", True, "a sandbox: nothing reaches a patient"),
+        ("http://127.0.0.1:8025", False, "the patients would never get it"),
+        ("https://gateway.example", False, "perhaps nothing reaches a patient"),
+        ("https://graph.facebook.com", True, "reminders of a copy"),
+    ],
+)
+def test_settings_with_which_nothing_reaches_a_patient_are_a_warning(
+    sqlite_clinic: Clinic, url: str, copy: bool, told: str
+) -> None:
+    settings = replace(READY, meta_api_url=url, database_is_a_copy=copy)
+
+    found = checked(sqlite_clinic, settings, online=False)
+
+    warning = by_name(found)["settings"]
+    assert (warning.level, found.exit_status) == (Level.WARNING, ExitStatus.OK)
+    assert told in warning.text
+    remove = "unset database_is_a_copy" if "facebook" in url else "remove meta_api_url"
+    assert remove in warning.next_step.lower()
+
+
 def test_a_clinic_without_quiet_hours_is_told(sqlite_clinic: Clinic) -> None:
     settings = replace(READY, quiet_hours=None, only_to=frozenset({"+5511987654321"}))
 

@@ -11,7 +11,7 @@ from smartia_jobs.jobs.checks.finding import Finding, Level
 from smartia_jobs.jobs.sender import OnlyTo
 from smartia_jobs.jobs.time_to_live import outlives
 from smartia_jobs.settings import Settings
-from smartia_jobs.settings.checks import wrong_database
+from smartia_jobs.settings.checks import is_sandbox, wrong_database
 from smartia_jobs.settings.database_url import masked
 from smartia_jobs.settings.declarations import VARIABLES, describe
 from smartia_jobs.settings.environment import Given
@@ -103,6 +103,16 @@ def _worth_a_look(settings: Settings) -> Iterator[tuple[str, str]]:
     mismatch = wrong_database(settings)
     if mismatch is not None:
         yield mismatch
+    elif is_sandbox(settings):
+        yield (
+            "META_API_URL is this machine itself, a sandbox: nothing reaches a patient.",
+            "for the clinic itself remove META_API_URL and DATABASE_IS_A_COPY",
+        )
+    elif settings.meta_api_url != Settings().meta_api_url:
+        yield (
+            "META_API_URL is not WhatsApp's own address: perhaps nothing reaches a patient.",
+            "remove META_API_URL, unless it is a gateway that passes everything on to WhatsApp",
+        )
     if settings.only_to:
         text = f"ONLY_TO is set: all but {len(settings.only_to)} phones are skipped."
         yield text, "unset ONLY_TO when the trial is over"
