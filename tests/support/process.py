@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import smartia_jobs.whatsapp.connections  # noqa: F401 - sets levels of urllib3 as it is loaded
 from smartia_jobs.logs import stderr_console
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
