@@ -122,13 +122,14 @@ class Comparison:
     """
 
     def __init__(
-        self, zone: ZoneInfo, known_at: datetime, told: Told, *, heard_from: date | None
+        self, zone: ZoneInfo, known_at: datetime | None, told: Told, *, heard_from: date | None
     ) -> None:
         """Begin with no visit.
 
         Args:
             zone: the clinic's.
-            known_at: visits before this are not compared: what they had is not known.
+            known_at: visits before this are not compared: what they had is not known. None: that is
+                known of no visit of the period.
             told: what each visit had that had any.
             heard_from: the local day since which answers are known; None: none ever was heard.
         """
@@ -139,7 +140,7 @@ class Comparison:
 
     def add(self, visit: Visit) -> None:
         """Take in one visit of the period."""
-        if visit.start_at < self._known_at:
+        if self._known_at is None or visit.start_at < self._known_at:
             return
         lead = _NO_LEAD_TIME
         if visit.status in _COMPARED:
@@ -155,6 +156,8 @@ class Comparison:
 
     def effect(self) -> Effect:
         """Return what was missed in each group; without those of answers where none was heard."""
+        if self._known_at is None:
+            return Effect()
         counted, left_out = Counter[tuple[LeadTime, Reminded, Any]](), 0
         for (_, status, lead, had), visits in self._visits.items():
             if status in _COMPARED:
@@ -179,10 +182,10 @@ class Comparison:
     def answered(self) -> dict[Answered, Tally]:
         """Return the visits by what had been answered before them.
 
-        Those are left out of which that is not known, also all before answers were heard; none
-        is there when none ever was.
+        Those are left out of which that is not known, also all before answers were heard; no
+        answer is there when it is known of none.
         """
-        if self._heard_from is None:
+        if self._known_at is None or self._heard_from is None:
             return {}
         tallies = {answered: Tally() for answered in Answered}
         for (hour, status, _, had), visits in self._visits.items():

@@ -168,6 +168,7 @@ class Metrics:
         answered: the visits by what their patients had answered before them, those left out of
             which that is not known; empty when it is known of none.
         answered_by_day: the same by local day, those that have any.
+        in_advance_by_day: the visits cancelled in advance by local day, those that have any.
         answers: what was answered to messages of the period that asked, by kind; None: not known.
         answer_effects: what was done about the answers that came in the period, as the words of
             :class:`smartia_jobs.store.effects.Effect`.
@@ -195,6 +196,7 @@ class Metrics:
     undelivered_by_day: Mapping[date, Mapping[int | None, int]] = field(default_factory=dict)
     answered: Mapping[Answered, StatusCounts] = field(default_factory=dict)
     answered_by_day: Mapping[Answered, Mapping[date, StatusCounts]] = field(default_factory=dict)
+    in_advance_by_day: Mapping[date, int] = field(default_factory=dict)
     answers: Mapping[str, AnswerCounts] | None = None
     answer_effects: Mapping[str, int] = field(default_factory=dict)
     answers_waiting: int = 0
@@ -301,19 +303,20 @@ def _count_visits(
         connection: a reading transaction.
         times: how SmartIA's dates are stored.
         period: the one.
-        comparison: is told each visit of the period; None: there is nothing to compare.
+        comparison: is told each visit of the period; None: nothing is known to compare it by.
         since: when the first answer came; None: none ever did.
     """
     earlier, now, before, unreadable = period.before, Tally(), Tally(), 0
-    in_advance = {True: 0, False: 0}
+    in_advance: dict[bool, Counter[date]] = {True: Counter(), False: Counter()}
     span, bookings = (earlier.from_at, period.to_at), comparison is not None
     for visit in read_visits(connection, times, *span, bookings=bookings):
         if isinstance(visit, Unreadable):
             unreadable += period.seems_to_hold(visit.stored_date)
             continue
         is_earlier = visit.start_at < period.from_at
-        if visit.status == AppointmentStatus.CANCELLED and comparison is not None:
-            in_advance[is_earlier] += comparison.said_no(visit)
+        is_cancelled = visit.status == AppointmentStatus.CANCELLED
+        if is_cancelled and comparison is not None and comparison.said_no(visit):
+            in_advance[is_earlier][visit.hour.date()] += 1
         if is_earlier:
             before.add(visit.hour, visit.status)
         else:
@@ -325,7 +328,7 @@ def _count_visits(
         Figures(
             span,
             visits.total(),
-            cancelled_in_advance=said_no if comparison and _heard_from(since, span) else None,
+            cancelled_in_advance=said_no.total() if _heard_from(since, span) else None,
         )
         for span, visits, said_no in (
             (period, now, in_advance[False]),
@@ -338,6 +341,7 @@ def _count_visits(
         by_day={day: found.get(day, StatusCounts()) for day in period.local_days()},
         by_weekday=now.by_weekday(),
         by_hour=now.by_hour(),
+        in_advance_by_day=in_advance[False],
         unreadable=unreadable,
         out_of_reach=count_dates_out_of_reach(connection),
         effect=comparison.effect() if comparison is not None else Effect(),
@@ -351,27 +355,35 @@ def _compare(
     since: datetime | None,
     templates: Collection[MessageTemplate],
 ) -> Comparison | None:
-    """Return what to compare the period's visits by; None when there is nothing to compare.
+    """Return what the period's visits had; None when nothing is known, of answers neither.
 
-    Visits from before messages are on record are left out: what they had is not known.
+    What was answered is known as soon as an answer was heard. Visits are compared from the first on
+    that a message on record told of: what earlier ones had is not known.
     """
-    if record is None:
+    zone, day = period.zone, _heard_from(since, period)
+    known_at = _known_at(record, period)
+    if known_at is None and day is None:
         return None
-    zone = period.zone
-    known_at = max(record.since, to_instant(record.first_start, zone))
-    if known_at >= period.to_at:
-        return None
-    day = _heard_from(since, period)
     heard_from = None if day is None else midnight(day, zone)
     begins_at = cache(partial(to_instant, zone=zone))
-    first_at = max(period.before.from_at, known_at)
     # Only to read few rows: where clocks go back, an earlier visit shows a later time.
-    walls = (to_wall(first_at, zone) - WIDENING, to_wall(period.to_at, zone) + WIDENING)
+    walls = (
+        to_wall(period.before.from_at, zone) - WIDENING,
+        to_wall(period.to_at, zone) + WIDENING,
+    )
     span = Span(*walls, period.from_at, period.to_at)
     answers = read_answers(connection, span, begins_at=begins_at) if heard_from else {}
     told = Told({template.name: template.asks for template in templates}, answers)
     told.add(read_reminders(connection, span, heard_from=heard_from))
-    return Comparison(zone, max(period.from_at, known_at), told, heard_from=day)
+    return Comparison(zone, known_at, told, heard_from=day)
+
+
+def _known_at(record: Record | None, period: Period) -> datetime | None:
+    """Return since when it is known what visits of the period had; None: of none of them."""
+    if record is None:
+        return None
+    known_at = max(record.since, to_instant(record.first_start, period.zone))
+    return max(period.from_at, known_at) if known_at < period.to_at else None
 
 
 def _heard_from(since: datetime | None, period: Period) -> date | None:
@@ -538,30 +550,38 @@ def _notes_on_visits(metrics: Metrics, until: date | None) -> list[Note]:
 def _notes_on_messages(metrics: Metrics) -> list[Note]:
     since, period = metrics.messages_since, metrics.figures.period
     if since is None or since >= period.to_at:
-        return [Note.NO_MESSAGES_RECORDED]
-    notes = []
+        answers = [] if metrics.answers is None else _notes_on_answers(metrics, period.from_at)
+        return [Note.NO_MESSAGES_RECORDED, *answers]
+    begun_at, notes = max(period.from_at, since), []
     if since > period.from_at:
         notes.append(Note.MESSAGES_INCOMPLETE)
     elif since > metrics.previous.period.from_at:
         notes.append(Note.PREVIOUS_MESSAGES_INCOMPLETE)
     if metrics.heard_since is None:
         notes.append(Note.NO_STATUS_HEARD)
-    elif _day(metrics.heard_since, period) > _day(max(period.from_at, since), period):
+    elif _day(metrics.heard_since, period) > _day(begun_at, period):
         notes.append(Note.STATUSES_INCOMPLETE)
-    if metrics.answers_since is None:
-        notes.append(Note.NO_ANSWER_HEARD)
-    elif _day(metrics.answers_since, period) > _day(max(period.from_at, since), period):
-        notes.append(Note.ANSWERS_INCOMPLETE)
-    elif metrics.answers_since > metrics.previous.period.from_at:
-        notes.append(Note.PREVIOUS_ANSWERS_INCOMPLETE)
-    if metrics.answers_waiting:
-        notes.append(Note.ANSWERS_WAITING)
+    notes += _notes_on_answers(metrics, begun_at)
     if metrics.templates_unknown:
         notes.append(Note.TEMPLATES_UNKNOWN)
     if any(group.is_small for group in metrics.effect.groups):
         notes.append(Note.SMALL_GROUPS)
     if metrics.effect.left_out:
         notes.append(Note.VISITS_WITHOUT_LEAD_TIME)
+    return notes
+
+
+def _notes_on_answers(metrics: Metrics, begun_at: datetime) -> list[Note]:
+    """Return what to know of the answers of a period that begins, or whose messages do, then."""
+    since, period, notes = metrics.answers_since, metrics.figures.period, []
+    if since is None:
+        notes.append(Note.NO_ANSWER_HEARD)
+    elif _day(since, period) > _day(begun_at, period):
+        notes.append(Note.ANSWERS_INCOMPLETE)
+    elif since > metrics.previous.period.from_at:
+        notes.append(Note.PREVIOUS_ANSWERS_INCOMPLETE)
+    if metrics.answers_waiting:
+        notes.append(Note.ANSWERS_WAITING)
     return notes
 
 

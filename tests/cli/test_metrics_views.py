@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from smartia_jobs.cli.metrics.csv import to_csv
 from smartia_jobs.cli.metrics.html import to_html
 from smartia_jobs.cli.metrics.over_time import OverTime
 from smartia_jobs.cli.metrics.table import to_text
@@ -242,6 +243,39 @@ def test_where_no_answer_was_heard_nothing_is_said_of_answers() -> None:
     assert "<h2>Respostas" not in page
     assert "com antecedência" not in page
     assert page.count("<strong>") == 4
+
+
+def test_answers_stand_before_any_visit_can_be_compared() -> None:
+    metrics = replace(
+        LARGE,
+        figures=replace(LARGE.figures, cancelled_in_advance=0),
+        previous=replace(LARGE.previous, cancelled_in_advance=None),
+        effect=Effect(),
+        answered={},
+    )
+
+    text, page = to_text(metrics, terminal=False), to_html(metrics)
+    rows = to_csv(metrics).splitlines()
+
+    assert re.search(r"^  in advance +0 +- +-\n", text, re.MULTILINE)
+    assert "Answers to messages that asked" in text
+    assert "Done about the answers that came, 10809 in all" in text
+    assert '<table class="stacks">' in page
+    assert "das quais com antecedência" in page
+    assert "O que se fez com as respostas" in page
+    assert "No-shows by answer" not in text
+    # What had been said before that day's visits is not known, and none was cancelled in advance.
+    assert rows[-1].endswith(",0" + "," * len(Answered))
+
+
+def test_what_was_done_about_answers_is_told_also_where_no_message_asked() -> None:
+    metrics = replace(LARGE, answers={})
+
+    text, page = to_text(metrics, terminal=False), to_html(metrics)
+
+    assert "Done about the answers that came, 10809 in all" in text
+    assert "O que se fez com as respostas" in page
+    assert '<table class="stacks">' not in page
 
 
 def test_an_answer_to_nothing_but_visits_ahead_shows_no_table_of_visits() -> None:

@@ -367,6 +367,43 @@ def test_without_any_answer_nothing_is_known_of_answers(clinic: Clinic) -> None:
     assert metrics.answers_waiting == 0
 
 
+@pytest.mark.parametrize("state", ["sent", "read", "unknown", "retry"])
+def test_answers_are_known_before_the_first_visit_told_of_has_begun(
+    clinic: Clinic, state: str
+) -> None:
+    desk, ahead = Desk(clinic), {"start": wall(2026, 4, 1, 9), "created_at": local(2026, 3, 31, 9)}
+    clinic.add_appointment(clinic.add_patient(), VISIT, "CANCELLED")
+    for meaning, effect in (("confirm", "confirmed"), ("cancel", "cancelled"), ("stop", "listed")):
+        row = tell(desk, "SCHEDULED", state=state, **ahead)
+        answer(desk, row, meaning, effect, said_at=local(2026, 3, 31, 9, 20))
+    tell(desk, "SCHEDULED", state=state, **ahead)
+
+    metrics = measure(clinic, NOW)
+
+    told = metrics.as_json()
+    accepted = state in ("sent", "read")  # of another it is not known whether it asked
+    wait = timedelta(minutes=20)
+    counts = AnswerCounts(4, confirmed=1, cannot_come=1, other=1, pending=1, median_wait=wait)
+    assert metrics.answers == ({"24h": counts} if accepted else {})
+    assert told["answer_effects"] == {"confirmed": 1, "cancelled": 1, "listed": 1}
+    assert told["cancelled_in_advance"] == 0
+    assert told["previous"]["cancelled_in_advance"] is None
+    # Of no visit that has begun is it known what it had.
+    assert (told["by_answer"], told["effect"]) == (None, [])
+
+
+def test_a_visit_cancelled_in_advance_counts_though_no_message_is_sure_to_have_arrived(
+    clinic: Clinic,
+) -> None:
+    desk = Desk(clinic)
+    answer(desk, tell(desk, "CANCELLED", state="unknown"), "cancel", "cancelled", held=True)
+
+    metrics = measure(clinic, NOW)
+
+    assert metrics.figures.cancelled_in_advance == 1
+    assert metrics.in_advance_by_day == {VISIT.date(): 1}
+
+
 def test_a_period_that_ended_before_the_first_answer_knows_nothing_of_answers(
     clinic: Clinic,
 ) -> None:
@@ -457,3 +494,16 @@ def test_answers_that_nobody_has_read_are_said(clinic: Clinic, desk: Desk) -> No
 
     assert metrics.answers_waiting == 2
     assert Note.ANSWERS_WAITING in metrics.notes
+
+
+def test_what_is_to_be_known_of_answers_is_said_also_where_no_message_is_on_record(
+    clinic: Clinic,
+) -> None:
+    desk = Desk(clinic)
+    desk.add_answer(None, None, None, said_at=SAID_AT)
+
+    metrics = measure(clinic, NOW)
+
+    assert metrics.notes == (
+        Note.NO_MESSAGES_RECORDED, Note.ANSWERS_INCOMPLETE, Note.ANSWERS_WAITING
+    )  # fmt: skip

@@ -407,6 +407,8 @@ def found(metrics: Metrics, figures: Figures) -> Mapping[str, Any]:
 
 #: What is counted of the period before as well.
 OF_BOTH = ("total", "in_advance", "sent", "charged")
+#: What is known as soon as an answer was heard.
+OF_ANSWERS = ("in_advance", "answers", "waits")
 
 
 def check(clinic: Clinic, desk: Desk, case: Case) -> None:
@@ -425,6 +427,13 @@ def check(clinic: Clinic, desk: Desk, case: Case) -> None:
     before = recount(case, stored_times, metrics.previous.period)
     shown = found(metrics, metrics.previous)
     assert {name: shown[name] for name in OF_BOTH} == {name: before[name] for name in OF_BOTH}
+
+    # Only what compares visits asks since when messages are on record.
+    clinic.execute("DELETE FROM smartia_outbox WHERE id = 1")
+    metrics = measure(clinic, now, days=case.days, until=until)
+    shown = found(metrics, metrics.figures)
+    assert {name: shown[name] for name in OF_ANSWERS} == {n: counted[n] for n in OF_ANSWERS}
+    assert metrics.previous.cancelled_in_advance == before["in_advance"]
 
 
 @given(case=CASES)

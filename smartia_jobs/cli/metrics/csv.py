@@ -10,7 +10,7 @@ from smartia_jobs.clinic.statistics import StatusCounts
 from smartia_jobs.clinic.times import to_wall
 from smartia_jobs.jobs.metrics import Metrics
 from smartia_jobs.outbox.statistics import Category, MessageCounts
-from smartia_jobs.store.answered import SAID_NO, Answered
+from smartia_jobs.store.answered import Answered
 
 #: Empty where there is nothing to divide by.
 RATES = ("no_show_rate", "completion_rate", "no_show_rate_of_attended_or_missed")
@@ -73,14 +73,16 @@ def _categories(
 def _answers(metrics: Metrics, day: date) -> Iterator[int | None]:
     """Yield the visits of a day by answer; empty cells while that is not known."""
     zone, since = metrics.figures.period.zone, metrics.answers_since
-    if not metrics.answered or since is None or day < to_wall(since, zone).date():
+    if metrics.answers is None or since is None or day < to_wall(since, zone).date():
         yield from [None] * (1 + len(Answered))
         return
-    of_day = {
-        said: found.get(day, StatusCounts()) for said, found in metrics.answered_by_day.items()
-    }
-    yield sum(of_day[said].cancelled for said in SAID_NO)
-    yield from (of_day[said].total for said in Answered)
+    yield metrics.in_advance_by_day.get(day, 0)
+    of_day = [
+        metrics.answered_by_day.get(said, {}).get(day, StatusCounts()).total for said in Answered
+    ]
+    # Visits of which none stands in a group: what had been said before them is not known.
+    is_known = any(of_day) or not metrics.by_day[day].total
+    yield from of_day if is_known else [None] * len(Answered)
 
 
 def _messages(metrics: Metrics, day: date, kinds: tuple[str, ...]) -> Iterator[int | None]:

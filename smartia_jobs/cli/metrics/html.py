@@ -161,7 +161,7 @@ def to_html(metrics: Metrics) -> str:
         statuses={
             name: words
             for name, words in _STATUSES.items()
-            if name != IN_ADVANCE or metrics.answered
+            if name != IN_ADVANCE or metrics.figures.cancelled_in_advance is not None
         },
         answers=metrics.answers or {},
         answered={

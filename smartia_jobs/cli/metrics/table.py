@@ -159,8 +159,8 @@ def _visits(metrics: Metrics) -> Iterable[RenderableType]:
         count, earlier = getattr(now, status), getattr(before, status)
         words = status.replace("no_show", "no-show")
         table.add_row(words, str(count), str(earlier), _change(count, earlier))
-        if status == "cancelled" and metrics.answered:
-            said_no = (metrics.figures.cancelled_in_advance, metrics.previous.cancelled_in_advance)
+        said_no = (metrics.figures.cancelled_in_advance, metrics.previous.cancelled_in_advance)
+        if status == "cancelled" and said_no[0] is not None:
             table.add_row("  in advance", *map(_number, said_no), _change(*said_no))
     table.add_row(
         "unresolved (over, open)",
