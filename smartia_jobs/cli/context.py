@@ -199,6 +199,24 @@ def wrapped(line: str) -> str:
     return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
 
 
+def put(text: str, output: Path | None) -> None:
+    """Put a result where it was asked for: into a file, else on standard output.
+
+    That a file was written is said to a person who watches: what is printed in a pipe, cron mails.
+
+    Raises:
+        ConfigurationError: the file cannot be written.
+    """
+    if output is None:
+        sys.stdout.write(text)
+        return
+    from smartia_jobs.cli.output import write_whole
+
+    write_whole(output, text)
+    if a_person_watches():
+        typer.echo(wrapped(f"smartia-jobs {_command.get()}: {output} was written"), err=True)
+
+
 def print_json(body: dict[str, Any]) -> None:
     """Print exactly one JSON object on standard output."""
     sys.stdout.write(json_text(body, to_stdout=True))

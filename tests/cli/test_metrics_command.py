@@ -16,6 +16,7 @@ from smartia_jobs.kinds import KINDS
 from tests.jobs.metrics_desk import ASKS, Desk, local, wall
 from tests.support import Clinic, RunCli
 from tests.support import program as program_under_test
+from tests.support.terminal import run_on_terminal
 
 ROOT = Path(program_under_test.__file__).parents[2]
 MARCH = ("--until", "2026-03-31", "--days", "31")
@@ -262,17 +263,17 @@ def test_a_settings_file_that_is_not_there_is_not_made_either(
     assert not (tmp_path / ".env").exists()
 
 
-@pytest.mark.parametrize("form", ["text", "json"])
-def test_what_was_written_is_said_on_standard_error(
-    run_cli: RunCli, sqlite_clinic: Clinic, form: str
+@pytest.mark.parametrize("command", ["metrics", "calls"])
+def test_what_was_written_is_said_to_a_terminal_and_not_to_cron(
+    run_cli: RunCli, sqlite_clinic: Clinic, tmp_path: Path, command: str
 ) -> None:
-    env = env_of(sqlite_clinic) | {"LOG_FORMAT": form}
+    arguments, env = (command, "--output", "numbers.txt"), env_of(sqlite_clinic)
 
-    result = run_cli("metrics", "--output", "numbers.txt", env=env)
+    watched = run_on_terminal(*arguments, env=env, cwd=tmp_path)
+    by_cron = [run_cli(*arguments, env=env | {"LOG_FORMAT": form}) for form in ("text", "json")]
 
-    line = result.stderr.splitlines()[-1]
-    said = json.loads(line)["message"] if form == "json" else line
-    assert said.endswith("numbers.txt was written")
+    assert watched.screen == f"smartia-jobs {command}: numbers.txt was written\r\n"
+    assert [(one.exit_code, one.stdout + one.stderr) for one in by_cron] == [(0, "")] * 2
 
 
 def test_output_writes_the_file_and_nothing_else(

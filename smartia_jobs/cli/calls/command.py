@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from smartia_jobs.cli.context import errors_as_status, gather_settings, json_text, monitored
+from smartia_jobs.cli.context import errors_as_status, gather_settings, json_text, monitored, put
 from smartia_jobs.cli.options import EnvFile, Format, JsonFormat, chosen_format
-from smartia_jobs.cli.output import refuse_database, refuse_settings, write_whole
+from smartia_jobs.cli.output import refuse_database, refuse_settings
 
 if TYPE_CHECKING:
     from smartia_jobs.cli.calls.lines import Shown
@@ -80,10 +80,7 @@ def calls(
                 refuse_settings(output, given, settings)
             shown = _look(settings, day=wanted, to_file=output is not None, show_phones=show_phones)
             text = render(shown, chosen, to_stdout=output is None)
-            if output is not None:
-                write_whole(output, text)
-            else:
-                sys.stdout.write(text)
+            put(text, output)
 
 
 def render(shown: "Shown", chosen: Format, *, to_stdout: bool) -> str:

@@ -1,6 +1,5 @@
 """Parsing ``smartia-jobs metrics``, and putting its result where it was asked for."""
 
-import logging
 import sys
 from datetime import date
 from pathlib import Path
@@ -13,19 +12,15 @@ from smartia_jobs.cli.context import (
     gather_settings,
     json_text,
     monitored,
-    wrapped,
+    put,
 )
 from smartia_jobs.cli.days import read_day
 from smartia_jobs.cli.options import EnvFile, Format, JsonFormat, chosen_format
-from smartia_jobs.cli.output import refuse_database, refuse_settings, write_whole
-from smartia_jobs.logs import logs_are_json
+from smartia_jobs.cli.output import refuse_database, refuse_settings
 
 if TYPE_CHECKING:
     from smartia_jobs.jobs.metrics import Metrics
     from smartia_jobs.settings import Settings
-
-
-logger = logging.getLogger("smartia_jobs")
 
 
 #: The longest period that can be asked for: ten years.
@@ -91,7 +86,7 @@ def metrics(
                 refuse_settings(output, given, settings)
             by_day = chosen is Format.CSV
             found = _measure(settings, days=days, until=last_day, by_day=by_day)
-            _put(render(found, chosen, to_terminal=output is None), output)
+            put(render(found, chosen, to_terminal=output is None), output)
 
 
 def render(metrics: "Metrics", chosen: Format, *, to_terminal: bool = False) -> str:
@@ -133,18 +128,3 @@ def _last_day(until: date | None) -> date | None:
         raise typer.BadParameter(f"must not lie before {_EARLIEST}", param_hint="--until")
     # Later than now is cut to now; the calendar's last day would have no day after it.
     return min(until, _LATEST) if until is not None else None
-
-
-def _say(what: str) -> None:
-    if logs_are_json():
-        logger.info(what, extra={"ctx": {"event": "output_written"}})
-    else:
-        typer.echo(wrapped(f"smartia-jobs metrics: {what}"), err=True)
-
-
-def _put(text: str, output: Path | None) -> None:
-    if output is None:
-        sys.stdout.write(text)
-        return
-    write_whole(output, text)
-    _say(f"{output} was written")
