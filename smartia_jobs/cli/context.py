@@ -199,21 +199,30 @@ def wrapped(line: str) -> str:
     return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
 
 
-def put(text: str, output: Path | None) -> None:
+def put(text: str, output: Path | None, *, body: Callable[[], dict[str, Any]]) -> None:
     """Put a result where it was asked for: into a file, else on standard output.
 
     That a file was written is said to a person who watches: what is printed in a pipe, cron mails.
+    What a clinic of many prints is its JSON object, whatever form was asked for: its fleet reads
+    that, counts, and shows it.
+
+    Args:
+        text: the result in the form that was asked for.
+        output: the file; None: none was asked for.
+        body: returns the JSON object as a pipe may see it.
 
     Raises:
         ConfigurationError: the file cannot be written.
     """
-    if output is None:
-        sys.stdout.write(text)
-        return
-    from smartia_jobs.cli.output import write_whole
+    if output is not None:
+        from smartia_jobs.cli.output import write_whole
 
-    write_whole(output, text)
-    if a_person_watches():
+        write_whole(output, text)
+    if _clinic.get() is not None:
+        print_json(body())
+    elif output is None:
+        sys.stdout.write(text)
+    elif a_person_watches():
         typer.echo(wrapped(f"smartia-jobs {_command.get()}: {output} was written"), err=True)
 
 

@@ -18,7 +18,7 @@ from smartia_jobs.cli.context import (
     print_json,
     refuse_now,
 )
-from smartia_jobs.cli.options import Json
+from smartia_jobs.cli.options import Format, Json
 from smartia_jobs.cli.streams import status_of_output
 from smartia_jobs.errors import InterruptedRunError
 from smartia_jobs.kinds import REMINDERS
@@ -203,7 +203,12 @@ def _refuse_what_no_clinic_takes(words: Sequence[str]) -> None:
         with one.make_context(words[0], list(words[1:]), parent=context) as its_own:
             given = its_own.params
             refuse_now(given.get("now"), dry_run=given.get("dry_run", False))
-            output = given.get("output")
+            output, form = given.get("output"), given.get("format")
+    if output is None and form in (Format.CSV, Format.HTML):
+        raise typer.BadParameter(
+            f"nobody would see what each clinic prints; add --output 'DIR/{_CLINIC}.{form}'",
+            param_hint="--format",
+        )
     if output is not None and _CLINIC not in str(output):
         raise typer.BadParameter(
             f"all clinics would write to {output}, one over the other; put {_CLINIC} into it",

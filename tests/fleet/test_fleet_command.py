@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import time
+from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import pytest
 
 from smartia_jobs.sandbox.scripts import Scripted
 from tests.fleet.conftest import Fleet
+from tests.jobs.calls_desk import CallsDesk
+from tests.jobs.metrics_desk import SAO_PAULO
 from tests.support import StartCli
 from tests.support.postgres import create_database, drop_database
 from tests.support.terminal import run_on_terminal
@@ -273,6 +276,55 @@ def test_a_job_s_own_options_reach_it_and_the_clinic_s_name_is_filled_in(
     assert sorted(page.name for page in pages.iterdir()) == ["centro.html", "norte.html"]
 
 
+@pytest.mark.parametrize("job", ["calls", "metrics"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "--format html --output {folder}/{{clinic}}.html",
+        "--format=csv --output={folder}/{{clinic}}.csv",
+        "--format json --output {folder}/{{clinic}}.json",
+        "--output {folder}/{{clinic}}.txt",
+        "--format table",
+        "--format json",
+        "",
+    ],
+)
+def test_a_clinic_s_counts_reach_the_fleet_in_whatever_form_they_were_asked_for(
+    fleet: Fleet, tmp_path: Path, job: str, form: str
+) -> None:
+    now = datetime.now(SAO_PAULO).replace(tzinfo=None)
+    for name in ("centro", "norte"):
+        desk = CallsDesk(fleet.add(name), now=now)
+        desk.visit(now - timedelta(minutes=1), "COMPLETED")
+        visit = desk.visit(now + timedelta(days=1), name="Maria Souza")
+        desk.answer(desk.remind(visit), text="posso levar minha filha?")
+    words = (job, *form.format(folder=tmp_path).split())
+
+    in_json, shown = fleet.run(*words, "--json"), fleet.run(*words)
+
+    name = {"calls": "calls", "metrics": "total"}[job]
+    assert in_json.json["totals"][name] == 2, in_json.stderr
+    assert f"{name} 1" in shown.stdout.splitlines()[1]
+    assert "Nothing to do" not in shown.stdout
+    assert "said" not in in_json.json["clinics"]["centro"]
+    assert "Maria" not in in_json.stdout
+    assert "filha" not in in_json.stdout
+
+
+def test_a_terminal_gets_the_table_alone_when_each_clinic_writes_a_page(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    fleet.add("centro")
+    words = ("calls", "--format", "html", "--output", f"{tmp_path}/{{clinic}}.html")
+
+    shown = run_on_terminal(
+        "fleet", *words, "--clinics", str(fleet.folder), env={}, cwd=tmp_path, stdout_too=True
+    )
+
+    assert (tmp_path / "centro.html").exists()
+    assert "was written" not in shown.screen
+
+
 def test_each_job_can_be_done_for_all_clinics(fleet: Fleet) -> None:
     for name in ("centro", "norte"):
         fleet.add(name)
@@ -342,6 +394,8 @@ def test_what_is_odd_about_the_folder_is_told_when_all_of_it_is_meant(fleet: Fle
         (["24h", "--env-file", "x"], "--env-file"),
         (["24h", "--env-file=x"], "--env-file"),
         (["calls", "--output", "one-for-all.html"], "{clinic}"),
+        (["calls", "--format", "html"], "--output 'DIR/{clinic}.html'"),
+        (["metrics", "--format=csv"], "--output 'DIR/{clinic}.csv'"),
         (["24h", "--shard", "2/2"], "--shard"),
         (["24h", "--at", "24"], "--at"),
         (["24h", "--only", "nobody"], "--only nobody"),

@@ -3,8 +3,9 @@
 import logging
 import sys
 from datetime import date
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +15,7 @@ from smartia_jobs.cli.output import refuse_database, refuse_settings
 
 if TYPE_CHECKING:
     from smartia_jobs.cli.calls.lines import Shown
+    from smartia_jobs.jobs.calls import CallList
     from smartia_jobs.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -78,9 +80,10 @@ def calls(
             if output is not None:
                 refuse_database(output, settings.database_url)
                 refuse_settings(output, given, settings)
-            shown = _look(settings, day=wanted, to_file=output is not None, show_phones=show_phones)
+            found = _look(settings, day=wanted)
+            shown = _shown(found, settings, to_file=output is not None, show_phones=show_phones)
             text = render(shown, chosen, to_stdout=output is None)
-            put(text, output)
+            put(text, output, body=partial(_as_a_pipe_sees_it, found, settings))
 
 
 def render(shown: "Shown", chosen: Format, *, to_stdout: bool) -> str:
@@ -108,16 +111,19 @@ def render(shown: "Shown", chosen: Format, *, to_stdout: bool) -> str:
             return to_text(shown, terminal=to_stdout and sys.stdout.isatty())
 
 
-def _look(
-    settings: "Settings", *, day: str | date | None, to_file: bool, show_phones: bool
-) -> "Shown":
-    from smartia_jobs.cli.calls.lines import Shown
+def _look(settings: "Settings", *, day: str | date | None) -> "CallList":
     from smartia_jobs.clock import SystemClock
     from smartia_jobs.jobs.calls import list_calls, named_day
     from smartia_jobs.launch import run_that_reads
 
     with run_that_reads("calls", settings, SystemClock()) as run:
-        found = list_calls(run, day=named_day(day, run) if isinstance(day, str) else day)
+        return list_calls(run, day=named_day(day, run) if isinstance(day, str) else day)
+
+
+def _shown(found: "CallList", settings: "Settings", *, to_file: bool, show_phones: bool) -> "Shown":
+    """Return the list with as much of the persons as whoever reads may see."""
+    from smartia_jobs.cli.calls.lines import Shown
+
     to_screen = not to_file and sys.stdout.isatty()
     if show_phones and not (to_file or to_screen):
         logger.warning(
@@ -130,6 +136,12 @@ def _look(
         persons=to_file or to_screen,
         phones=to_file or (to_screen and show_phones),
     )
+
+
+def _as_a_pipe_sees_it(found: "CallList", settings: "Settings") -> dict[str, Any]:
+    from smartia_jobs.cli.calls.lines import Shown
+
+    return Shown.of(found, settings, persons=False, phones=False).as_json()
 
 
 def _day(text: str | None) -> str | date | None:

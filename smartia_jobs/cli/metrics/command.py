@@ -86,7 +86,8 @@ def metrics(
                 refuse_settings(output, given, settings)
             by_day = chosen is Format.CSV
             found = _measure(settings, days=days, until=last_day, by_day=by_day)
-            put(render(found, chosen, to_terminal=output is None), output)
+            text = render(found, chosen, to_terminal=output is None)
+            put(text, output, body=found.as_json)
 
 
 def render(metrics: "Metrics", chosen: Format, *, to_terminal: bool = False) -> str:
