@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from smartia_jobs.cli.titled import print_titled
 from smartia_jobs.jobs.checks.finding import Finding, Level
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _print_table(title: str, findings: Iterable[Finding], closing: str) -> None:
     from rich.text import Text
 
     console = Console(highlight=False)
-    table = Table(title=Text(title), box=box.ROUNDED, title_justify="left", show_header=False)
+    table = Table(box=box.ROUNDED, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold", ratio=1)
@@ -93,7 +94,7 @@ def _print_table(title: str, findings: Iterable[Finding], closing: str) -> None:
             Text(finding.title),
             _cell(finding),
         )
-    console.print(table)
+    print_titled(console, title, table)
     console.print(Text(closing))
 
 

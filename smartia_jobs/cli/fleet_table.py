@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
+from smartia_jobs.cli.titled import print_titled
 from smartia_jobs.errors import ExitStatus
 from smartia_jobs.fleet.report import ClinicEnd, FleetReport
 from smartia_jobs.settings.clinics import named
@@ -91,7 +92,7 @@ def _print_table(report: FleetReport) -> None:
 
     # What is said of a clinic may quote its settings: brackets there are no colours.
     console = Console(highlight=False, markup=False, emoji=False)
-    table = Table(title=_title(report), box=box.ROUNDED, title_justify="left")
+    table = Table(box=box.ROUNDED)
     table.add_column("clinic", overflow="fold", max_width=24)
     table.add_column("exit", justify="right", no_wrap=True)
     table.add_column("what came of it", overflow="fold")
@@ -100,7 +101,7 @@ def _print_table(report: FleetReport) -> None:
             *_row(report, end), style="red" if end.exit_status is not ExitStatus.OK else None
         )
     if table.row_count:
-        console.print(table)
+        print_titled(console, _title(report), table)
     else:
         console.print(_title(report))
     for note in _notes(report):

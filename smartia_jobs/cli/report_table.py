@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from smartia_jobs.cli.titled import print_titled
 from smartia_jobs.report import Reason, Report, Result
 
 #: What each skip means, in words for the clinic.
@@ -171,18 +172,18 @@ def _print_table(report: Report) -> None:
 
     console = Console(highlight=False)
     if report.decisions:
-        decisions = Table(title=_title(report), box=box.ROUNDED, title_justify="left")
+        decisions = Table(box=box.ROUNDED)
         for heading in ("visit", "id", "phone", "decision"):
             decisions.add_column(heading, overflow="fold", no_wrap=heading != "decision")
         for decision in report.decisions:
             decisions.add_row(*_decision(decision))
-        console.print(decisions)
-    table = Table(title=_title(report), box=box.ROUNDED, title_justify="left", show_header=False)
+        print_titled(console, _title(report), decisions)
+    table = Table(box=box.ROUNDED, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(style="dim")
     for name, count, hint in _rows(report):
         table.add_row(name, str(count), hint, style=_COLOURS.get(name) if count else None)
-    console.print(table)
+    print_titled(console, _title(report), table)
     for note in _notes(report):
         console.print(note, markup=False)
