@@ -1,7 +1,8 @@
 """The clinics that one webhook serves: whose number is whose, and whose secret signs for whom."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,9 @@ from smartia_jobs.settings.clinics import Clinic
 from smartia_jobs.settings.environment import understand
 
 logger = logging.getLogger(__name__)
+
+#: As Meta writes the id of a number.
+_NUMBER = re.compile(rb'"phone_number_id"\s*:\s*"?([0-9]+)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +50,12 @@ class OneClinic:
         """Serve it."""
         self.all: Sequence[ServedClinic] = (ServedClinic("", settings),)
 
-    def parts(
-        self, payload: dict[str, Any], signed_by: Collection[bytes]
-    ) -> Mapping[str, dict[str, Any]]:
+    def may_have_signed(self, body: bytes) -> Iterator[bytes]:
+        """Yield the clinic's secrets."""
+        del body
+        yield from self.all[0].secrets
+
+    def parts(self, payload: dict[str, Any], signed_by: bytes) -> Mapping[str, dict[str, Any]]:
         """Return the whole post; the inbox leaves out what is about another number."""
         del signed_by
         return {self.all[0].name: payload}
@@ -67,14 +74,26 @@ class ManyClinics:
         self.all = clinics
         self._names = dict(left_out)
         self._names |= {one.settings.meta_phone_number_id or "": one.name for one in clinics}
+        self._secrets_of = {
+            (one.settings.meta_phone_number_id or "").encode(): one.secrets for one in clinics
+        }
+        self._secrets = {secret for one in clinics for secret in one.secrets}
         self._by_account: dict[str, list[ServedClinic]] = {}
         for one in clinics:
             if one.settings.meta_waba_id is not None:
                 self._by_account.setdefault(one.settings.meta_waba_id, []).append(one)
 
-    def parts(
-        self, payload: dict[str, Any], signed_by: Collection[bytes]
-    ) -> Mapping[str, dict[str, Any]]:
+    def may_have_signed(self, body: bytes) -> Iterator[bytes]:
+        """Yield all secrets once, first those of the clinics whose numbers a post names.
+
+        It is not parsed for that: until it is known who has signed it, anybody may have sent it.
+        """
+        numbers = set(_NUMBER.findall(body))
+        likely = {secret for number in numbers for secret in self._secrets_of.get(number, ())}
+        yield from likely
+        yield from (secret for secret in self._secrets if secret not in likely)
+
+    def parts(self, payload: dict[str, Any], signed_by: bytes) -> Mapping[str, dict[str, Any]]:
         """Return each clinic's part of a post, and what is nobody's.
 
         What names a number is about its clinic, whoever signed it, also if that is left out. What
@@ -87,7 +106,7 @@ class ManyClinics:
                 found = self._names.get(number)
                 return [] if found is None else [found]
             of_account = self._by_account.get(account, ())
-            return [one.name for one in of_account if not one.secrets.isdisjoint(signed_by)]
+            return [one.name for one in of_account if signed_by in one.secrets]
 
         return parts(payload, whose)
 

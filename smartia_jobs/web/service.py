@@ -1,11 +1,11 @@
 """The HTTP service itself: which routes exist, and its life from socket to SIGTERM."""
 
 import socket
+import threading
 from collections.abc import Callable
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -106,7 +106,8 @@ class _Server(uvicorn.Server):
         self._children = children
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await run_in_threadpool(self._children.end)
+        # A job may be starting, which takes its time; and no pool's turn is waited for.
+        threading.Thread(target=self._children.end, daemon=True).start()
         await super().shutdown(sockets)
 
 

@@ -4,12 +4,13 @@ import asyncio
 import hmac
 import logging
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from hashlib import sha256
+from itertools import islice
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -18,6 +19,7 @@ from smartia_jobs.clock import Clock
 from smartia_jobs.inbox.parts import NOBODY
 from smartia_jobs.inbox.payload import nobodys, parse
 from smartia_jobs.logs import log_event
+from smartia_jobs.web.bodies import Bodies, RefusedError
 from smartia_jobs.web.clinics import ManyClinics, OneClinic
 from smartia_jobs.web.inbox import Inbox, log_post
 from smartia_jobs.web.inboxes import Inboxes
@@ -25,8 +27,11 @@ from smartia_jobs.web.inboxes import Inboxes
 logger = logging.getLogger(__name__)
 
 PATH = "/webhook"
-#: The most that one post may hold. Source: Meta, "Create a webhook endpoint" (2026-11).
-MOST_BYTES = 3 << 20
+#: The most that is hashed to find out who has signed a post: the largest one for 8 apps, or one of
+#: 50 kB for 500.
+_MOST_HASHED_BYTES = 24 << 20
+#: Posts whose signatures are looked at at one time; nothing else waits for them.
+_CHECKED_AT_ONCE = 2
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _SIGNATURE = re.compile(r"sha256=([0-9a-f]{64})")
@@ -57,7 +62,8 @@ class _Webhook:
         self._inboxes = inboxes
         tokens = {clinic.settings.meta_verify_token for clinic in clinics.all}
         self._tokens = [token.encode() for token in tokens if token]
-        self._secrets = sorted({secret for clinic in clinics.all for secret in clinic.secrets})
+        self._bodies = Bodies()
+        self._checks = CapacityLimiter(_CHECKED_AT_ONCE)
 
     async def shake_hands(self, request: Request) -> Response:
         """Answer Meta's handshake: whoever knows a verify token gets its challenge back."""
@@ -71,18 +77,17 @@ class _Webhook:
 
     async def take(self, request: Request) -> Response:
         """Store what Meta posts, and say so only when it is stored."""
+        signature = _SIGNATURE.fullmatch(request.headers.get("x-hub-signature-256", "").lower())
+        if signature is None:
+            return _refused(401, "a post has no signature")
         try:
-            body = await _body(request)
+            signed_by, payload = await self._read(request, bytes.fromhex(signature[1]))
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
-        if body is None:
-            return _refused(413, "a post was larger than Meta's are")
-        signature = request.headers.get("x-hub-signature-256", "")
-        # Of a large body and the secrets of many clinics it takes seconds.
-        signed_by = await run_in_threadpool(self._signed_by, body, signature)
-        if not signed_by:
+        except RefusedError as refused:
+            return _refused(refused.status, str(refused))
+        if signed_by is None:
             return _refused(401, "a post was not signed with the app's secret")
-        payload = parse(body)
         if payload is None:
             # Sent again for days, it would be understood no better.
             log_event(logger, logging.WARNING, "a signed post was not understood", event="webhook")
@@ -93,19 +98,21 @@ class _Webhook:
         )
         return PlainTextResponse("", max(statuses))
 
-    def _signed_by(self, body: bytes, signature: str) -> set[bytes]:
-        """Return which of the secrets have signed a post; which is not told by the time taken."""
-        match = _SIGNATURE.fullmatch(signature.lower())
-        given = match[1] if match else ""
-        return {
-            secret
-            for secret in self._secrets
-            if hmac.compare_digest(given, hmac.new(secret, body, sha256).hexdigest())
-        }
+    async def _read(
+        self, request: Request, given: bytes
+    ) -> tuple[bytes | None, dict[str, Any] | None]:
+        """Return which secret has signed a post, and what it holds if one has."""
+        async with self._bodies.read(request) as body:
+            return await run_sync(self._check, body, given, limiter=self._checks)
 
-    async def _take_part(
-        self, name: str, payload: dict[str, Any], signed_by: Collection[bytes]
-    ) -> int:
+    def _check(self, body: bytes, given: bytes) -> tuple[bytes | None, dict[str, Any] | None]:
+        affordable = _MOST_HASHED_BYTES // max(1, len(body))
+        for secret in islice(self._clinics.may_have_signed(body), affordable):
+            if hmac.compare_digest(given, hmac.digest(secret, body, "sha256")):
+                return secret, parse(body)
+        return None, None
+
+    async def _take_part(self, name: str, payload: dict[str, Any], signed_by: bytes) -> int:
         """Return the HTTP status for a clinic's part: not 200 as long as Meta is to keep it."""
         clinic = self._by_name.get(name)
         if clinic is None and name == NOBODY:
@@ -115,23 +122,10 @@ class _Webhook:
             # Until somebody mends its settings, Meta's queue keeps what its patients answer.
             _log_refusal(503, "a post is about a clinic that is not served", {"clinic": name})
             return 503
-        if clinic.secrets.isdisjoint(signed_by):
+        if signed_by not in clinic.secrets:
             _log_refusal(401, "a post was not signed with this clinic's secret", clinic.labels)
             return 401
         return await self._inboxes.take(clinic, payload)
-
-
-async def _body(request: Request) -> bytes | None:
-    """Return what was posted; None when it is too large, of which no more is read."""
-    if int(request.headers.get("content-length", "0")) > MOST_BYTES:
-        return None
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > MOST_BYTES:
-            return None
-        chunks.append(chunk)
-    return b"".join(chunks)
 
 
 def _refused(status: int, why: str) -> Response:

@@ -1,5 +1,6 @@
 """``/webhook`` while something is wrong: the database, the caller, the machine, the role."""
 
+import asyncio
 import http.client
 import os
 import signal
@@ -15,10 +16,14 @@ from uuid import uuid4
 import psycopg
 import pytest
 import requests
+import uvicorn
+from anyio.to_thread import current_default_thread_limiter
 from sqlalchemy import make_url
+from starlette.applications import Starlette
 
 from smartia_jobs.database import Database
 from smartia_jobs.web.children import Children
+from smartia_jobs.web.service import _Server
 from tests.outbox.test_schema import documented
 from tests.support import Clinic, StartCli
 from tests.support.postgres import drop_database, native
@@ -317,10 +322,13 @@ def test_what_is_announced_as_too_large_is_refused_before_it_comes(
     sqlite_clinic: Clinic, serve: Serve
 ) -> None:
     webhook = serve(sqlite_clinic)
-    head = b"POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 3145729\r\n\r\n"
+    head = (
+        "POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 3145729\r\n"
+        f"X-Hub-Signature-256: {signature(b'')}\r\n\r\n"
+    )
 
     with closing(_connect(webhook)) as connection:
-        connection.sendall(head)
+        connection.sendall(head.encode())
         answer = connection.recv(1000)
 
     assert answer.startswith(b"HTTP/1.1 413 ")
@@ -459,6 +467,29 @@ def test_what_is_heard_during_somebody_elses_run_is_acted_on_after_it(
         running.result()
 
     assert _child_besides(others) != first
+
+
+def test_jobs_are_told_to_end_although_every_thread_of_the_pool_is_taken() -> None:
+    class Told(Children):
+        told = threading.Event()
+
+        def end(self) -> None:
+            self.told.set()
+
+    async def shut_down() -> None:
+        pool = current_default_thread_limiter()
+        for _ in range(int(pool.total_tokens)):
+            pool.acquire_on_behalf_of_nowait(object())
+        config = uvicorn.Config(Starlette(), lifespan="off", log_config=None)
+        config.load()
+        server = _Server(config, Told())
+        server.lifespan, server.servers = config.lifespan_class(config), []
+        async with asyncio.timeout(20):
+            await server.shutdown()
+
+    asyncio.run(shut_down())
+
+    assert Told.told.wait(20)
 
 
 def _child_besides(others: list[int]) -> int:

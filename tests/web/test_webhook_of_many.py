@@ -201,6 +201,58 @@ def test_what_cannot_be_understood_is_acknowledged_if_any_app_has_signed_it(
     assert answers == [200] * 4
 
 
+def test_of_hundreds_of_apps_each_ones_posts_are_believed_however_large_and_one_of_nobodys_number(
+    files: Folder, serve: Serve
+) -> None:
+    first = files.add("centro")
+    numbers = {f"clinic-{n:03}": f"5{n:03}" for n in range(300)}
+    for name, number in numbers.items():
+        files.write(
+            name,
+            DATABASE_URL=first.url,
+            META_PHONE_NUMBER_ID=number,
+            META_APP_SECRET=name * 4,
+            META_WABA_ID="",
+        )
+    service = serve(files)
+    bundle = [status(f"w{n}") for n in range(1000)]
+
+    large = [
+        service.say(post(about(numbers[name], statuses=bundle)), name * 4)
+        for name in ("clinic-000", "clinic-150", "clinic-299")
+    ]
+    unknown = [
+        service.say(post(about("9", statuses=[status()])), name * 4)
+        for name in ("clinic-000", "clinic-150", "clinic-299")
+    ]
+
+    assert (large, unknown) == ([200] * 3, [200] * 3)
+    assert len(files.statuses("centro")) == 1000
+
+
+def test_what_is_too_large_to_be_hashed_with_every_secret_is_not_believed(
+    files: Folder, serve: Serve
+) -> None:
+    first = files.add("centro")
+    secrets = [f"{n:02}" * 16 for n in range(30)]
+    for n, secret in enumerate(secrets):
+        files.write(
+            f"clinic-{n}",
+            DATABASE_URL=first.url,
+            META_PHONE_NUMBER_ID=f"5{n}",
+            META_APP_SECRET=secret,
+        )
+    service = serve(files)
+    body = b" " * (3 << 20)
+
+    answers = [service.webhook.send(body, signature(body, secret)) for secret in secrets]
+
+    # Eight of the 31 secrets are tried, perhaps that of centro among them.
+    assert 7 <= answers.count(200) <= 8
+    assert answers.count(401) == 30 - answers.count(200)
+    assert [service.webhook.send(b"", signature(b"", secret)) for secret in secrets] == [200] * 30
+
+
 def test_any_clinics_word_shakes_hands(files: Folder, serve: Serve) -> None:
     files.add("centro", META_VERIFY_TOKEN="word-of-centro")
     files.add("norte", META_VERIFY_TOKEN="")
