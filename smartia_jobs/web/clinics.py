@@ -15,6 +15,9 @@ from smartia_jobs.settings.environment import understand
 
 logger = logging.getLogger(__name__)
 
+#: Whose part holds what is about a number of no clinic, while not every clinic's own is known.
+UNCLEAR = "?"
+
 #: As Meta writes the id of a number.
 _NUMBER = re.compile(rb'"phone_number_id"\s*:\s*"?([0-9]+)')
 
@@ -49,6 +52,7 @@ class OneClinic:
     def __init__(self, settings: Settings) -> None:
         """Serve it."""
         self.all: Sequence[ServedClinic] = (ServedClinic("", settings),)
+        self.without_number: Sequence[str] = ()
 
     def may_have_signed(self, body: bytes) -> Iterator[bytes]:
         """Yield the clinic's secrets."""
@@ -64,16 +68,23 @@ class OneClinic:
 class ManyClinics:
     """The clinics of a folder: a post is taken apart by the ids of their numbers."""
 
-    def __init__(self, clinics: Sequence[ServedClinic], left_out: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        clinics: Sequence[ServedClinic],
+        owners: Mapping[str, Sequence[str]],
+        without_number: Sequence[str],
+    ) -> None:
         """Serve clinics, each with a number of its own.
 
         Args:
             clinics: those that can be served.
-            left_out: the names of those that cannot, by the ids of their numbers.
+            owners: the names of all clinics of the folder by the ids of their numbers.
+            without_number: the names of those that have no number of their own that can be read:
+                what is about a number of nobody may be about them.
         """
         self.all = clinics
-        self._names = dict(left_out)
-        self._names |= {one.settings.meta_phone_number_id or "": one.name for one in clinics}
+        self.without_number = without_number
+        self._owners = owners
         self._secrets_of = {
             (one.settings.meta_phone_number_id or "").encode(): one.secrets for one in clinics
         }
@@ -96,15 +107,17 @@ class ManyClinics:
     def parts(self, payload: dict[str, Any], signed_by: bytes) -> Mapping[str, dict[str, Any]]:
         """Return each clinic's part of a post, and what is nobody's.
 
-        What names a number is about its clinic, whoever signed it, also if that is left out. What
-        Meta tells of the account is about all clinics of it that believe the post: each of its
+        What names a number is about its clinic, whoever signed it, also if that is left out; a
+        number of nobody is unclear as long as a clinic's own is not known. What Meta tells of the
+        account is about all clinics of it that believe the post: each of its
         apps gets its own.
         """
 
-        def whose(account: str, number: str | None) -> list[str]:
+        unclear = (UNCLEAR,) if self.without_number else ()
+
+        def whose(account: str, number: str | None) -> Sequence[str]:
             if number is not None:
-                found = self._names.get(number)
-                return [] if found is None else [found]
+                return self._owners.get(number, unclear)
             of_account = self._by_account.get(account, ())
             return [one.name for one in of_account if signed_by in one.secrets]
 
@@ -119,16 +132,14 @@ def clinics_to_serve(clinics: Sequence[Clinic]) -> ManyClinics:
     """
     owners: dict[str, list[str]] = {}
     for clinic in clinics:
-        owners.setdefault(_number(clinic), []).append(clinic.name)
+        if number := _number(clinic):
+            owners.setdefault(number, []).append(clinic.name)
     served: list[ServedClinic] = []
-    left_out: dict[str, str] = {}
     for clinic in clinics:
-        others = [name for name in owners[_number(clinic)] if name != clinic.name]
+        others = [name for name in owners.get(_number(clinic), ()) if name != clinic.name]
         try:
             served.append(_served(clinic, others))
         except ConfigurationError as error:
-            if number := _number(clinic):
-                left_out[number] = clinic.name
             for problem in error.problems:
                 _warn(f"clinic {clinic.name} is not served: {problem}", clinic=clinic.name)
     if not served:
@@ -137,7 +148,15 @@ def clinics_to_serve(clinics: Sequence[Clinic]) -> ManyClinics:
             "META_PHONE_NUMBER_ID of its own, and nothing else that is wrong; see the warnings."
         )
     _warn_of_what_is_not_heard(served)
-    return ManyClinics(served, left_out)
+    with_number = {names[0] for names in owners.values() if len(names) == 1}
+    without_number = [clinic.name for clinic in clinics if clinic.name not in with_number]
+    if without_number:
+        _warn(
+            "Until these clinics have a META_PHONE_NUMBER_ID of their own, posts about a number of "
+            "no clinic are not acknowledged: they may be about them.",
+            clinics=without_number,
+        )
+    return ManyClinics(served, owners, without_number)
 
 
 def _served(clinic: Clinic, same_number: Sequence[str]) -> ServedClinic:
@@ -176,7 +195,9 @@ def _warn_of_what_is_not_heard(served: Sequence[ServedClinic]) -> None:
 
 
 def _number(clinic: Clinic) -> str:
-    return clinic.given.texts.get("META_PHONE_NUMBER_ID", "").strip()
+    """Return the id of a clinic's number, whatever else is wrong; empty: it has none."""
+    text = clinic.given.texts.get("META_PHONE_NUMBER_ID", "").strip()
+    return text if text.isascii() and text.isdigit() else ""
 
 
 def _warn(what: str, **fields: Any) -> None:

@@ -20,7 +20,7 @@ from smartia_jobs.inbox.parts import NOBODY
 from smartia_jobs.inbox.payload import nobodys, parse
 from smartia_jobs.logs import log_event
 from smartia_jobs.web.bodies import Bodies, RefusedError
-from smartia_jobs.web.clinics import ManyClinics, OneClinic
+from smartia_jobs.web.clinics import UNCLEAR, ManyClinics, OneClinic
 from smartia_jobs.web.inbox import Inbox, log_post
 from smartia_jobs.web.inboxes import Inboxes
 
@@ -118,8 +118,15 @@ class _Webhook:
         if clinic is None and name == NOBODY:
             log_post(nobodys(payload))
             return 200
+        # Until somebody mends a clinic's settings, Meta's queue keeps what its patients answer.
+        if clinic is None and name == UNCLEAR:
+            _log_refusal(
+                503,
+                "a post is about a number of no clinic, while these have none that can be read",
+                {"clinics": list(self._clinics.without_number)},
+            )
+            return 503
         if clinic is None:
-            # Until somebody mends its settings, Meta's queue keeps what its patients answer.
             _log_refusal(503, "a post is about a clinic that is not served", {"clinic": name})
             return 503
         if signed_by not in clinic.secrets:
@@ -133,5 +140,5 @@ def _refused(status: int, why: str) -> Response:
     return PlainTextResponse("refused", status)
 
 
-def _log_refusal(status: int, why: str, labels: Mapping[str, str] = {}) -> None:
+def _log_refusal(status: int, why: str, labels: Mapping[str, Any] = {}) -> None:
     log_event(logger, logging.WARNING, why, event="webhook", status=status, **labels)

@@ -375,7 +375,7 @@ def test_a_wrong_a_missing_and_a_broken_one_are_named_and_the_others_are_served(
     assert files.statuses("centro") == ["a", "c"]
     assert "of 1 of 6 clinics" in service.announced
     logged = lines(service.end())
-    refused = [line["clinic"] for line in logged if line.get("status") == 503]
+    refused = [line.get("clinic") for line in logged if line.get("status") == 503]
     assert refused == ["nowhere", "unsigned", "unsigned"]
     why = {
         line["clinic"]: line["message"]
@@ -409,7 +409,51 @@ def test_a_number_that_two_clinics_claim_is_served_for_neither(files: Folder, se
     said = service.end()
     assert "clinic centro is not served: its META_PHONE_NUMBER_ID is that of copied" in said
     assert "clinic copied is not served: its META_PHONE_NUMBER_ID is that of centro" in said
-    assert "a post is about a clinic that is not served" in said
+    refused = [line["clinic"] for line in lines(said) if line.get("status") == 503]
+    assert refused == ["centro", "copied"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        b"\xff\xfe\x00META_PHONE_NUMBER_ID=1002",
+        b"META_APP_SECRET=s\n",
+        b"META_PHONE_NUMBERID=1002\nMETA_APP_SECRET=s\n",
+        b"META_PHONE_NUMBER_ID=+55 41 3000-0000\nMETA_APP_SECRET=s\n",
+        b"META_PHONE_NUMBER_ID=1001\nMETA_APP_SECRET=s\n",
+    ],
+    ids=["no UTF-8", "missing", "misspelt", "no id", "another clinic's"],
+)
+def test_while_a_clinics_own_number_is_not_known_no_post_about_an_unknown_one_is_acknowledged(
+    files: Folder, serve: Serve, settings: bytes
+) -> None:
+    shared = SECRETS["centro"]
+    files.add("centro")
+    files.add("sul", META_APP_SECRET=shared)
+    (files.path / "norte.env").write_bytes(settings)
+    service = serve(files)
+    unknown = about("1002", messages=[written()])
+    notice = post(
+        {"event": "PAUSED", "message_template_name": "lembrete"},
+        field="message_template_status_update",
+    )
+
+    answers = [
+        service.say(post(*changes), shared)
+        for changes in ([unknown], [unknown, about("sul", statuses=[status("a")])])
+    ]
+    others = [
+        service.say(payload, shared)
+        for payload in (post(about("sul", statuses=[status("b")])), notice)
+    ]
+
+    assert (answers, others) == ([503, 503], [200, 200])
+    assert files.statuses("sul") == ["a", "b"]
+    logged = lines(service.end())
+    why = [line for line in logged if "a number of no clinic, while" in line["message"]]
+    warned = [line for line in logged if "a number of no clinic are not ackn" in line["message"]]
+    assert [(line["status"], "norte" in line["clinics"]) for line in why] == [(503, True)] * 2
+    assert [line["clinics"] for line in warned] == [why[0]["clinics"]]
 
 
 def test_it_warns_of_what_the_clinics_do_not_hear(files: Folder, serve: Serve) -> None:
