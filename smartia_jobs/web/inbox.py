@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
@@ -25,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 #: Connections to PostgreSQL, for the only clinic; SQLite has one writer at a time.
 _CONNECTIONS = {"postgresql": 4, "sqlite": 1}
+#: A post that is stored takes milliseconds.
+_HANGS_AFTER_S = 1.0
 
 
 class Inbox:
@@ -50,7 +54,8 @@ class Inbox:
         dialect = "sqlite" if settings.database_url.startswith("sqlite") else "postgresql"
         connections = _CONNECTIONS[dialect] if alone else 1
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="inbox")
-        self._work: set[Future[Any]] = set()
+        #: And since when it has been under way.
+        self._work: dict[Future[Any], float] = {}
         self._forwarding = (
             Forwarding(clinic, clock, inbox=self._threads, database=self._database)
             if settings.webhook_forward_url is not None
@@ -61,6 +66,13 @@ class Inbox:
     def is_idle(self) -> bool:
         """Whether nothing is being stored or passed on."""
         return not self._work
+
+    @property
+    def hangs(self) -> bool:
+        """Whether something has been under way for long, as when the database says nothing."""
+        # A copy, made at once: the threads take out what is done.
+        began_s = min(list(self._work.values()), default=math.inf)
+        return time.monotonic() - began_s > _HANGS_AFTER_S
 
     def store(self, payload: Mapping[str, Any]) -> "asyncio.Future[tuple[int, Underway | None]]":
         """Store what a post holds, and begin to pass on what is not for us.
@@ -85,8 +97,8 @@ class Inbox:
             self._forwarding.close()
 
     def _busy_until_done(self, work: "Future[Any]") -> None:
-        self._work.add(work)
-        work.add_done_callback(self._work.discard)
+        self._work[work] = time.monotonic()
+        work.add_done_callback(self._work.pop)
 
     def _store(self, payload: Mapping[str, Any]) -> tuple[int, Underway | None]:
         received_at = self._clock.now()

@@ -11,8 +11,9 @@ from smartia_jobs.web.inbox import Inbox
 
 logger = logging.getLogger(__name__)
 
-#: How many are open at one time. Each holds a connection: a fleet of 16 and the jobs that are
-#: started here find room beside them in the hundred that PostgreSQL allows by default.
+#: How many are open at one time, besides those whose database hangs. Each holds a connection: a
+#: fleet of 16 and the jobs that are started here find room beside them in the hundred that
+#: PostgreSQL allows by default.
 _MOST_OPEN = 64
 #: How soon somebody looks again for one that can be closed, while as many clinics as that have
 #: posts that are being stored.
@@ -24,8 +25,8 @@ _PATIENCE_S = 10.0
 class Inboxes:
     """Opens a clinic's inbox with its first post, and closes the one that was idle longest.
 
-    A clinic whose database hangs holds up its own posts, and no other's. Only within the event
-    loop's thread.
+    A clinic whose database hangs holds up its own posts; those of others wait a second for its
+    connection at most. Only within the event loop's thread.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class Inboxes:
 
         Args:
             make: returns a clinic's inbox, not connected yet.
-            most_open: how many there may be.
+            most_open: how many there may be; those that hang are not counted.
         """
         self._make = make
         self._most_open = most_open
@@ -62,14 +63,22 @@ class Inboxes:
         return status
 
     async def _of(self, clinic: ServedClinic) -> Inbox:
-        """Return a clinic's inbox, to be used at once; wait while no other can be closed."""
-        while (inbox := self._open.pop(clinic.name, None)) is None:
-            if len(self._open) < self._most_open or self._close_one():
+        """Return a clinic's inbox, to be used at once; wait while all others are at work."""
+        while True:
+            inbox = self._open.pop(clinic.name, None)
+            while self._free() < 1 and self._close_one():
+                pass  # there may be several too many, since some hung
+            if inbox is None and self._free() > 0:
                 inbox = self._make(clinic)
-                break
+            if inbox is not None:
+                self._open[clinic.name] = inbox
+                return inbox
             await asyncio.sleep(_LOOK_S)
-        self._open[clinic.name] = inbox
-        return inbox
+
+    def _free(self) -> int:
+        """Return how many more may be opened; 0 or less: none."""
+        free = self._most_open - len(self._open)
+        return free if free > 0 else free + sum(inbox.hangs for inbox in self._open.values())
 
     def _close_one(self) -> bool:
         idle = next((name for name, inbox in self._open.items() if inbox.is_idle), None)

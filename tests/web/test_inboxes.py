@@ -105,6 +105,35 @@ def test_one_that_is_at_work_is_not_closed_and_the_next_waits_for_it(
     assert (answered, answers, opened) == (False, [200, 200], ["norte"])
 
 
+def test_those_that_hang_stop_no_other_and_what_was_opened_besides_is_closed_again(
+    clinics: dict[str, Clinic],
+) -> None:
+    async def posts() -> tuple[list[int], list[bool], list[str], list[int], list[str]]:
+        inboxes = Opened(most_open=1)
+        try:
+            with _hanging(clinics["centro"]), _hanging(clinics["norte"]):
+                hanging = [
+                    asyncio.create_task(inboxes.say(name, clinics[name].url))
+                    for name in ("centro", "norte")
+                ]
+                async with asyncio.timeout(30):
+                    while inboxes.names != ["centro", "norte"]:
+                        await asyncio.sleep(0.01)
+                good = [await inboxes.say("sul", clinics["sul"].url, wamid) for wamid in "ab"]
+                answered, meanwhile = [one.done() for one in hanging], list(inboxes.names)
+            late = [await one for one in hanging]
+            good.append(await inboxes.say("sul", clinics["sul"].url, "c"))
+            return good, answered, meanwhile, late, list(inboxes.names)
+        finally:
+            inboxes.close()
+
+    good, answered, meanwhile, late, afterwards = asyncio.run(posts())
+
+    assert (good, answered, late) == ([200] * 3, [False, False], [200, 200])
+    assert meanwhile == ["centro", "norte", "sul"]
+    assert afterwards == ["sul"]
+
+
 def test_hundreds_of_clinics_at_once_share_the_few_that_may_be_open(
     tmp_path: Path, _empty_smartia: Path
 ) -> None:
