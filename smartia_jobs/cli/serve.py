@@ -69,6 +69,7 @@ def serve(
         raise typer.BadParameter("each clinic of --clinics has its own", param_hint="--env-file")
     with errors_as_status("serve"):
         service = _of_one(env_file) if clinics is None else _of_many(clinics)
+        from smartia_jobs.cli.signals import leave_in_time
         from smartia_jobs.web.service import serve as serve_until_a_signal
 
         try:
@@ -77,6 +78,7 @@ def serve(
                 service.children,
                 address=(host or _usual_host(), port),
                 announce=partial(_announce, whom=service.whom),
+                on_signal=leave_in_time,
             )
         except InterruptedRunError as error:
             raise typer.Exit(int(error.exit_status)) from None

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 #: A scheduler kills what has not ended 10 s after SIGTERM (Cloud Run, Docker); whatever
 #: holds the process up, a hanging disk or server, it leaves before that.
 LEAVE_AFTER_S = 9.0
+#: A service waits for jobs of its own, which leave after that.
+SERVICE_LEAVES_AFTER_S = LEAVE_AFTER_S + 0.5
 #: How long the last log lines may take, should nobody read them.
 _LAST_WORDS_S = 0.5
 
@@ -59,6 +61,13 @@ def listen(stop: "Stop", *, leave_after_s: float = LEAVE_AFTER_S) -> None:
     _answer(_Listener(stop, leave_after_s))
     if isinstance(before, _Listener) and before.stop.status is not None:
         raise InterruptedRunError(before.stop.status)
+
+
+def leave_in_time(number: int) -> None:
+    """End a service that is still there when its time after a signal is over, with its status."""
+    from smartia_jobs.run import Stop
+
+    _leave_soon(Stop(), _STATUS[signal.Signals(number)], SERVICE_LEAVES_AFTER_S)
 
 
 class _Listener:

@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable
+from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
@@ -63,6 +64,7 @@ def serve(
     *,
     address: tuple[str, int],
     announce: Callable[[str, list[str]], None],
+    on_signal: Callable[[int], None],
 ) -> None:
     """Serve until a signal, which is raised again at the end.
 
@@ -71,6 +73,8 @@ def serve(
         children: the jobs that are started.
         address: host and port; port 0 takes a free one.
         announce: told the service's URL and its routes, once it listens.
+        on_signal: told the first signal's number, when it comes. Threads that hang in a database
+            would be waited for at the end of the interpreter.
 
     Raises:
         ConfigurationError: nothing can listen there.
@@ -92,7 +96,7 @@ def serve(
         host, port = listener.getsockname()[:2]
         announce(f"http://{f'[{host}]' if ':' in host else host}:{port}", _shown(found))
         try:
-            _Server(config, children).run([listener])
+            _Server(config, children, on_signal).run([listener])
         finally:
             children.end()
             children.wait(_GRACE_S)
@@ -101,9 +105,17 @@ def serve(
 class _Server(uvicorn.Server):
     """Ends the jobs first, so that whoever waits for them is answered before it ends itself."""
 
-    def __init__(self, config: uvicorn.Config, children: Children) -> None:
+    def __init__(
+        self, config: uvicorn.Config, children: Children, on_signal: Callable[[int], None]
+    ) -> None:
         super().__init__(config)
         self._children = children
+        self._on_signal = on_signal
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if not self.should_exit:
+            self._on_signal(sig)
+        super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # A job may be starting, which takes its time; and no pool's turn is waited for.

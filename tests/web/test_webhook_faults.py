@@ -416,6 +416,25 @@ def test_whoever_posts_while_it_ends_is_answered_or_told_nothing(
     assert acknowledged <= {wamid for wamid, _ in webhook.statuses}
 
 
+def test_it_leaves_in_time_although_its_database_says_nothing(
+    sqlite_clinic: Clinic, start_cli: StartCli
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(2) as threads:
+        url = f"postgresql://u:p@127.0.0.1:{silent.getsockname()[1]}/c?connect_timeout=60"
+        env = env_of(sqlite_clinic, DATABASE_URL=url, K_SERVICE="webhook", STORED_TIMES="wall")
+        webhook = listening(start_cli("serve", "--port", "0", env=env), sqlite_clinic)
+        asked = [threads.submit(webhook.say, post(value(statuses=[status()]))) for _ in range(2)]
+        connection, _ = silent.accept()
+        with connection:
+            webhook.process.terminate()
+            ended = webhook.process.wait(timeout=15)
+
+        said = [one.exception() or one.result() for one in asked]
+
+    assert ended == 143
+    assert 200 not in said
+
+
 @pytest.fixture
 def children(sqlite_clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> Iterator[Children]:
     """Start jobs from this process, on a clinic without a visit."""
@@ -482,7 +501,7 @@ def test_jobs_are_told_to_end_although_every_thread_of_the_pool_is_taken() -> No
             pool.acquire_on_behalf_of_nowait(object())
         config = uvicorn.Config(Starlette(), lifespan="off", log_config=None)
         config.load()
-        server = _Server(config, Told())
+        server = _Server(config, Told(), lambda _: None)
         server.lifespan, server.servers = config.lifespan_class(config), []
         async with asyncio.timeout(20):
             await server.shutdown()
