@@ -8,6 +8,7 @@ from smartia_jobs.logs.handlers import (
     log_event,
     logs_are_json,
     stderr_console,
+    tell,
 )
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "log_event",
     "logs_are_json",
     "stderr_console",
+    "tell",
 ]

@@ -86,6 +86,12 @@ def log_event(logger: logging.Logger, level: int, message: str, **fields: Any) -
     logger.log(level, message, extra={"ctx": fields})
 
 
+def tell(logger: logging.Logger, message: str, **fields: Any) -> None:
+    """Say a line to a person at a terminal alone; a machine's log has other lines for the same."""
+    if a_person_watches():
+        logger.info(message, extra={"ctx": fields})
+
+
 @cache
 def stderr_console() -> "Console":
     """Return the one rich console on standard error, shared by log lines and progress bar."""

@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from smartia_jobs.logs import log_event
+from smartia_jobs.logs import log_event, tell
 
 logger = logging.getLogger(__name__)
 
@@ -59,11 +59,15 @@ def _log_figures(command: str, clinic: str, output: str) -> None:
     if figures:
         said = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in figures.items())
         _log(logging.INFO, f"{command}: {said}", clinic, **figures)
+        tell(logger, f"{command}: {said}", **_whose(clinic))
 
 
 def _log(level: int, what: str, clinic: str, **fields: Any) -> None:
-    whose = {"clinic": clinic} if clinic else {}
-    log_event(logger, level, what, event="http_job", **whose, **fields)
+    log_event(logger, level, what, event="http_job", **_whose(clinic), **fields)
+
+
+def _whose(clinic: str) -> dict[str, str]:
+    return {"clinic": clinic} if clinic else {}
 
 
 class _Turns:

@@ -5,7 +5,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,7 @@ from smartia_jobs.database import Database
 from smartia_jobs.database.errors import explain
 from smartia_jobs.errors import ConfigurationError, SmartiaJobsError
 from smartia_jobs.inbox.payload import Post, read
-from smartia_jobs.logs import log_event
+from smartia_jobs.logs import log_event, tell
 from smartia_jobs.store.inbox import store_answers, store_notices, store_statuses
 from smartia_jobs.store.schema import tables_exist
 from smartia_jobs.web.clinics import ServedClinic
@@ -203,3 +203,20 @@ def log_post(post: Post, labels: Mapping[str, str] = {}) -> None:
         ignored=dict(post.ignored),
         **labels,
     )
+    tell(logger, f"heard {_in_words(post)}", **labels)
+
+
+def _in_words(post: Post) -> str:
+    kept = [
+        *_counted(post.statuses, "status", "statuses"),
+        *_counted(post.answers, "answer", "answers"),
+        *_counted(post.notices, "notice", "notices"),
+    ]
+    left_out = [f"{count} {reason.replace('_', ' ')}" for reason, count in post.ignored.items()]
+    said = ", ".join(kept) or "nothing for us"
+    return f"{said}; left out: {', '.join(left_out)}" if left_out else said
+
+
+def _counted(found: Sized, one: str, more: str) -> Iterator[str]:
+    if count := len(found):
+        yield f"{count} {one if count == 1 else more}"

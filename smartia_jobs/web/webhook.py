@@ -18,7 +18,7 @@ from starlette.routing import Route
 from smartia_jobs.clock import Clock
 from smartia_jobs.inbox.parts import NOBODY
 from smartia_jobs.inbox.payload import nobodys, parse
-from smartia_jobs.logs import log_event
+from smartia_jobs.logs import log_event, tell
 from smartia_jobs.web.bodies import Bodies, RefusedError
 from smartia_jobs.web.clinics import UNCLEAR, ManyClinics, OneClinic
 from smartia_jobs.web.inbox import Inbox, log_post
@@ -72,6 +72,7 @@ class _Webhook:
         given = token.encode("utf-8", "replace")
         known = {wanted for wanted in self._tokens if hmac.compare_digest(given, wanted)}
         if query.get("hub.mode") == "subscribe" and known and _CHALLENGE.fullmatch(challenge):
+            tell(logger, "a handshake was accepted: Meta knows this address now")
             return PlainTextResponse(challenge, headers={"X-Content-Type-Options": "nosniff"})
         return _refused(403, "a handshake was refused")
 

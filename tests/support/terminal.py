@@ -3,6 +3,8 @@
 import fcntl
 import os
 import pty
+import re
+import select
 import struct
 import subprocess
 import sys
@@ -74,9 +76,19 @@ class TerminalWindow:
             [sys.executable, "-c", _OPEN_TERMINAL, os.ttyname(theirs), *arguments],
             env={"TERM": "xterm", **surroundings(env)},
             start_new_session=True,
+            text=True,
         )
         os.read(self._ours, 1)
         os.close(theirs)
+
+    def read_until(self, expression: str, *, timeout_s: float = 60) -> str:
+        """Read the screen until the expression is on what is new; return its group."""
+        screen = ""
+        while (found := re.search(expression, screen)) is None:
+            ready, _, _ = select.select([self._ours], [], [], timeout_s)
+            assert ready, screen
+            screen += os.read(self._ours, 65536).decode("utf-8", "replace")
+        return found[1]
 
     def close(self) -> None:
         """Close the window; whatever runs in it gets SIGHUP, and can write nowhere."""

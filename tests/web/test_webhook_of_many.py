@@ -1,6 +1,7 @@
 """``serve --clinics`` over a real port: whose each part of a post is, and who stops whom."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +14,11 @@ import pytest
 
 from smartia_jobs.database import Database
 from tests.support import Clinic, RunCli, StartCli
+from tests.support.terminal import TerminalWindow
 from tests.web.folder import SECRETS, TOKEN, Folder, Service, about, migrate, serving
 from tests.web.meta import post, signature, status, written
 from tests.web.test_forwarding import TAKEN
-from tests.web.test_webhook import _children, _until, add_sent
+from tests.web.test_webhook import Webhook, _children, _until, add_sent
 from tests.web.test_webhook_faults import _gone
 from tests.whatsapp.loopback import Loopback, loopback
 
@@ -651,3 +653,28 @@ def test_lines_about_a_clinic_name_it_and_nothing_private(folder: Folder, two: S
         ("centro", 1, 1)
     ]
     assert not [private for private in PRIVATE if private in logged]
+
+
+def test_a_person_at_a_terminal_sees_what_works_a_line_for_each(files: Folder) -> None:
+    files.add("centro")
+    with TerminalWindow("serve", "--port", "0", "--clinics", str(files.path), env={}) as window:
+        url = window.read_until(r"Listening on (\S+)")
+        webhook = Webhook(window.process, url, files.clinics["centro"])
+        service = Service(webhook, "")
+        answers = [written(), written(message_id="wamid.IN2")]
+        said = [
+            webhook.shake(mode="subscribe", challenge="7", verify_token=TOKEN)[0],
+            service.say(post(about("centro", statuses=[status()], messages=answers)), "centro"),
+            service.say(post(about("9", statuses=[status()])), "centro"),
+        ]
+        coloured = window.read_until(r"(?s)(.*left out: 1 another number)")
+        window.process.terminate()
+        ended = window.process.wait(timeout=30)
+
+    screen = re.sub(r"\x1b\[[0-9;]*m", "", coloured)
+    assert ended == 143
+    assert said == [200] * 3
+    assert "a handshake was accepted" in screen
+    assert "heard 1 status, 2 answers clinic=centro" in screen
+    assert "heard nothing for us; left out: 1 another number" in screen
+    assert not [private for private in PRIVATE if private in screen]
