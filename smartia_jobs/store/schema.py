@@ -9,6 +9,9 @@ from smartia_jobs.errors import ConfigurationError
 #: The last migration. Versions are four digits, so that they compare as text.
 HEAD = "0001"
 
+#: What makes our tables.
+UPGRADE = "smartia-jobs db upgrade"
+
 #: Beside SmartIA's own ``alembic_version``, should it have one.
 VERSION_TABLE = "smartia_jobs_version"
 
@@ -49,6 +52,21 @@ def tables_exist(connection: Connection) -> bool:
     if version is not None and version < HEAD:
         raise _too_old(version)
     return version is not None
+
+
+def require(connection: Connection, *, upgrade: str) -> None:
+    """Raise if our tables are missing or too old.
+
+    Args:
+        connection: open for reading.
+        upgrade: the command that makes them, which the error names.
+
+    Raises:
+        ConfigurationError: they are.
+    """
+    version = current_version(connection)
+    if version is None or version < HEAD:
+        raise _too_old(version, upgrade)
 
 
 def ensure(database: Database, *, auto_migrate: bool) -> None:
@@ -110,9 +128,8 @@ def upgrade(database: Database) -> None:
         ) from error
 
 
-def _too_old(version: str | None) -> ConfigurationError:
+def _too_old(version: str | None, upgrade: str = UPGRADE) -> ConfigurationError:
     found = "are missing from this database" if version is None else f"have version {version}"
     return ConfigurationError(
-        f"smartia-jobs' own tables {found}, and this program needs version {HEAD}. "
-        "Run: smartia-jobs db upgrade"
+        f"smartia-jobs' own tables {found}, and this program needs version {HEAD}. Run: {upgrade}"
     )

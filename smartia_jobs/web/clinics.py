@@ -2,16 +2,23 @@
 
 import logging
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from smartia_jobs.database import Database
+from smartia_jobs.database.errors import explain, is_transient
 from smartia_jobs.errors import ConfigurationError
 from smartia_jobs.inbox.parts import parts
 from smartia_jobs.logs import log_event
 from smartia_jobs.settings import Settings
 from smartia_jobs.settings.clinics import Clinic
 from smartia_jobs.settings.environment import understand
+from smartia_jobs.store.schema import UPGRADE, require
 
 logger = logging.getLogger(__name__)
 
@@ -29,10 +36,12 @@ class ServedClinic:
     Attributes:
         name: its file's, where there are many; empty: the only one.
         settings: with the app's secret and the id of its number.
+        upgrade: the command that makes our tables in its database.
     """
 
     name: str
     settings: Settings
+    upgrade: str = UPGRADE
 
     @property
     def labels(self) -> dict[str, str]:
@@ -148,6 +157,9 @@ def clinics_to_serve(clinics: Sequence[Clinic]) -> ManyClinics:
             "META_PHONE_NUMBER_ID of its own, and nothing else that is wrong; see the warnings."
         )
     _warn_of_what_is_not_heard(served)
+    for one in served:
+        if why := _why_nothing_is_stored(one):
+            _warn(f"clinic {one.name} can store nothing yet: {why}", clinic=one.name)
     with_number = {names[0] for names in owners.values() if len(names) == 1}
     without_number = [clinic.name for clinic in clinics if clinic.name not in with_number]
     if without_number:
@@ -176,7 +188,9 @@ def _served(clinic: Clinic, same_number: Sequence[str]) -> ServedClinic:
         )
     if problems:
         raise ConfigurationError(problems)
-    return ServedClinic(clinic.name, settings)
+    folder = shlex.quote(str(clinic.given.file.parent))
+    upgrade = f"smartia-jobs fleet db upgrade --clinics {folder} --only {clinic.name}"
+    return ServedClinic(clinic.name, settings, upgrade)
 
 
 def _warn_of_what_is_not_heard(served: Sequence[ServedClinic]) -> None:
@@ -192,6 +206,27 @@ def _warn_of_what_is_not_heard(served: Sequence[ServedClinic]) -> None:
             "nobody there.",
             clinics=without,
         )
+
+
+def _why_nothing_is_stored(clinic: ServedClinic) -> str | None:
+    """Return why a clinic on SQLite could store nothing now.
+
+    A PostgreSQL server is not asked: it might not answer, and the others must not wait for it.
+    """
+    url = clinic.settings.database_url
+    if not url.startswith("sqlite"):
+        return None
+    try:
+        with (
+            closing(Database(url, read_only=True, busy_timeout_s=0)) as database,
+            database.read() as connection,
+        ):
+            require(connection, upgrade=clinic.upgrade)
+    except ConfigurationError as error:
+        return str(error)
+    except SQLAlchemyError as error:
+        return None if is_transient(error) else str(explain(error))
+    return None
 
 
 def _number(clinic: Clinic) -> str:

@@ -15,11 +15,11 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 from smartia_jobs.clock import Clock
 from smartia_jobs.database import Database
 from smartia_jobs.database.errors import explain
-from smartia_jobs.errors import ConfigurationError, SmartiaJobsError
+from smartia_jobs.errors import SmartiaJobsError
 from smartia_jobs.inbox.payload import Post, read
 from smartia_jobs.logs import log_event, tell
 from smartia_jobs.store.inbox import store_answers, store_notices, store_statuses
-from smartia_jobs.store.schema import tables_exist
+from smartia_jobs.store.schema import require
 from smartia_jobs.web.clinics import ServedClinic
 from smartia_jobs.web.forwarding import Forwarding, Underway
 
@@ -161,11 +161,8 @@ class Inbox:
             database = self._own.database = Database(self._settings.database_url)
         if not self._has_tables:
             with database.read() as connection:
-                self._has_tables = tables_exist(connection)
-            if not self._has_tables:
-                raise ConfigurationError(
-                    "smartia-jobs' own tables are missing. Run: smartia-jobs db upgrade"
-                )
+                require(connection, upgrade=self._clinic.upgrade)
+            self._has_tables = True
         return database
 
     def _close_database(self) -> None:

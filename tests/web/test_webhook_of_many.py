@@ -2,6 +2,8 @@
 
 import json
 import re
+import select
+import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -305,6 +307,41 @@ def test_a_clinic_without_our_tables_stops_no_other(folder: Folder, serve: Serve
 
     assert (before, other, after) == (503, 200, 200)
     assert (folder.statuses("centro"), folder.statuses("norte")) == (["a"], ["b"])
+    advice = f"Run: smartia-jobs fleet db upgrade --clinics {folder.path} --only centro"
+    (why,) = (line for line in lines(service.end()) if "not stored" in line["message"])
+    assert why["message"].endswith(advice)
+
+
+def test_a_clinic_on_sqlite_that_can_store_nothing_is_named_at_the_start_and_served(
+    files: Folder, serve: Serve
+) -> None:
+    files.add("centro")
+    files.add("norte", migrated=False)
+    files.write("sul", DATABASE_URL=f"sqlite:///{files.path}/nowhere.db")
+    service = serve(files)
+
+    warned = {
+        line["clinic"]: line["message"]
+        for line in lines(service.end())
+        if line.get("event") == "settings_warning" and "clinic" in line
+    }
+
+    assert warned.keys() == {"norte", "sul"}
+    assert warned["norte"].endswith(f"fleet db upgrade --clinics {files.path} --only norte")
+    assert "there is no such file" in warned["sul"]
+    assert "of 3 of 3 clinics" in service.announced
+
+
+def test_a_start_asks_no_postgresql_server(files: Folder, serve: Serve) -> None:
+    files.add("norte")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        files.write("centro", DATABASE_URL=f"postgresql://u@127.0.0.1:{port}/clinic")
+
+        service = serve(files)
+
+        assert select.select([silent], [], [], 0) == ([], [], [])
+    assert "of 2 of 2 clinics" in service.announced
 
 
 def test_while_one_clinics_database_hangs_the_posts_of_the_others_do_not_wait(
