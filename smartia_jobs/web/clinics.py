@@ -118,10 +118,8 @@ class ManyClinics:
 
         What names a number is about its clinic, whoever signed it, also if that is left out; a
         number of nobody is unclear as long as a clinic's own is not known. What Meta tells of the
-        account is about all clinics of it that believe the post: each of its
-        apps gets its own.
+        account is about all clinics of it that believe the post: each of its apps gets its own.
         """
-
         unclear = (UNCLEAR,) if self.without_number else ()
 
         def whose(account: str, number: str | None) -> Sequence[str]:
