@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -150,7 +151,8 @@ class _Forked(subprocess.Popen[str]):
     def send_signal(self, sig: int) -> None:
         """Send a signal to the process, if it has not ended."""
         if self.poll() is None:
-            os.kill(self.pid, sig)
+            with suppress(ProcessLookupError):  # it has ended, and that is about to be told
+                os.kill(self.pid, sig)
 
     def __del__(self) -> None:
         """Nothing is to be reaped: another process is the parent."""
