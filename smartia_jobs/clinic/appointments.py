@@ -25,7 +25,7 @@ from smartia_jobs.clinic.phone_tails import phone_ends_like, phone_tail
 from smartia_jobs.clinic.rules.window import Window
 from smartia_jobs.clinic.tables import appointments, patients
 from smartia_jobs.clinic.times import StoredTimes, read_booked_at, to_wall
-from smartia_jobs.database import chunks
+from smartia_jobs.database import any_of, chunks
 
 #: Rows read at once; each page is its own short transaction. With more, workers that wait for
 #: a claim wait longer.
@@ -149,10 +149,8 @@ class Appointments:
         """
         found: dict[int, Appointment] = {}
         for some in chunks(ids):
-            query = _select().where(appointments.c.id.in_(some))
-            if lock:  # nothing on SQLite, where a writing transaction locks the whole file already
-                query = query.with_for_update(of=appointments, skip_locked=True)
-            found.update((row.id, self._appointment(row)) for row in connection.execute(query))
+            rows = connection.execute(_by_id(lock=lock), {"ids": some})
+            found.update((row.id, self._appointment(row)) for row in rows)
         return found
 
     def sharing_phones(
@@ -253,6 +251,13 @@ def _select() -> Select[Any]:
         patients.c.name,
         patients.c.phone_number,
     ).join_from(appointments, patients, patients.c.id == appointments.c.patient_id, isouter=True)
+
+
+@cache
+def _by_id(*, lock: bool) -> Select[Any]:
+    query = _select().where(any_of(appointments.c.id, "ids"))
+    # Nothing on SQLite, where a writing transaction locks the whole file already.
+    return query.with_for_update(of=appointments, skip_locked=True) if lock else query
 
 
 def of_our_calendar(column: Column[Any]) -> ColumnElement[Any]:

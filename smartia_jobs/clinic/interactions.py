@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, Select, func, insert, select
 
 from smartia_jobs.clinic.tables import conversations, interactions
+from smartia_jobs.database import any_of
 
 if TYPE_CHECKING:
     from smartia_jobs.message import SentMessage
@@ -51,12 +53,17 @@ def stored_utc(connection: Connection, instant: datetime) -> Any:
 
 
 def _newest(connection: Connection, patient_ids: Collection[int]) -> dict[int, int]:
-    query = (
+    rows = connection.execute(_newest_of_each(), {"patient_ids": sorted(patient_ids)})
+    return {row.patient_id: row.newest for row in rows}
+
+
+@cache
+def _newest_of_each() -> Select[Any]:
+    return (
         select(conversations.c.patient_id, func.max(conversations.c.id).label("newest"))
-        .where(conversations.c.patient_id.in_(sorted(patient_ids)))
+        .where(any_of(conversations.c.patient_id, "patient_ids"))
         .group_by(conversations.c.patient_id)
     )
-    return {row.patient_id: row.newest for row in connection.execute(query)}
 
 
 def _begin_conversation(connection: Connection, message: "SentMessage") -> int:

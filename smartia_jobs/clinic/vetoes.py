@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Mapping
 from datetime import timedelta
+from functools import cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select
 
 from smartia_jobs.appointment import Appointment
-from smartia_jobs.database import chunks
+from smartia_jobs.database import any_of, chunks
 from smartia_jobs.incoming import SAYS_NO, Meaning
 from smartia_jobs.phones import canonical_phone
 from smartia_jobs.report import Reason
@@ -32,23 +34,7 @@ def said_no(connection: Connection, visits: Collection[Appointment], *, run: Run
     by_id = {visit.id: visit for visit in visits if visit.start_at is not None}
     country, found = run.settings.clinic_country, set()
     for ids in chunks(by_id):
-        query = (
-            select(
-                status_changes.c.appointment_id,
-                status_changes.c.patient_id,
-                status_changes.c.start,
-                status_changes.c.after,
-                outbox.c.phone,
-            )
-            .join(answers, answers.c.id == status_changes.c.answer_id)
-            .join(outbox, outbox.c.id == answers.c.outbox_id, isouter=True)
-            .where(
-                status_changes.c.appointment_id.in_(ids),
-                status_changes.c.undone_at.is_(None),
-                *_unsettled(SAYS_NO),
-            )
-        )
-        for row in connection.execute(query):
+        for row in connection.execute(_noes(), {"ids": ids}):
             visit = by_id[row.appointment_id]
             same = (visit.patient_id, visit.start, visit.status) == (
                 row.patient_id,
@@ -94,32 +80,62 @@ def vetoes(
 
 def _disputed(connection: Connection, phones: Collection[str]) -> set[str]:
     """Return the phones that somebody answered are not the patient's."""
-    query = (
-        select(outbox.c.phone)
-        .join(answers, answers.c.outbox_id == outbox.c.id)
-        .where(outbox.c.phone.in_(sorted(phones)), *_unsettled((Meaning.NOT_ME,)))
-    )
-    return set(connection.execute(query).scalars())
+    return set(connection.execute(_disputes(), {"phones": sorted(phones)}).scalars())
 
 
 def _unreachable(connection: Connection, phones: Collection[str], run: Run) -> set[str]:
     """Return the phones that WhatsApp could not reach lately, and has not reached since."""
+    wanted = {"phones": sorted(phones), "lately": run.now - _ASKED_AGAIN_AFTER}
+    return {
+        row.phone
+        for row in connection.execute(_refusals(), wanted)
+        if row.delivered_at is None or row.refused_at is None or row.delivered_at < row.refused_at
+    }
+
+
+@cache
+def _noes() -> Select[Any]:
+    return (
+        select(
+            status_changes.c.appointment_id,
+            status_changes.c.patient_id,
+            status_changes.c.start,
+            status_changes.c.after,
+            outbox.c.phone,
+        )
+        .join(answers, answers.c.id == status_changes.c.answer_id)
+        .join(outbox, outbox.c.id == answers.c.outbox_id, isouter=True)
+        .where(
+            any_of(status_changes.c.appointment_id, "ids"),
+            status_changes.c.undone_at.is_(None),
+            *_unsettled(SAYS_NO),
+        )
+    )
+
+
+@cache
+def _disputes() -> Select[Any]:
+    return (
+        select(outbox.c.phone)
+        .join(answers, answers.c.outbox_id == outbox.c.id)
+        .where(any_of(outbox.c.phone, "phones"), *_unsettled((Meaning.NOT_ME,)))
+    )
+
+
+@cache
+def _refusals() -> Select[Any]:
     refused = (outbox.c.state == str(State.UNDELIVERED)) & (outbox.c.error_code == _UNREACHABLE)
-    query = (
+    lately = bindparam("lately", type_=outbox.c.updated_at.type)
+    return (
         select(
             outbox.c.phone,
             func.max(outbox.c.sent_at).filter(refused).label("refused_at"),
             func.max(outbox.c.delivered_at).label("delivered_at"),
         )
-        .where(outbox.c.phone.in_(sorted(phones)))
+        .where(any_of(outbox.c.phone, "phones"))
         .group_by(outbox.c.phone)
-        .having(func.max(outbox.c.updated_at).filter(refused) > run.now - _ASKED_AGAIN_AFTER)
+        .having(func.max(outbox.c.updated_at).filter(refused) > lately)
     )
-    return {
-        row.phone
-        for row in connection.execute(query)
-        if row.delivered_at is None or row.refused_at is None or row.delivered_at < row.refused_at
-    }
 
 
 def _unsettled(meanings: Collection[str]) -> tuple[ColumnElement[bool], ...]:

@@ -1,7 +1,13 @@
 """The database: its engine and transactions, its types; ``errors`` says what its errors mean."""
 
 from smartia_jobs.database.engine import DRIVER, Database
-from smartia_jobs.database.statements import chunks, insert_once, lock_names, wait_for_no_lock
+from smartia_jobs.database.statements import (
+    any_of,
+    chunks,
+    insert_once,
+    lock_names,
+    wait_for_no_lock,
+)
 from smartia_jobs.database.types import NativeEnum, UtcDateTime, now_plus
 
 # What the tables and queries need of the database comes from this one package. What its errors
@@ -11,6 +17,7 @@ __all__ = [
     "Database",
     "NativeEnum",
     "UtcDateTime",
+    "any_of",
     "chunks",
     "insert_once",
     "lock_names",

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import ARRAY, Connection, Table, Text, bindparam, text
+from sqlalchemy import ARRAY, ColumnElement, Connection, Table, Text, bindparam, text
 
 _Value = TypeVar("_Value", int, str)
 
@@ -16,6 +16,15 @@ def chunks(values: Collection[_Value]) -> Iterator[list[_Value]]:
     wanted = sorted(set(values))
     for first in range(0, len(wanted), _CHUNK):
         yield wanted[first : first + _CHUNK]
+
+
+def any_of(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """Return whether a column has one of the values that a statement is given by this name.
+
+    So a statement that runs for each message is built but once, which takes longer than all the
+    rest of it.
+    """
+    return column.in_(bindparam(name, type_=column.type, expanding=True))
 
 
 def insert_once(dialect: str, table: Table, *, key: Sequence[str]) -> Any:

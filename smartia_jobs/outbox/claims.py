@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, update
@@ -327,11 +328,7 @@ def _obtain(
                 new.append({**values, "turn": decision.turn, "created_at": claimant.now})
             else:
                 old.append((decision.row, values))
-    dialect = connection.dialect.name
-    lease = {
-        "claimed_at": now_plus(dialect, 0),
-        "lease_until": now_plus(dialect, claimant.lease.total_seconds()),
-    }
+    dialect, lease = connection.dialect.name, claimant.lease
     for row, values in sorted(old, key=lambda one: one[0].id):
         seen = (
             outbox.c.id == row.id,
@@ -341,7 +338,7 @@ def _obtain(
         )
         again = {
             **values,
-            **lease,
+            **_from_now(dialect, lease),
             "claims": row.claims + 1,
             "resends": row.resends + (row.state is State.UNKNOWN),
             # Of the last try, whose statuses must not be taken for this one's.
@@ -353,11 +350,23 @@ def _obtain(
             obtained[values["appointment_id"]] = _Obtained(row.id, row.claims + 1)
     if new:
         made = connection.execute(
-            _insertion(dialect).values(lease).returning(outbox.c.appointment_id, outbox.c.id),
-            sorted(new, key=lambda values: values["appointment_id"]),
+            _claiming(dialect, lease), sorted(new, key=lambda values: values["appointment_id"])
         )
         obtained.update((row.appointment_id, _Obtained(row.id, 1)) for row in made.all())
     return obtained
+
+
+@cache
+def _claiming(dialect: str, lease: timedelta) -> Any:
+    made = _insertion(dialect).values(_from_now(dialect, lease))
+    return made.returning(outbox.c.appointment_id, outbox.c.id)
+
+
+def _from_now(dialect: str, lease: timedelta) -> dict[str, Any]:
+    return {
+        "claimed_at": now_plus(dialect, 0),
+        "lease_until": now_plus(dialect, lease.total_seconds()),
+    }
 
 
 def _insertion(dialect: str) -> Any:

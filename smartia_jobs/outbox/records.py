@@ -3,9 +3,10 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, assert_never
 
-from sqlalchemy import Boolean, Connection, and_, bindparam, case, null, or_, update
+from sqlalchemy import Boolean, Connection, Update, and_, bindparam, case, null, or_, update
 
 from smartia_jobs.message import Answer, SentMessage, Verdict
 from smartia_jobs.outbox.claims import Claim
@@ -161,16 +162,21 @@ def _write(connection: Connection, rows: Sequence[Mapping[str, Any]], run_id: st
     """Write outcomes; return how many of them, as the rows were still this run's to change."""
     if not rows:
         return 0
+    return connection.execute(_outcome(), [{**row, "owner": run_id} for row in rows]).rowcount
+
+
+@cache
+def _outcome() -> Update:
     # Without a lease the request was counted already, by whoever ended the lease.
     leased = outbox.c.lease_until.is_not(None)
     posted = bindparam("posted", type_=outbox.c.attempts.type)
     errors = outbox.c.request_errors + 1
     wamid = bindparam("wamid", type_=outbox.c.message_id.type)
-    statement = (
+    return (
         update(outbox)
         .where(
             outbox.c.id == bindparam("row_id"),
-            outbox.c.run_id == run_id,
+            outbox.c.run_id == bindparam("owner", type_=outbox.c.run_id.type),
             or_(*(outbox.c.state == state for state in _OWN)),
         )
         .values(
@@ -186,7 +192,6 @@ def _write(connection: Connection, rows: Sequence[Mapping[str, Any]], run_id: st
             lease_until=null(),
         )
     )
-    return connection.execute(statement, rows).rowcount
 
 
 def _rows(one: Finished) -> list[Mapping[str, Any]]:

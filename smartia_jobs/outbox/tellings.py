@@ -3,12 +3,13 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, exists, false, func, select
+from sqlalchemy import Connection, Select, and_, bindparam, exists, false, func, select
 
 from smartia_jobs.appointment import Appointment, AppointmentStatus
-from smartia_jobs.database import now_plus
+from smartia_jobs.database import any_of, now_plus
 from smartia_jobs.message import Phone
 from smartia_jobs.outbox.sender import Sender
 from smartia_jobs.outbox.source import Source
@@ -179,9 +180,8 @@ def rows_of(connection: Connection, kind: str, ids: Collection[int]) -> dict[int
     found: dict[int, list[Row]] = {}
     if not ids:
         return found
-    theirs = (outbox.c.appointment_id.in_(sorted(ids)), outbox.c.kind == kind)
-    query = _select(connection).where(*theirs).order_by(outbox.c.appointment_id, outbox.c.turn)
-    for row in _rows(connection, query):
+    query = _of_visits(connection.dialect.name)
+    for row in _rows(connection, query, {"ids": sorted(ids), "kind": kind}):
         found.setdefault(row.appointment_id, []).append(row)
     return found
 
@@ -208,14 +208,13 @@ def told_by_another(
             wanted.setdefault((address.canonical, visit.start), []).append(visit)
     if not wanted or source.to_patient:
         return {}
-    query = _select(connection).where(
-        outbox.c.kind == source.kind,
-        outbox.c.phone.in_(sorted({phone for phone, _ in wanted})),
-        outbox.c.start.in_(sorted({start for _, start in wanted})),
-        outbox.c.state.in_(sorted(_OUT)),
-    )
-    query = query.order_by(outbox.c.id)
-    tellings = [row for row in _rows(connection, query) if (row.phone, row.start) in wanted]
+    values = {
+        "kind": source.kind,
+        "phones": sorted({phone for phone, _ in wanted}),
+        "starts": sorted({start for _, start in wanted}),
+    }
+    found = _rows(connection, _at_one_time(connection.dialect.name), values)
+    tellings = [row for row in found if (row.phone, row.start) in wanted]
     if not tellings:
         return {}
     others = {row.appointment_id for row in tellings}
@@ -262,10 +261,26 @@ def look_up(
     return Known(rows, twins, source.vetoes(connection, visits))
 
 
-def _select(connection: Connection) -> Select[Any]:
+@cache
+def _of_visits(dialect: str) -> Select[Any]:
+    theirs = _select(dialect).where(any_of(outbox.c.appointment_id, "ids"))
+    return theirs.order_by(outbox.c.appointment_id, outbox.c.turn)
+
+
+@cache
+def _at_one_time(dialect: str) -> Select[Any]:
+    theirs = _select(dialect).where(
+        any_of(outbox.c.phone, "phones"),
+        any_of(outbox.c.start, "starts"),
+        outbox.c.state.in_(sorted(_OUT)),
+    )
+    return theirs.order_by(outbox.c.id)
+
+
+def _select(dialect: str) -> Select[Any]:
     # Only what our own webhook stores names the row of a message whose id is not known.
     listening = exists().where(statuses.c.callback.is_not(None))
-    lately = outbox.c.claimed_at > now_plus(connection, -STATUS_WAIT.total_seconds())
+    lately = outbox.c.claimed_at > now_plus(dialect, -STATUS_WAIT.total_seconds())
     cancelled_since = exists().where(
         status_changes.c.appointment_id == outbox.c.appointment_id,
         status_changes.c.answer_id != NO_ANSWER,
@@ -289,11 +304,11 @@ def _select(connection: Connection) -> Select[Any]:
         outbox.c.template,
         func.coalesce(and_(lately, listening), false()).label("status_may_come"),
         cancelled_since.label("is_over"),
-    )
+    ).where(outbox.c.kind == bindparam("kind", type_=outbox.c.kind.type))
 
 
-def _rows(connection: Connection, query: Select[Any]) -> Iterator[Row]:
-    for row in connection.execute(query):
+def _rows(connection: Connection, query: Select[Any], wanted: Mapping[str, Any]) -> Iterator[Row]:
+    for row in connection.execute(query, wanted):
         values = row._asdict()
         told = {name: bool(values[name]) for name in ("status_may_come", "is_over")}
         yield Row(**{**values, **told, "state": State(values["state"])})

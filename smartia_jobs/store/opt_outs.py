@@ -3,10 +3,12 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, Select, delete, select, update
 
-from smartia_jobs.database import chunks, insert_once
+from smartia_jobs.database import any_of, chunks, insert_once
 from smartia_jobs.message import Scope
 from smartia_jobs.store.tables import opt_outs
 
@@ -100,8 +102,13 @@ def wants_no_message(connection: Connection, phones: Collection[str]) -> set[str
 def _among(connection: Connection, phones: Collection[str], scopes: Collection[Scope]) -> set[str]:
     found: set[str] = set()
     for some in chunks(phones):
-        query = select(opt_outs.c.phone).where(
-            opt_outs.c.phone.in_(some), opt_outs.c.scope.in_(scopes)
-        )
-        found.update(connection.execute(query).scalars())
+        wanted = {"phones": some, "scopes": scopes}
+        found.update(connection.execute(_of_phones(), wanted).scalars())
     return found
+
+
+@cache
+def _of_phones() -> Select[Any]:
+    return select(opt_outs.c.phone).where(
+        any_of(opt_outs.c.phone, "phones"), any_of(opt_outs.c.scope, "scopes")
+    )
