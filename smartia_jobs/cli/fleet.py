@@ -129,7 +129,8 @@ def fleet(
         stop.is_polled = True
         listen_to_signals(stop)
         if len(chosen.now) > 1:
-            warm_up(chosen.now, partial(_work, _rehearsal(words), rehearses=True))
+            rehearsal = partial(_work, _rehearsal(words), rehearses=True)
+            warm_up(chosen.now, rehearsal, migrates=words[0] == "db")
             log_as_environment_asks("fleet")
         report = run_fleet(
             FleetReport(_named(words), dry_run, part, chosen.not_now, warnings),

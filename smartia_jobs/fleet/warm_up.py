@@ -3,7 +3,7 @@
 import gc
 import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout, suppress
+from contextlib import closing, redirect_stdout, suppress
 from contextvars import copy_context
 from importlib import import_module
 from io import BytesIO, TextIOWrapper
@@ -27,7 +27,7 @@ _WHEN_DUE = (
 _ON_POSTGRESQL = ("psycopg", "sqlalchemy.dialects.postgresql.psycopg")
 
 
-def warm_up(clinics: Sequence[Clinic], work: Callable[[Clinic], int]) -> None:
+def warm_up(clinics: Sequence[Clinic], work: Callable[[Clinic], int], *, migrates: bool) -> None:
     """Do the work once for a clinic that nobody visits, so that all it needs is loaded.
 
     Nothing is left of it but loaded modules: the connection is closed, the database removed.
@@ -35,10 +35,12 @@ def warm_up(clinics: Sequence[Clinic], work: Callable[[Clinic], int]) -> None:
     Args:
         clinics: those that will be run.
         work: what each clinic's process will do.
+        migrates: that is to make our tables; else they are there, nearly always, and the
+            libraries of migrations are left to who needs them.
     """
     # Where the disk is full each clinic loads the rest for itself.
     with suppress(OSError, sqlite3.Error):
-        _rehearse(work)
+        _rehearse(work, migrates=migrates)
     _load(_WHEN_DUE)
     if any("postgres" in clinic.given.texts.get("DATABASE_URL", "") for clinic in clinics):
         _load(_ON_POSTGRESQL)
@@ -47,10 +49,16 @@ def warm_up(clinics: Sequence[Clinic], work: Callable[[Clinic], int]) -> None:
     gc.freeze()
 
 
-def _rehearse(work: Callable[[Clinic], int]) -> None:
+def _rehearse(work: Callable[[Clinic], int], *, migrates: bool) -> None:
     with TemporaryDirectory(prefix="smartia-jobs-") as folder:
         database = Path(folder) / "nobody.db"
         make_empty(database)
+        if not migrates:
+            from smartia_jobs.database import Database
+            from smartia_jobs.store.schema import create
+
+            with closing(Database(f"sqlite:///{database}")) as opened, opened.write() as connection:
+                create(connection)
         given = gather(
             {
                 "DATABASE_URL": f"sqlite:///{database}",

@@ -128,6 +128,15 @@ def upgrade(database: Database) -> None:
         ) from error
 
 
+def create(connection: Connection) -> None:
+    """Make our tables in a new database, as :func:`upgrade` does, without what migrations need."""
+    from smartia_jobs.store.tables import metadata
+
+    metadata.create_all(connection)
+    version = f"CREATE TABLE {VERSION_TABLE} AS SELECT '{HEAD}' AS version_num"
+    connection.exec_driver_sql(version)
+
+
 def _too_old(version: str | None, upgrade: str = UPGRADE) -> ConfigurationError:
     found = "are missing from this database" if version is None else f"have version {version}"
     return ConfigurationError(

@@ -83,7 +83,8 @@ def test_a_signal_while_the_program_loads_has_its_status(
     ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 143)]
 )
 @pytest.mark.parametrize(
-    "module", ["sqlalchemy", "sqlalchemy.dialects.sqlite", "alembic.command", "asyncio", "requests"]
+    "module",
+    ["sqlalchemy", "sqlalchemy.dialects.sqlite", "smartia_jobs.jobs.reminders", "requests"],
 )
 def test_a_signal_while_a_fleet_loads_begins_no_clinic(
     tmp_path: Path, module: str, number: signal.Signals, status: int
