@@ -2,7 +2,6 @@
 
 import hmac
 import json
-import os
 import sqlite3
 import statistics
 import subprocess
@@ -86,10 +85,9 @@ class _Service:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.peak_mib = peak_mib(self._process.pid)
         self._process.terminate()
-        _, status, usage = os.wait4(self._process.pid, 0)
-        self._process.returncode = os.waitstatus_to_exitcode(status)
-        self.peak_mib = peak_mib(usage)
+        self._process.wait()
 
     @property
     def webhook(self) -> str:

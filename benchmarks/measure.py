@@ -1,10 +1,9 @@
 """Running programs one after the other, and what each of them cost."""
 
 import os
-import resource
+import re
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,9 @@ from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
+
+#: How often the memory of a process is looked at.
+_LOOK_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +55,30 @@ def run(
             stdout=subprocess.DEVNULL,
             stderr=stderr,
         )
-        _, status, usage = os.wait4(process.pid, 0)
+        peak = 0.0
+        while (ended := os.wait4(process.pid, os.WNOHANG))[0] == 0:
+            peak = max(peak, peak_mib(process.pid))
+            time.sleep(_LOOK_S)
+        _, status, usage = ended
         wall_s = time.perf_counter() - began_s
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         end = lines.read_text(errors="replace")[-2000:]
         raise FailedError(f"{' '.join(map(str, command))} ended with {process.returncode}:\n{end}")
-    return Cost(wall_s, usage.ru_utime + usage.ru_stime, peak_mib(usage))
+    return Cost(wall_s, usage.ru_utime + usage.ru_stime, peak)
 
 
-def peak_mib(usage: resource.struct_rusage) -> float:
-    """Return the most memory that a process had at once."""
-    # Kibibytes on Linux, bytes on macOS.
-    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
-    return usage.ru_maxrss / unit
+def peak_mib(pid: int) -> float:
+    """Return the most memory that a running process has had at once; 0 where nothing tells it.
+
+    What the system counts to a process's end begins with the memory of whoever started it.
+    """
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)  # not of one that has just ended
+    return int(found[1]) / 1024 if found else 0.0
 
 
 def together(programs: Sequence[Callable[[], Cost]]) -> Cost:
