@@ -18,7 +18,7 @@ import typer
 from smartia_jobs.cli import garbage
 from smartia_jobs.cli.streams import forget_output, output_error
 from smartia_jobs.clock import Clock, SystemClock
-from smartia_jobs.errors import ExitStatus, SmartiaJobsError
+from smartia_jobs.errors import ConfigurationError, ExitStatus, SmartiaJobsError
 from smartia_jobs.logs import a_person_watches, configure_logs, label_lines, logs_are_json
 from smartia_jobs.run import Run, Stop
 
@@ -74,11 +74,8 @@ def run_job(command: str, job: "Callable[[Run], Report]", options: JobOptions) -
     """Run a sending job as one process: its report on standard output, its status at the end."""
     refuse_now(options.now, dry_run=options.dry_run)
     with errors_as_status(command, as_json=options.json):
-        from smartia_jobs.settings.environment import understand
-
         given = gather_settings(options.env_file)
-        with monitored(command, given, dry_run=options.dry_run):
-            settings = understand(given)
+        with monitored(command, given, dry_run=options.dry_run) as settings:
             report = perform(command, job, options, settings=settings, clock=SystemClock())
             finish(report, as_json=options.json)
 
@@ -267,16 +264,29 @@ def errors_as_status(command: str, *, as_json: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def monitored(command: str, given: "Given", *, dry_run: bool = False) -> Iterator[None]:
-    """Tell ``PING_URL`` that a run begins and how it ends; a dry run is nobody's news.
+def monitored(command: str, given: "Given", *, dry_run: bool = False) -> Iterator["Settings"]:
+    """Lend the settings of a run; tell ``PING_URL`` that it begins and how it ends.
 
-    It is told of a run whose other settings are wrong, too. A run that a second signal, or the
-    machine, cuts off is missed there by its silence.
+    It is told of a run whose other settings are wrong, too; a dry run is nobody's news. A run that
+    a second signal, or the machine, cuts off is missed there by its silence.
+
+    Raises:
+        ConfigurationError: a setting is wrong.
     """
-    from smartia_jobs.settings.environment import ping_url_of
+    from smartia_jobs.settings.environment import ping_url_of, understand
 
-    url = ping_url_of(given)
-    if url is None or dry_run:
+    try:
+        settings = understand(given)
+    except ConfigurationError:
+        with _telling(command, None if dry_run else ping_url_of(given)):
+            raise
+    with _telling(command, None if dry_run else settings.ping_url):
+        yield settings
+
+
+@contextmanager
+def _telling(command: str, url: str | None) -> Iterator[None]:
+    if url is None:
         yield
         return
     from smartia_jobs.launch import ping

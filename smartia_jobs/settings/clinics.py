@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from os.path import exists, isdir, isfile  # they say no where Path's own raise
+from os.path import isdir  # it says no where Path's own raises
 from pathlib import Path
 
 from smartia_jobs.errors import ConfigurationError
@@ -100,9 +100,6 @@ def _files(directory: Path) -> Iterator[Path]:
 
 
 def _given(path: Path, shared: Mapping[str, str]) -> Given:
-    if exists(path) and not isfile(path):  # a pipe would be read for as long as nobody writes
-        problem = f"{path}: is no file."
-        return Given({}, path.parent, path, False, (problem,), (), is_unreadable=True)
     given = gather(shared, env_file=Path(path.name), directory=path.parent, file_outranks=True)
     if given.was_read and not _text(given, "DATABASE_URL") + _text(given, "DATABASE_URL_FILE"):
         # The default would be one database for all of them, in whichever folder this was started.

@@ -8,7 +8,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from smartia_jobs.errors import ConfigurationError
-from smartia_jobs.settings import readers
 from smartia_jobs.settings.checks import contradictions
 from smartia_jobs.settings.declarations import PLATFORM_VARIABLES, VARIABLES, Settings
 from smartia_jobs.settings.names import files_of_no_secret, near_misses
@@ -76,7 +75,9 @@ def gather(
     problems: list[str] = []
     warnings: list[str] = []
     path = directory / (env_file or ".env")
-    content = _file_content(path, problems, warnings, must_exist=env_file is not None)
+    content = _file_content(
+        path, problems, warnings, must_exist=env_file is not None, pipes=not file_outranks
+    )
     is_unreadable = bool(problems)
     file = _assignments(content, path, problems)
     for miss in near_misses(file, environ):
@@ -166,20 +167,19 @@ def ping_url_of(given: Given) -> str | None:
 
 def zone_of(given: Given) -> ZoneInfo | None:
     """Return ``CLINIC_TIMEZONE``, whatever else is wrong; None: it is wrong itself."""
-    text = given.texts.get("CLINIC_TIMEZONE", "").strip()
-    if not text:
+    if not given.texts.get("CLINIC_TIMEZONE", "").strip():
         return Settings().clinic_timezone
-    try:
-        zone: ZoneInfo = readers.ZONE.read(text)
-    except ValueError:
-        return None
+    zone: ZoneInfo | None = _understood("clinic_timezone", given)
     return zone
 
 
 def _understood(field: str, given: Given) -> Any:
-    """Return the value of one setting; None: it is not set, or wrong."""
+    """Return the value of one setting; None: it is not set, or wrong.
+
+    A pipe that it may name gives its text but once, and is left to :func:`understand`.
+    """
     (variable,) = (one for one in VARIABLES if one.field == field)
-    text = _text_of(variable, given, [])
+    text = _text_of(variable, given, [], pipes=False)
     try:
         return variable.reader.read(text) if text else None
     except ValueError:
@@ -187,7 +187,7 @@ def _understood(field: str, given: Given) -> Any:
 
 
 def _file_content(
-    path: Path, problems: list[str], warnings: list[str], *, must_exist: bool
+    path: Path, problems: list[str], warnings: list[str], *, must_exist: bool, pipes: bool
 ) -> str | None:
     """Return the text of the settings file, if there is one; what is wrong goes to the lists."""
     if not must_exist:
@@ -198,7 +198,7 @@ def _file_content(
         except OSError as error:  # a folder that this user may not look into
             warnings.append(f"{path}: cannot be looked for ({error.strerror}), and is not read.")
             return None
-    return _content(path, str(path), problems)
+    return _content(path, str(path), problems, pipes=pipes)
 
 
 def _assignments(content: str | None, path: Path, problems: list[str]) -> dict[str, str]:
@@ -239,7 +239,11 @@ def _quoted(environ: Mapping[str, str]) -> Iterator[str]:
                 yield name
 
 
-def _content(path: Path, what: str, problems: list[str]) -> str | None:
+def _content(path: Path, what: str, problems: list[str], *, pipes: bool) -> str | None:
+    """Return the text of a file; a pipe is read for as long as nobody writes, if it may be one."""
+    if not pipes and exists(path) and not isfile(path):
+        problems.append(f"{what}: is no file.")
+        return None
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -251,7 +255,7 @@ def _content(path: Path, what: str, problems: list[str]) -> str | None:
     return None
 
 
-def _text_of(variable: Variable, given: Given, problems: list[str]) -> str:
+def _text_of(variable: Variable, given: Given, problems: list[str], *, pipes: bool = True) -> str:
     """Return the stripped text of a variable, from its file if it names one; empty: not set."""
     text = given.texts.get(variable.name, "").strip()
     file = given.texts.get(variable.file_name, "").strip() if variable.secret else ""
@@ -261,11 +265,8 @@ def _text_of(variable: Variable, given: Given, problems: list[str]) -> str:
         problems.append(f"{variable.name} and {variable.file_name} are both set; keep one of them.")
         return ""
     path, what = given.path(variable.file_name, file), f"{variable.file_name} ({file})"
-    if given.file_outranks and exists(path) and not isfile(path):
-        # A pipe would be read for as long as nobody writes, and hold up all other clinics.
-        problems.append(f"{what}: is no file.")
-        return ""
-    content = _content(path, what, problems)
+    # Of many clinics none may hold up the others.
+    content = _content(path, what, problems, pipes=pipes and not given.file_outranks)
     if content is not None and not content.strip():
         problems.append(f"{variable.file_name} ({file}): the file is empty.")
     return (content or "").strip()

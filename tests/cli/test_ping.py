@@ -1,7 +1,9 @@
 """``PING_URL``: a monitor is told of each run, and nothing that it does changes the run."""
 
+import os
 import re
 import socket
+import threading
 from base64 import b64encode
 from pathlib import Path
 
@@ -120,6 +122,20 @@ def test_a_monitor_gets_no_password_but_that_of_its_address(
     own = f"Authorization: Basic {b64encode(b'us:pw').decode()}".encode()
     assert [b"Authorization" in request for request in server.requests] == [sent] * 2
     assert [own in request for request in server.requests] == [sent] * 2
+
+
+def test_an_address_that_comes_through_a_pipe_is_read_once(
+    smartia_sqlite: Path, run_cli: RunCli, tmp_path: Path
+) -> None:
+    os.mkfifo(pipe := tmp_path / "ping")
+    with loopback(TAKEN) as server:
+        env = environment(smartia_sqlite, server)
+        writer = threading.Thread(target=pipe.write_text, args=[env.pop("PING_URL")], daemon=True)
+        writer.start()
+        ended = run_cli("2h", env={**env, "PING_URL_FILE": str(pipe)})
+
+    assert ended.exit_code == 0, ended.stderr
+    assert asked(server) == [f"/{SECRET}/smartia-2h/{end}" for end in ("start", "0")]
 
 
 def test_a_dry_run_is_nobodys_news(smartia_sqlite: Path, run_cli: RunCli) -> None:

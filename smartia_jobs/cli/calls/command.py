@@ -71,12 +71,9 @@ def calls(
     """
     chosen = chosen_format(format, json=json)
     wanted = _day(day)
-    from smartia_jobs.settings.environment import understand
-
     with errors_as_status("calls", as_json=chosen is Format.JSON):
         given = gather_settings(env_file)
-        with monitored("calls", given):
-            settings = understand(given)
+        with monitored("calls", given) as settings:
             if output is not None:
                 refuse_database(output, settings.database_url)
                 refuse_settings(output, given, settings)

@@ -75,12 +75,9 @@ def metrics(
     """
     last_day = _last_day(until)
     chosen = chosen_format(format, json=json)
-    from smartia_jobs.settings.environment import understand
-
     with errors_as_status("metrics", as_json=chosen is Format.JSON):
         given = gather_settings(env_file)
-        with monitored("metrics", given):
-            settings = understand(given)
+        with monitored("metrics", given) as settings:
             if output is not None:
                 refuse_database(output, settings.database_url)
                 refuse_settings(output, given, settings)
