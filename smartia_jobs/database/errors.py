@@ -172,14 +172,10 @@ def _explain_sqlite(error: DBAPIError, orig: sqlite3.Error) -> SmartiaJobsError:
     known = _SQLITE.get(code)
     if known is None:
         return _bug(error)
-    error_class, meaning = known
-    text = f"The database in DATABASE_URL cannot be used: {meaning} ({_words(error)})."
-    if error_class is not UnavailableError:
-        return error_class(text)
     look_at = (
         "its disk and memory" if code in _OF_THE_MACHINE else "the programs that have the file open"
     )
-    return UnavailableError(text, look_at=look_at)
+    return _unusable(*known, _words(error), look_at=look_at)
 
 
 def _explain_postgresql(error: DBAPIError) -> SmartiaJobsError:
@@ -191,11 +187,7 @@ def _explain_postgresql(error: DBAPIError) -> SmartiaJobsError:
         )
         if known is None or sqlstate == _SYNTAX_ERROR:
             return _bug(error)
-        error_class, meaning = known
-        text = f"The database in DATABASE_URL cannot be used: {meaning} ({words})."
-        if error_class is not UnavailableError:
-            return error_class(text)
-        return UnavailableError(text, look_at="the server and its log")
+        return _unusable(*known, words, look_at="the server and its log")
     if unknown := _UNKNOWN_ARGUMENT.search(words):
         return ConfigurationError(
             "DATABASE_URL has an argument that PostgreSQL's driver does not know:"
@@ -211,6 +203,15 @@ def _explain_postgresql(error: DBAPIError) -> SmartiaJobsError:
     if type(error.orig).__name__ == "OperationalError" or error.connection_invalidated:
         return UnavailableError(f"The server in DATABASE_URL cannot be reached: {words}")
     return _bug(error)
+
+
+def _unusable(
+    error_class: type[SmartiaJobsError], meaning: str, words: str, *, look_at: str
+) -> SmartiaJobsError:
+    text = f"The database in DATABASE_URL cannot be used: {meaning} ({words})."
+    if error_class is UnavailableError:
+        return UnavailableError(text, look_at=look_at)
+    return error_class(text)
 
 
 def _words(error: SQLAlchemyError) -> str:
